@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that the modules which speak to a supervisord share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that say which supervisord is meant."""
+
+    DOCUMENTATION = r"""
+options:
+  config:
+    description:
+      - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address, the user and the key
+        are read from its C([supervisorctl]) section, so that no secret is ever an option or an argument.
+      - Without it, the file that C(supervisorctl) itself would find.
+    type: path
+"""
+
+    CLIENT = r"""
+options:
+  server_url:
+    description:
+      - Where supervisord listens, C(unix:///PATH) or C(http://HOST:PORT). Overrides the address in O(config).
+    type: str
+  username:
+    description: The user name. Overrides the one in O(config).
+    type: str
+  password:
+    description: The key. Overrides the one in O(config), where it is better kept.
+    type: str
+  supervisorctl_path:
+    description:
+      - Path of a C(supervisorctl). It is not run; it says where to look for a configuration when O(config) is not set.
+    type: path
+"""
+
+    PROGRAMS = r"""
+options: {}
+notes:
+  - The module speaks XML-RPC, as C(supervisorctl) does, and starts no process. The number of its requests does not
+    grow with the number of programs.
+requirements:
+  - A supervisord of Supervisor 3.3 or later, on the host that the module runs on or reachable from it.
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""

@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the main() of every module here does: run one function, report its result or its error."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+Result = Dict[str, Any]
+
+CONFIG_OPTION: Result = dict(config=dict(type="path"))
+CLIENT_OPTIONS: Result = dict(
+    CONFIG_OPTION,
+    server_url=dict(type="str"),
+    username=dict(type="str"),
+    password=dict(type="str", no_log=True),
+    supervisorctl_path=dict(type="path"),
+)
+
+
+def run(module: AnsibleModule, action: Callable[[Result, bool], Result]) -> None:
+    """Exit with what C(action(params, check_mode)) returns, or fail with its JawsError."""
+    try:
+        result = action(module.params, module.check_mode)
+    except JawsError as error:
+        module.fail_json(msg=str(error), reason=error.reason, **error.details)
+    diff = result.pop("diff", None)
+    if diff is not None and module._diff:  # pylint: disable=protected-access
+        result["diff"] = diff
+    for warning in result.pop("warn", []):
+        module.warn(warning)
+    module.exit_json(**result)

@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes as Linux's /proc shows them, and signals that reach only the process that was meant.
+
+A pid alone is no identity: it is used again. A pid with its start time (clock ticks since boot) and
+the boot id is. Every function takes the root of /proc, so that a test can build one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import time
+from dataclasses import dataclass
+from typing import Iterator
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+PROC = "/proc"
+POLL_SECONDS = 0.05
+# What /proc answers for a process that has gone, or that hidepid= hides from us.
+_UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process at the moment it was read.
+
+    start_ticks is field 22 of /proc/PID/stat, in clock ticks since boot; uid is the effective one,
+    as in ps; pgid and session are its process group and session.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    uid: int
+    ppid: int
+    pgid: int
+    session: int
+    cmdline: tuple[str, ...]
+
+    @property
+    def identity(self) -> tuple[int, int, str]:
+        """What no other process has or will have: pid, start_ticks, boot_id."""
+        return (self.pid, self.start_ticks, self.boot_id)
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} ({' '.join(self.cmdline) or 'no command line'})"
+
+
+def boot_id(proc: str = PROC) -> str:
+    """Return the id of this boot of the machine; JawsError where there is no Linux /proc."""
+    path = f"{proc}/sys/kernel/random/boot_id"
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError as error:
+        raise JawsError(
+            f"Cannot read {path}: {error.strerror}. Processes are told apart by it; "
+            "this needs Linux with /proc mounted."
+        ) from error
+
+
+def read_process(pid: int, proc: str = PROC) -> Process | None:
+    """Return the process, or None when it has gone, is a zombie, or is hidden from us."""
+    return _read_process(pid, proc, boot_id(proc))
+
+
+def all_processes(proc: str = PROC) -> Iterator[Process]:
+    """Yield every process that we can see."""
+    boot = boot_id(proc)
+    for name in os.listdir(proc):
+        process = _read_process(int(name), proc, boot) if name.isdigit() else None
+        if process:
+            yield process
+
+
+def read_same(pid: int, start_ticks: int, boot: str, proc: str = PROC) -> Process | None:
+    """Return the process that has this identity, or None when it has ended."""
+    process = read_process(pid, proc)
+    return process if process and process.identity == (pid, start_ticks, boot) else None
+
+
+def is_same(process: Process, proc: str = PROC) -> bool:
+    """Tell whether this very process, not another with its pid, still runs."""
+    return read_same(*process.identity, proc) is not None
+
+
+def read_environ(process: Process, proc: str = PROC) -> dict[str, str] | None:
+    """Return the environment that it was started with; None where we may not read it or it ended.
+
+    The kernel lets only its own user (and root) read it.
+    """
+    try:
+        with _Directory(process.pid, proc) as directory:
+            if _parse_stat(directory.read("stat"))[4] != process.start_ticks:
+                return None
+            entries = os.fsdecode(directory.read("environ")).split("\0")
+    except _UNSEEN:
+        return None
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def find_by_environment(name: str, value: str, proc: str = PROC) -> list[Process]:
+    """Return our own user's processes that were started with NAME=value, the oldest first."""
+    uid = os.geteuid()
+    found = []
+    for process in all_processes(proc):
+        if process.uid == uid and (read_environ(process, proc) or {}).get(name) == value:
+            found.append(process)
+    return sorted(found, key=lambda process: (process.start_ticks, process.pid))
+
+
+def ancestors(pid: int, proc: str = PROC) -> list[Process]:
+    """Return the parent of a process, its parent, and so on up to the first process."""
+    found: list[Process] = []
+    process = read_process(pid, proc)
+    while process and process.ppid > 0:
+        process = read_process(process.ppid, proc)
+        if process:
+            found.append(process)
+    return found
+
+
+def started_at(process: Process, proc: str = PROC) -> float:
+    """Return its start in seconds since the epoch, for people: it moves with the clock."""
+    with open(f"{proc}/uptime", encoding="ascii") as file:
+        uptime = float(file.read().split()[0])
+    return time.time() - uptime + process.start_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def group_members(process: Process, proc: str = PROC) -> list[Process]:
+    """Return what runs in its process group, also after the process itself has ended."""
+    leader = read_process(process.pgid, proc)
+    if leader and process.pid == process.pgid and leader.identity != process.identity:
+        return []  # the group's number has been given to somebody else
+    ours = (process.pgid, process.session)
+    return [other for other in all_processes(proc) if (other.pgid, other.session) == ours]
+
+
+def send_signal(
+    process: Process, signal: int, group: bool = False, proc: str = PROC
+) -> bool:
+    """Signal this very process, or its whole group; False when there is nothing left to signal.
+
+    JawsError when it is another user's, or when the group is our own.
+    """
+    try:
+        if group:
+            return _signal_group(process, signal, proc)
+        return _signal_one(process, signal, proc)
+    except ProcessLookupError:
+        return False
+    except PermissionError as error:
+        raise JawsError(
+            f"Not allowed to send {signals.Signals(signal).name} to {process}: it belongs to "
+            f"uid {process.uid} and this is uid {os.geteuid()}. Run this as that user."
+        ) from error
+
+
+def wait_ended(
+    process: Process, timeout: float, group: bool = False, proc: str = PROC
+) -> bool:
+    """Wait until it (or its whole group) has ended; False after timeout seconds."""
+    deadline = time.monotonic() + timeout
+    while _runs(process, group, proc):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def terminate(
+    process: Process,
+    signal: int = signals.SIGTERM,
+    timeout: float = 10.0,
+    kill_after: float | None = None,
+    group: bool = False,
+    proc: str = PROC,
+) -> int:
+    """End a process, or its whole group, and return the last signal that was sent; 0 for none.
+
+    timeout is how many seconds it may take in all. SIGKILL is sent kill_after seconds after the
+    first signal, as by timeout(1); never when that is None. JawsError when it still runs then.
+    """
+    patience = timeout if kill_after is None else min(kill_after, timeout)
+    if not send_signal(process, signal, group, proc):
+        return 0
+    if wait_ended(process, patience, group, proc):
+        return signal
+    if kill_after is not None and send_signal(process, signals.SIGKILL, group, proc):
+        # A killed process still takes a moment, whatever the caller's arithmetic.
+        if wait_ended(process, max(timeout - patience, 1.0), group, proc):
+            return signals.SIGKILL
+    if not _runs(process, group, proc):
+        return signal
+    advice = "It was sent SIGKILL too." if kill_after is not None else "It was not killed."
+    raise JawsError(
+        f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}"
+    )
+
+
+class _Directory:
+    """/proc/PID held open: what is read through it is never of the next process with that pid."""
+
+    def __init__(self, pid: int, proc: str) -> None:
+        self._fd = os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY)
+
+    def __enter__(self) -> _Directory:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        os.close(self._fd)
+
+    def read(self, name: str) -> bytes:
+        with open(os.open(name, os.O_RDONLY, dir_fd=self._fd), "rb") as file:
+            return file.read()
+
+
+def _read_process(pid: int, proc: str, boot: str) -> Process | None:
+    try:
+        with _Directory(pid, proc) as directory:
+            state, ppid, pgid, session, start_ticks = _parse_stat(directory.read("stat"))
+            uid = _parse_uid(directory.read("status"))
+            cmdline = os.fsdecode(directory.read("cmdline")).rstrip("\0")
+    except _UNSEEN:
+        return None
+    if state in "ZX":
+        return None
+    words = tuple(cmdline.split("\0")) if cmdline else ()
+    return Process(pid, start_ticks, boot, uid, ppid, pgid, session, words)
+
+
+def _parse_stat(stat: bytes) -> tuple[str, int, int, int, int]:
+    """Return state, ppid, pgid, session, start_ticks: fields 3, 4, 5, 6, 22 of proc(5)."""
+    # The command's name, in parentheses, may itself contain blanks and parentheses.
+    fields = stat.rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+
+
+def _parse_uid(status: bytes) -> int:
+    """Return the effective uid from /proc/PID/status."""
+    for line in status.splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[2])
+    raise ProcessLookupError  # a process at its end shows an empty status
+
+
+def _runs(process: Process, group: bool, proc: str) -> bool:
+    return is_same(process, proc) or (group and bool(group_members(process, proc)))
+
+
+def _signal_one(process: Process, signal: int, proc: str) -> bool:
+    # Where the kernel and Python have them, a pidfd closes the gap between the look and the signal.
+    opener = getattr(os, "pidfd_open", None)
+    sender = getattr(signals, "pidfd_send_signal", None)
+    if not opener or not sender:
+        return _checked_kill(process, signal, proc)
+    try:
+        fd = opener(process.pid)
+    except ProcessLookupError:
+        return False
+    except OSError:  # an older kernel, or a sandbox that forbids it
+        return _checked_kill(process, signal, proc)
+    try:
+        if not is_same(process, proc):
+            return False
+        sender(fd, signal)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _checked_kill(process: Process, signal: int, proc: str) -> bool:
+    if not is_same(process, proc):
+        return False
+    os.kill(process.pid, signal)
+    return True
+
+
+def _signal_group(process: Process, signal: int, proc: str) -> bool:
+    if process.pgid == os.getpgrp():
+        raise JawsError(f"{process} is in our own process group: a signal to it would end us too.")
+    if not group_members(process, proc):
+        return False
+    os.killpg(process.pgid, signal)
+    return True

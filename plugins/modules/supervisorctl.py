@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisorctl
+short_description: Manage the states of programs under supervisord
+version_added: 0.1.0
+description:
+  - Starts, stops, restarts, signals, adds and removes programs under supervisord, and applies a changed configuration.
+  - Every task that is written for M(community.general.supervisorctl#module) works with this module too.
+  - It waits until the programs have reached their state, all of them at once. A program that fails makes the task fail,
+    with its exit status and the last lines of its log.
+options:
+  name:
+    description:
+      - The programs or groups. V(group:program) is a program, V(group), V(group:) and V(group:*) are all programs of
+        a group, and V(all) is every program.
+      - A program of a group may be named without its group where the name is not ambiguous.
+      - Required unless O(state=updated), where it defaults to V(all).
+    type: list
+    elements: str
+  state:
+    description:
+      - V(started) starts what does not run.
+      - V(stopped) stops what runs, starts, or waits to be started again.
+      - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that this has not
+        restarted already.
+      - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are added, changed groups are
+        restarted with their new definition, and groups that are gone are stopped and removed. The rest is left alone.
+      - V(present) adds groups that are on disk and not yet active.
+      - V(absent) removes groups. Running ones are refused, unless O(stop_before_removing=true).
+      - V(signalled) sends O(signal) to what runs.
+    type: str
+    required: true
+    choices: [present, absent, started, stopped, restarted, signalled, updated]
+  stop_before_removing:
+    description: With O(state=absent), stop the programs first.
+    type: bool
+    default: false
+  signal:
+    description: With O(state=signalled), the signal's name or number, for example V(USR1).
+    type: str
+  wait:
+    description:
+      - Wait until the programs have reached their final state.
+      - Without it a failing program is not noticed. What has to stop before it can be removed or started again
+        is waited for in any case.
+    type: bool
+    default: true
+  timeout:
+    description:
+      - How many seconds to wait for each step, on top of what the programs' own C(startsecs), C(startretries) and
+        C(stopwaitsecs) allow.
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+  - jgi.jaws.supervisord.client
+  - jgi.jaws.supervisord.programs
+attributes:
+  check_mode:
+    support: full
+    description: Asks, predicts, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows the programs' states before and after.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+notes:
+  - Programs start in ascending order of C(priority) and stop in descending order. Each priority waits for the one before;
+    programs of one priority go in parallel.
+  - A program in C(BACKOFF) is waited for until supervisord has started it or given it up (C(FATAL)).
+seealso:
+  - module: jgi.jaws.supervisorctl_info
+  - module: jgi.jaws.supervisord
+"""
+
+EXAMPLES = r"""
+- name: Restart everything in one instance
+  jgi.jaws.supervisorctl:
+    name: all
+    state: restarted
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+
+- name: Start two programs and wait until they run
+  jgi.jaws.supervisorctl:
+    name: [jaws-jtm, jaws-cromwell]
+    state: started
+    config: /tmp/jaws-supervisord/supervisord-jtm.conf
+    timeout: 120
+
+- name: Apply what has changed in the configuration, and nothing else
+  jgi.jaws.supervisorctl:
+    state: updated
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+"""
+
+RETURN = r"""
+programs:
+  description: Every program of the instance, whether the task named it or not, after the task.
+  returned: always, where supervisord answers
+  type: list
+  elements: dict
+  contains:
+    name: {description: "The program's name, with its group where the two differ.", type: str, sample: jaws-jtm}
+    group: {description: Its group., type: str, sample: jaws-jtm}
+    state: {description: Its state as supervisord names it., type: str, sample: RUNNING}
+    pid: {description: Its process id; null where it does not run., type: int, sample: 4711}
+    start_time: {description: When it was last started in Unix seconds., type: int, sample: 1790000000}
+    exit_status: {description: "Its last exit status; null while it runs, -1 where a signal ended it.", type: int, sample: 1}
+    spawn_error: {description: Why supervisord could not start it., type: str, sample: Exited too quickly}
+    log_file: {description: The file that its standard output goes to., type: str, sample: /tmp/jaws-dev/logs/jtm.log}
+    error_log_file: {description: "The same for its standard error, where that is another file.", type: str, sample: null}
+affected:
+  description: The programs that the task started, stopped, signalled, added or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [jaws-jtm]
+reason:
+  description:
+    - One word for the cause of a failure.
+    - One of V(down), V(refused), V(wrong_key), V(frozen), V(unreachable), V(unreadable_conf), V(broken_conf),
+      V(unknown_program), V(ambiguous_program), V(still_running), V(program_failed), V(timed_out), V(bad_option).
+  returned: failure
+  type: str
+  sample: program_failed
+failed_programs:
+  description: The programs that did not reach their state.
+  returned: when a program failed or timed out
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import CLIENT_OPTIONS, run
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import manage
+
+STATES = ["present", "absent", "started", "stopped", "restarted", "signalled", "updated"]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            CLIENT_OPTIONS,
+            name=dict(type="list", elements="str"),
+            state=dict(type="str", required=True, choices=STATES),
+            stop_before_removing=dict(type="bool", default=False),
+            signal=dict(type="str"),
+            wait=dict(type="bool", default=True),
+            timeout=dict(type="int", default=60),
+        ),
+        required_if=[("state", "signalled", ["signal"])]
+        + [("state", state, ["name"]) for state in STATES if state != "updated"],
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()

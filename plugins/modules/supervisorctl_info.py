@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisorctl_info
+short_description: List the programs under supervisord
+version_added: 0.1.0
+description:
+  - Returns the programs of one supervisord with their states. A program that is stopped or has failed is an answer,
+    not an error.
+options:
+  name:
+    description: The programs or groups, as for M(jgi.jaws.supervisorctl). Without it, every program.
+    type: list
+    elements: str
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+  - jgi.jaws.supervisord.client
+  - jgi.jaws.supervisord.programs
+attributes:
+  check_mode:
+    support: full
+    description: The module never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+seealso:
+  - module: jgi.jaws.supervisorctl
+"""
+
+EXAMPLES = r"""
+- name: Look at one instance
+  jgi.jaws.supervisorctl_info:
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+  register: services
+
+- name: Refuse to go on while something does not run
+  ansible.builtin.assert:
+    that: services.programs | rejectattr('state', 'eq', 'RUNNING') | length == 0
+"""
+
+RETURN = r"""
+programs:
+  description: The programs, with the same keys as those that M(jgi.jaws.supervisorctl) returns.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: jaws-jtm
+      group: jaws-jtm
+      state: RUNNING
+      pid: 4711
+      start_time: 1790000000
+      exit_status: null
+      spawn_error: null
+      log_file: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
+      error_log_file: null
+reason:
+  description: One word for the cause of a failure, as M(jgi.jaws.supervisorctl) returns it.
+  returned: failure
+  type: str
+  sample: down
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import CLIENT_OPTIONS, run
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import inform
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(CLIENT_OPTIONS, name=dict(type="list", elements="str")),
+        supports_check_mode=True,
+    )
+    run(module, inform)
+
+
+if __name__ == "__main__":
+    main()
