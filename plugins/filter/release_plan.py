@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters that turn the catalogue of services into a release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
+    Context,
+    configs_of,
+    environments_of,
+    plan_release,
+    services_of,
+)
+
+DOCUMENTATION = r"""
+name: release_plan
+short_description: Turn services and configurations into a release
+version_added: 0.1.0
+description:
+  - Returns what M(jgi.jaws.release) takes, with C(files), C(programs), C(links) and C(health).
+  - Every file's name carries a digest of its content.
+  - C(@NAME@) in a service's command, environment or copies is replaced by the path of the configuration or artifact
+    C(NAME), C(@log@) by the service's own log file and C(@logs@) by the directory of logs.
+positional: _input, configs
+options:
+  _input:
+    description: The services by name, as P(jgi.jaws.services#filter) returns them.
+    type: dict
+    required: true
+  configs:
+    description: The configurations by name, each with its C(format) (V(ini), V(ini_extended) or V(hocon)) and C(data).
+    type: dict
+    required: true
+  directory:
+    description: The instance's own directory.
+    type: path
+    required: true
+  environments:
+    description: The virtual environments by component, as M(jgi.jaws.venv) returns them.
+    type: dict
+    required: true
+  artifacts:
+    description: Paths of other files that commands use.
+    type: dict
+    default: {}
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+release: "{{ services | jgi.jaws.release_plan(configs, directory='/tmp/jaws-dev/jaws', environments=built.environments) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The release.
+  type: dict
+"""
+
+
+def release_plan(
+    services: dict[str, Any],
+    configs: dict[str, Any],
+    directory: str,
+    environments: dict[str, Any],
+    artifacts: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a release; see the documentation above."""
+    paths = {name: environment["path"] for name, environment in environments.items()}
+    planned: dict[str, Any] = _guarded(plan_release, services, configs, Context(directory, paths, artifacts or {}))
+    return planned
+
+
+def services(
+    catalogue: dict[str, Any], overrides: dict[str, Any], instance: str, series: str
+) -> dict[str, Any]:
+    """Return one instance's services; see services.yml beside this file."""
+    found: dict[str, Any] = _guarded(services_of, catalogue, overrides, instance, series)
+    return found
+
+
+def environments(
+    catalogue: dict[str, Any],
+    changes: dict[str, Any],
+    services: dict[str, Any],
+    wheels: str = "",
+    **defaults: Any,
+) -> list[dict[str, Any]]:
+    """Return the virtual environments of services; see environments.yml beside this file."""
+    found: list[dict[str, Any]] = _guarded(environments_of, catalogue, changes, services, wheels, defaults)
+    return found
+
+
+def configs(
+    defaults: dict[str, Any], changes: dict[str, Any], formats: dict[str, str], services: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the configurations of services; see configs.yml beside this file."""
+    found: dict[str, Any] = _guarded(configs_of, defaults, changes, formats, services)
+    return found
+
+
+def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except JawsError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The collection's filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "configs": configs,
+            "environments": environments,
+            "release_plan": release_plan,
+            "services": services,
+        }

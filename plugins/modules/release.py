@@ -1,0 +1,239 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Prepare and activate releases of the programs under one supervisord
+version_added: 0.1.0
+description:
+  - A release is the part of a C(supervisord.conf) that defines programs, with the immutable files that these use.
+  - V(prepared) publishes the files and has Supervisor's own parser validate the candidate, while what runs is untouched.
+  - V(active) replaces the programs' part of the C(supervisord.conf) in one step, applies exactly what differs, and
+    verifies it. Every changed program has to hold C(RUNNING) with one process through a window and to pass its health
+    check. Otherwise the instance gets back what it had, the release is marked bad, and the module fails.
+  - The same inputs are the same release, so that a second run changes nothing.
+  - Programs that have died are started; those that an operator has stopped are left alone.
+options:
+  state:
+    description: What to do.
+    type: str
+    choices: [prepared, active]
+    required: true
+  config:
+    required: true
+  directory:
+    description: The instance's own directory. Records of releases are kept in C(releases/) below it, which has to exist.
+    type: path
+    required: true
+  python:
+    description: The Python interpreter that has Supervisor installed.
+    type: path
+    required: true
+  group:
+    description: The unix group of what is written. Without it, that of the directory.
+    type: str
+  id:
+    description: With O(state=active), the release, as O(state=prepared) returned it.
+    type: str
+  programs:
+    description: With O(state=prepared), the sections of the programs.
+    type: str
+  files:
+    description: Files to publish, whose names say their content, since they are never changed afterwards.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      content: {description: The whole content. It may hold secrets., type: str, required: true}
+      mode: {description: "The mode, octal.", type: str, default: "0640"}
+  links:
+    description: Symbolic links to set when the release becomes active, from absolute path to target.
+    type: dict
+    default: {}
+  health:
+    description:
+      - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or C(command) (a list).
+      - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
+    type: dict
+    default: {}
+  venvs:
+    description: The virtual environments that the release uses.
+    type: list
+    elements: path
+    default: []
+  packages:
+    description: The packages in them, for the record.
+    type: list
+    elements: str
+    default: []
+  author:
+    description: Who deploys, for the record.
+    type: str
+    default: ""
+  ci_job:
+    description: The url of the CI job that deploys, for the record.
+    type: str
+    default: ""
+  window:
+    description: How many seconds a changed program has to keep running with one process. Choose more than C(startsecs).
+    type: int
+    default: 10
+  health_timeout:
+    description: How many seconds the health checks may take until they succeed.
+    type: int
+    default: 60
+  timeout:
+    description: How many seconds a step may take, on top of the programs' own C(startsecs) and C(stopwaitsecs).
+    type: int
+    default: 60
+  lock_timeout:
+    description: How many seconds to wait for another deploy of the same instance.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+attributes:
+  check_mode:
+    support: full
+    description: Predicts; writes nothing and changes nothing.
+  diff_mode:
+    support: partial
+    description: Shows the paths of the files to be published, never their content.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.venv
+  - module: jgi.jaws.supervisord_config
+"""
+
+EXAMPLES = r"""
+- name: Publish a release, while the old one serves
+  jgi.jaws.release:
+    state: prepared
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+    directory: /tmp/jaws-dev/jaws
+    python: /tmp/jaws-supervisord/venv/bin/python
+    programs: |
+      [program:jaws-site-daemon]
+      command=/tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
+    files:
+      - path: /tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
+        mode: "0750"
+        content: |
+          #!/bin/sh
+          exec sleep 1000
+  register: prepared
+
+- name: Switch to it
+  jgi.jaws.release:
+    state: active
+    id: "{{ prepared.id }}"
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+    directory: /tmp/jaws-dev/jaws
+    python: /tmp/jaws-supervisord/venv/bin/python
+"""
+
+RETURN = r"""
+id:
+  description: The release.
+  returned: success
+  type: str
+  sample: 20261122T130000Z-0123abcd
+current:
+  description: With O(state=prepared), the release that is current now.
+  returned: success
+  type: str
+  sample: 20261121T130000Z-4567cdef
+differs:
+  description: With O(state=prepared), whether it is another than the current one.
+  returned: success
+  type: bool
+  sample: true
+published:
+  description: With O(state=prepared), the files that were written.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+affected:
+  description: With O(state=active), the programs that were started, restarted or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [jaws-central-rest]
+programs:
+  description: With O(state=active), every program, as M(jgi.jaws.supervisorctl) returns them.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+reverted_to:
+  description: The release that was put back.
+  returned: when the release did not hold
+  type: str
+  sample: 20261121T130000Z-4567cdef
+reason:
+  description:
+    - One word for the cause of a failure.
+    - For example V(broken_conf), V(unknown_release), V(locked), V(program_failed), V(unstable), V(unhealthy), V(down).
+  returned: failure
+  type: str
+  sample: unstable
+failed_programs:
+  description: The programs that did not hold.
+  returned: when the release did not hold
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.release import manage
+
+FILE = dict(
+    path=dict(type="path", required=True),
+    content=dict(type="str", required=True, no_log=True),
+    mode=dict(type="str", default="0640"),
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", required=True, choices=["prepared", "active"]),
+            config=dict(type="path", required=True),
+            directory=dict(type="path", required=True),
+            python=dict(type="path", required=True),
+            group=dict(type="str"),
+            id=dict(type="str"),
+            programs=dict(type="str"),
+            files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
+            links=dict(type="dict", default={}),
+            health=dict(type="dict", default={}),
+            venvs=dict(type="list", elements="path", default=[]),
+            packages=dict(type="list", elements="str", default=[]),
+            author=dict(type="str", default=""),
+            ci_job=dict(type="str", default=""),
+            window=dict(type="int", default=10),
+            health_timeout=dict(type="int", default=60),
+            timeout=dict(type="int", default=60),
+            lock_timeout=dict(type="int", default=300),
+        ),
+        required_if=[("state", "active", ["id"]), ("state", "prepared", ["programs"])],
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()

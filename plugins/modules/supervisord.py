@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisord
+short_description: Start, stop, restart or reload a supervisord
+version_added: 0.1.0
+description:
+  - Manages the supervisord daemon of one configuration, without root and without the operating system's help.
+  - It is started in a session of its own, with an empty environment and a umask of 027, so that it survives the play and
+    no variable of its starter reaches a service.
+  - Whether it runs is asked of the daemon itself; a pid file is never believed.
+  - Before a start, processes that a killed predecessor left behind are found by their environment and ended, so that
+    nothing runs twice. Only the instance's own user can find them.
+options:
+  state:
+    description:
+      - V(started) starts it where it is down.
+      - V(stopped) stops it and all its programs.
+      - V(restarted) stops it, if it runs, and starts it.
+      - V(reloaded) makes it read its whole configuration again, which restarts every program. Its umask, its limits
+        and its version of Supervisor stay.
+      - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's own parser refuses
+        the configuration.
+    type: str
+    choices: [started, stopped, restarted, reloaded]
+    default: started
+  config:
+    required: true
+  supervisord_path:
+    description: The C(supervisord) to start. Without it, the one in C(PATH).
+    type: path
+  python:
+    description:
+      - The Python interpreter that has Supervisor installed, whose parser validates the configuration.
+      - Without it, the one in the first line of O(supervisord_path).
+    type: path
+  user:
+    description:
+      - The only user that the instance may run as. When it is down and the module runs as another user, the module
+        fails and says who has to do what.
+    type: str
+  timeout:
+    description: How many seconds a step may take, on top of the programs' C(stopwaitsecs).
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+attributes:
+  check_mode:
+    support: full
+    description: Asks, predicts, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows whether the daemon runs, before and after.
+  platform:
+    support: full
+    description: The systems that the module runs on; it reads C(/proc).
+    platforms: linux
+requirements:
+  - Supervisor 4 on the host
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.supervisorctl
+  - module: jgi.jaws.supervisord_config
+"""
+
+EXAMPLES = r"""
+- name: Make sure that the instance for users' workloads runs
+  jgi.jaws.supervisord:
+    config: /tmp/jaws-supervisord/supervisord-jtm.conf
+    supervisord_path: /tmp/jaws-supervisord/bin/supervisord
+    python: /tmp/jaws-supervisord/venv/bin/python
+    user: jaws_jtm
+
+- name: Stop it with everything that it runs
+  jgi.jaws.supervisord:
+    config: /tmp/jaws-supervisord/supervisord-jtm.conf
+    state: stopped
+"""
+
+RETURN = r"""
+running:
+  description: Whether the daemon runs after the task.
+  returned: success
+  type: bool
+  sample: true
+pid:
+  description: Its process id.
+  returned: success
+  type: int
+  sample: 4711
+version:
+  description: The version of Supervisor that it runs.
+  returned: success
+  type: str
+  sample: 4.3.0
+url:
+  description: Where it listens.
+  returned: success
+  type: str
+  sample: unix:///tmp/jaws-supervisord/run/jtm/socket
+cleared:
+  description: The process ids that were ended before the start.
+  returned: success
+  type: dict
+  contains:
+    orphans: {description: What a killed predecessor had left behind., type: list, elements: int, sample: []}
+    unreachable: {description: A daemon with this configuration that had lost its socket., type: list, elements: int, sample: []}
+reason:
+  description:
+    - One word for the cause of a failure.
+    - For example V(may_not_start), V(frozen), V(refused), V(wrong_key), V(broken_conf), V(somebody_elses),
+      V(unusable_directory), V(did_not_start), V(timed_out).
+  returned: failure
+  type: str
+  sample: may_not_start
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import manage
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", default="started", choices=["started", "stopped", "restarted", "reloaded"]),
+            config=dict(type="path", required=True),
+            supervisord_path=dict(type="path"),
+            python=dict(type="path"),
+            user=dict(type="str"),
+            timeout=dict(type="int", default=60),
+        ),
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: supervisord_config
+short_description: Write the daemon's own sections and the key of a supervisord.conf
+version_added: 0.1.0
+description:
+  - Writes the sections that concern supervisord itself, and its key, which is generated on the host and kept.
+  - The sections of programs are left as they are; M(jgi.jaws.release) writes them.
+  - The new file is validated by Supervisor's own parser before it replaces the old one in one step.
+  - A running supervisord is then reloaded, because it cannot take up these sections otherwise. That restarts its
+    programs. When a run is killed before that, the next one finishes it.
+options:
+  config:
+    required: true
+  sections:
+    description:
+      - The sections and their options, in the order in which they are written.
+      - C(username) and C(password) are added to the sections of servers and to C(supervisorctl).
+    type: dict
+    required: true
+  username:
+    description: The user name that goes with the key.
+    type: str
+    default: jaws
+  rotate_key:
+    description: Generate a new key although there is one.
+    type: bool
+    default: false
+  group:
+    description: The unix group that may read the file, and with it control the instance. Without it, the directory's.
+    type: str
+  mode:
+    description: The file's mode, octal.
+    type: str
+    default: "0640"
+  python:
+    description: The Python interpreter that has Supervisor installed.
+    type: path
+    required: true
+  timeout:
+    description: How many seconds a reload may take, on top of the programs' C(stopwaitsecs).
+    type: int
+    default: 60
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+attributes:
+  check_mode:
+    support: full
+    description: Predicts, writes nothing, and asks the daemon nothing.
+  diff_mode:
+    support: full
+    description: Shows the daemon's sections without the key.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.supervisord
+  - module: jgi.jaws.release
+"""
+
+EXAMPLES = r"""
+- name: Configure one instance that listens on a unix socket
+  jgi.jaws.supervisord_config:
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+    python: /tmp/jaws-supervisord/venv/bin/python
+    group: jaws
+    sections:
+      unix_http_server:
+        file: /tmp/jaws-supervisord/run/jaws/socket
+        chmod: "0770"
+      supervisord:
+        logfile: /tmp/jaws-supervisord/log/jaws/supervisord.log
+        pidfile: /tmp/jaws-supervisord/run/jaws/pid
+      rpcinterface:supervisor:
+        supervisor.rpcinterface_factory: supervisor.rpcinterface:make_main_rpcinterface
+      supervisorctl:
+        serverurl: unix:///tmp/jaws-supervisord/run/jaws/socket
+"""
+
+RETURN = r"""
+config:
+  description: The file.
+  returned: success
+  type: str
+  sample: /tmp/jaws-supervisord/supervisord-jaws.conf
+new_key:
+  description: Whether a key was generated. The key itself is never returned.
+  returned: success
+  type: bool
+  sample: false
+reloaded:
+  description: Whether a running supervisord was reloaded.
+  returned: success
+  type: bool
+  sample: false
+reason:
+  description: One word for the cause of a failure, for example V(broken_conf), V(not_a_member) or V(timed_out).
+  returned: failure
+  type: str
+  sample: broken_conf
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import manage
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            config=dict(type="path", required=True),
+            sections=dict(type="dict", required=True),
+            username=dict(type="str", default="jaws"),
+            rotate_key=dict(type="bool", default=False, no_log=False),
+            group=dict(type="str"),
+            mode=dict(type="str", default="0640"),
+            python=dict(type="path", required=True),
+            timeout=dict(type="int", default=60),
+        ),
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: tree
+short_description: Make directories, small files and links in one step, and only one's own
+version_added: 0.1.0
+description:
+  - Makes a list of directories, files and symbolic links in one call.
+  - Unlike M(ansible.builtin.file), it refuses a path that somebody else made first, which matters below C(/tmp).
+options:
+  paths:
+    description: The paths, parents first.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      mode: {description: "The mode of a directory or a file, octal.", type: str, default: "0755"}
+      group: {description: Its unix group. Without it it is left alone., type: str}
+      content: {description: Makes it a file with this text. It must not be a secret., type: str}
+      target: {description: Makes it a symbolic link to this path., type: str}
+attributes:
+  check_mode:
+    support: full
+    description: Predicts and writes nothing.
+  diff_mode:
+    support: partial
+    description: Shows which paths differ.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+- name: Make a directory that is closed to strangers
+  jgi.jaws.tree:
+    paths:
+      - path: /tmp/jaws-dev/jaws
+        mode: "2750"
+        group: jaws
+"""
+
+RETURN = r"""
+paths:
+  description: The paths that were made or changed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/tmp/jaws-dev/jaws]
+reason:
+  description: One word for the cause of a failure, one of V(somebody_elses), V(not_a_member), V(cannot_write), V(bad_option).
+  returned: failure
+  type: str
+  sample: somebody_elses
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.tree import manage
+
+ITEM = dict(
+    path=dict(type="path", required=True),
+    mode=dict(type="str", default="0755"),
+    group=dict(type="str"),
+    content=dict(type="str"),
+    target=dict(type="str"),
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(paths=dict(type="list", elements="dict", required=True, options=ITEM)),
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()

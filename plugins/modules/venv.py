@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: venv
+short_description: Build virtual environments that are named by their content
+version_added: 0.1.0
+description:
+  - Builds Python virtual environments, each in a directory whose name carries its version and a digest of everything
+    that goes into it. Such an environment is never changed afterwards, so the old one serves while the new one is built.
+  - Nothing is built, sent or downloaded where the environment is there already.
+  - A build that fails or is killed leaves nothing that looks complete.
+options:
+  directory:
+    description: Absolute path of the directory that holds the environments. It has to exist.
+    type: path
+    required: true
+  environments:
+    description: The environments.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The first part of its directory's name.
+        type: str
+        required: true
+      wheels:
+        description:
+          - Patterns of wheels on the control node, for example V(/builds/jaws/site/dist/*.whl). Each has to match one wheel.
+          - Their content counts, not the time at which they were built.
+        type: list
+        elements: raw
+        default: []
+      optional_wheels:
+        description: The same for wheels that may be missing.
+        type: list
+        elements: raw
+        default: []
+      requirements:
+        description:
+          - Requirements as in pip's requirements files, pinned. C(--hash) is supported, as are git URLs with a commit.
+          - What a moving reference (a branch, an unpinned name) means is looked up once, when the environment is built.
+        type: list
+        elements: str
+        default: []
+      constraints:
+        description: A constraints file for pip on the control node.
+        type: str
+        default: ""
+      pip_arguments:
+        description: More arguments for C(pip install), for example V(--no-index).
+        type: list
+        elements: str
+        default: []
+      python:
+        description: The Python interpreter to build with.
+        type: str
+        default: python3
+      modules:
+        description: Environment modules to load first, as in C(module load NAME).
+        type: list
+        elements: str
+        default: []
+      umask:
+        description: The umask to build with, octal. V(022) is for what holds nothing private.
+        type: str
+        default: "027"
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be built, and writes nothing.
+  diff_mode:
+    support: full
+    description: Shows the paths of the environments to be built.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+requirements:
+  - Python 3.8 or later with venv and ensurepip on the host
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+- name: Build the environment of jaws-site from the wheels that CI has just made
+  jgi.jaws.venv:
+    directory: /tmp/jaws-dev/jaws/venvs
+    environments:
+      - name: site
+        wheels: [/builds/jaws/site/dist/*.whl]
+        modules: [python]
+  register: built
+
+- name: Show where it is
+  ansible.builtin.debug:
+    var: built.environments.site.path
+"""
+
+RETURN = r"""
+environments:
+  description: The environments by name.
+  returned: success
+  type: dict
+  sample:
+    site:
+      path: /tmp/jaws-dev/jaws/venvs/site-2.6.0-0123456789ab
+      packages: [jaws-site==2.6.0]
+reason:
+  description: One word for the cause of a failure, one of V(no_wheels), V(bad_wheel), V(build_failed).
+  returned: failure
+  type: str
+  sample: build_failed
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.venv import manage
+
+ENVIRONMENT = dict(
+    name=dict(type="str", required=True),
+    wheels=dict(type="list", elements="raw", default=[]),
+    optional_wheels=dict(type="list", elements="raw", default=[]),
+    requirements=dict(type="list", elements="str", default=[]),
+    constraints=dict(type="str", default=""),
+    pip_arguments=dict(type="list", elements="str", default=[]),
+    python=dict(type="str", default="python3"),
+    modules=dict(type="list", elements="str", default=[]),
+    umask=dict(type="str", default="027"),
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            directory=dict(type="path", required=True),
+            environments=dict(type="list", elements="dict", required=True, options=ENVIRONMENT),
+        ),
+        supports_check_mode=True,
+    )
+    run(module, manage)
+
+
+if __name__ == "__main__":
+    main()
