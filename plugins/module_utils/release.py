@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf, health
@@ -31,6 +32,14 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     return Activation(store, params).run(check_mode)
 
 
+def inform(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
+    """Return one instance's releases, the newest first, and the id of the current one."""
+    store = Store(params["directory"], params["config"])
+    shown = ("id", "status", "created", "author", "ci_job", "packages", "why")
+    releases = [{key: record.get(key) for key in shown} for record in store.all()]
+    return dict(changed=False, current=store.conf().release, releases=releases)
+
+
 class Preparation:
     """Publishes what a release needs and validates its candidate; what runs is untouched."""
 
@@ -42,7 +51,7 @@ class Preparation:
         """Return the release's id and whether it differs from the current one."""
         missing = [file for file in self.params["files"] if not self._is_published(file)]
         record = self._record()
-        current = self.store.conf().release
+        current = self.store.conf().release if self.store.exists or not check_mode else None
         if not check_mode:
             self._publish(missing)
             self._validate(record["programs"])
@@ -89,12 +98,17 @@ class Activation:
     def __init__(self, store: Store, params: Dict[str, Any]) -> None:
         self.store = store
         self.params = params
-        self.client = Supervisor(read_endpoint(params["config"]))
+
+    @cached_property
+    def client(self) -> Supervisor:
+        """The instance's supervisord."""
+        return Supervisor(read_endpoint(self.params["config"]))
 
     def run(self, check_mode: bool) -> Dict[str, Any]:
         """Return what was switched and restarted."""
         if check_mode:
-            return self._result(self.store.get(self.params["id"]), self._due(), [])
+            known = self.store.exists and self.store.find(self.params["id"])
+            return dict(changed=not known or self._due(), id=self.params["id"])
         with self.store.lock(self.params["lock_timeout"]):
             return self._activate()
 
@@ -113,7 +127,12 @@ class Activation:
             raise
         if record["status"] != "good":
             self._mark(record, "good")
-        return self._result(record, due or bool(touched), touched)
+        return dict(
+            changed=due or bool(touched),
+            id=record["id"],
+            affected=touched,
+            programs=[program.as_dict() for program in observe(self.client).programs],
+        )
 
     def _due(self) -> bool:
         record = self.store.get(self.params["id"])
@@ -198,16 +217,8 @@ class Activation:
         )
 
     def _links_of(self, release: Optional[str]) -> Dict[str, str]:
-        records = [record for record in self.store.all() if record["id"] == release]
-        return records[0]["links"] if records else {}
+        record = self.store.find(release)
+        return dict(record["links"]) if record else {}
 
     def _mark(self, record: Record, status: str, why: str = "") -> None:
         self.store.save(dict(record, status=status, why=why))
-
-    def _result(self, record: Record, changed: bool, touched: List[str]) -> Dict[str, Any]:
-        return dict(
-            changed=changed,
-            id=record["id"],
-            affected=touched,
-            programs=[program.as_dict() for program in observe(self.client).programs],
-        )

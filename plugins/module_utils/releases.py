@@ -60,6 +60,15 @@ class Store:
             )
         return conf.split(text)
 
+    @property
+    def exists(self) -> bool:
+        """Whether the instance has been configured."""
+        return os.path.exists(self.config)
+
+    def find(self, release: Optional[str]) -> Optional[Record]:
+        """Return one release's record, or None where there is none."""
+        return next((record for record in self.all() if record["id"] == release), None)
+
     def all(self) -> List[Record]:
         """Return every release's record, the newest first."""
         try:
@@ -73,11 +82,11 @@ class Store:
 
         :raises JawsError: there is no such release (unknown_release).
         """
-        found = [record for record in self.all() if record["id"] == release]
-        if not found:
+        found = self.find(release)
+        if found is None:
             known = ", ".join(record["id"] for record in self.all()) or "none"
             raise JawsError("there is no release %s here; there are: %s." % (release, known), "unknown_release")
-        return found[0]
+        return found
 
     def save(self, record: Record) -> None:
         """Write a release's record."""

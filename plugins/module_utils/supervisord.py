@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
@@ -16,6 +17,8 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
+    if check_mode and not os.path.exists(params["config"]):
+        return _absent(params)
     daemon = Daemon(
         params["config"],
         params["supervisord_path"],
@@ -37,6 +40,12 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         cleared=dict({"orphans": [], "unreachable": []}, **cleared),
         diff=dict(before=_line(bool(status)), after=_line(running)),
     )
+
+
+def _absent(params: Dict[str, Any]) -> Dict[str, Any]:
+    """Predict for an instance that would have been configured by now, had the play not been a dry run."""
+    running = params["state"] != "stopped"
+    return dict(changed=running, running=running, diff=dict(before=_line(False), after=_line(running)))
 
 
 def plan(state: str, running: bool) -> List[str]:

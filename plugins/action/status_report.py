@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints one table of all rows, and fails where one of them is not as it should be."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.jgi.jaws.plugins.plugin_utils.table import duration, format_table
+
+Result = dict[str, Any]
+COLUMNS = ("instance", "program", "state", "pid", "uptime", "release")
+GOOD = "RUNNING"
+
+
+class ActionModule(ActionBase):
+    """Shows what the hosts of a play have registered."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        """Print the table; fail, unless every row says RUNNING."""
+        result: Result = super().run(tmp, task_vars)
+        rows: list[Result] = []
+        notes: list[str] = []
+        for instance in self._task.args["instances"]:
+            found = _rows(instance)
+            rows += found
+            notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
+        self._display.display("\n".join([format_table(COLUMNS, rows), *notes]))
+        wrong = [f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD]
+        message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
+        return dict(result, changed=False, failed=bool(wrong), msg=message, not_running=wrong)
+
+
+def _rows(instance: Result) -> list[Result]:
+    status, release = instance.get("status") or {}, instance.get("release")
+    if "programs" not in status:
+        return [dict(_blank(instance), state="DOWN", note=status.get("msg", "not reached"))]
+    rows = [
+        {
+            "instance": instance["name"],
+            "program": program["name"],
+            "state": program["state"],
+            "pid": program["pid"],
+            "uptime": duration(time.time() - program["start_time"] if program["pid"] else None),
+            "release": release,
+        }
+        for program in status["programs"]
+    ]
+    return rows or [dict(_blank(instance), state="EMPTY", note="supervisord runs no program: deploy first")]
+
+
+def _blank(instance: Result) -> Result:
+    return {"instance": instance["name"], "program": "(supervisord)"}

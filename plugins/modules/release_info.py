@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: List the releases of the programs under one supervisord
+version_added: 0.1.0
+description:
+  - Returns the releases that M(jgi.jaws.release) has prepared on a host, and which one is current.
+options:
+  config:
+    required: true
+  directory:
+    description: The instance's own directory, as for M(jgi.jaws.release).
+    type: path
+    required: true
+extends_documentation_fragment:
+  - jgi.jaws.supervisord
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: The systems that the module runs on.
+    platforms: posix
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.release
+"""
+
+EXAMPLES = r"""
+- name: Look at the releases of one instance
+  jgi.jaws.release_info:
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+    directory: /tmp/jaws-dev/jaws
+"""
+
+RETURN = r"""
+current:
+  description: The current release; null where there is none.
+  returned: success
+  type: str
+  sample: 20261122T130000Z-0123abcd
+releases:
+  description: The releases, the newest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: Its id., type: str, sample: 20261122T130000Z-0123abcd}
+    status: {description: "One of V(prepared), V(good) and V(bad).", type: str, sample: good}
+    created: {description: When it was prepared in Unix seconds., type: int, sample: 1790000000}
+    author: {description: Who deployed it., type: str, sample: jaws}
+    ci_job: {description: The url of the CI job that deployed it., type: str, sample: ""}
+    packages: {description: Its packages with their versions., type: list, elements: str, sample: [jaws-site==2.6.0]}
+    why: {description: Why it is bad., type: str, sample: ""}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.release import inform
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            config=dict(type="path", required=True),
+            directory=dict(type="path", required=True),
+        ),
+        supports_check_mode=True,
+    )
+    run(module, inform)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status_report
+short_description: Print the states of programs as one table
+version_added: 0.1.0
+description:
+  - Prints one table of the programs of all given instances, and fails when one of them is not C(RUNNING).
+options:
+  instances:
+    description: The instances, in the order in which they are shown.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: The name to show., type: str, required: true}
+      status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
+      release: {description: The current release., type: str}
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: It runs on the control node.
+    platforms: posix
+  action:
+    support: full
+    description: The action plugin does the work.
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+- name: Show one instance
+  jgi.jaws.status_report:
+    instances:
+      - name: jaws
+        status: "{{ services }}"
+        release: 20261122T130000Z-0123abcd
+"""
+
+RETURN = r"""
+not_running:
+  description: The programs that are not running, each with its instance.
+  returned: always
+  type: list
+  elements: str
+  sample: [local_dev_jtm jaws-cromwell]
+"""

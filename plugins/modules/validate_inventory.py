@@ -1,0 +1,52 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: validate_inventory
+short_description: Find what is wrong with an inventory before anything connects
+version_added: 0.1.0
+description:
+  - Looks at the variables of every instance in the inventory, on the control node, and connects to none.
+  - It names misspelt variables, missing facts and secrets, values of the wrong type, and paths or ports that two
+    instances of one machine would share.
+options:
+  group:
+    description: The group of the instances.
+    type: str
+    default: supervisord
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: It runs on the control node.
+    platforms: posix
+  action:
+    support: full
+    description: The action plugin does the work.
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+- name: Refuse a wrong inventory
+  jgi.jaws.validate_inventory:
+  run_once: true
+"""
+
+RETURN = r"""
+findings:
+  description: A sentence for each thing that is wrong.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
