@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build the stand-ins: three wheels and cromwell.jar, from the sources beside this file.
+
+The same sources give the same bytes, whoever builds them, wherever and whenever. A wheel is a zip
+file with three texts beside its modules (PEP 427), so no build backend is needed. Runs on the
+control node, Python 3.11 or later, with the standard library alone and without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import os
+import sys
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DISTRIBUTIONS = ("site", "central", "jtm")
+COMMON = Path("common", "standin")
+STAMP = ".stamp.json"
+# The oldest time that a zip file can hold. Not SOURCE_DATE_EPOCH: with a commit's time in it, each
+# commit would give other wheels, and a deploy of unchanged sources would restart services.
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def python_files(folder: Path) -> list[Path]:
+    """Return the modules below `folder`, sorted, without what Python caches there."""
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def digest(sources: Path) -> str:
+    """Return the sha256 of all that the output depends on, this file included, in hex."""
+    total = hashlib.sha256()
+    folders = ("common", *DISTRIBUTIONS, "cromwell")
+    files = [path for name in folders for path in python_files(sources / name)]
+    files += [sources / name / "pyproject.toml" for name in DISTRIBUTIONS]
+    labelled = [(path.relative_to(sources).as_posix(), path) for path in files]
+    for label, path in [("build.py", Path(__file__)), *labelled]:
+        data = path.read_bytes()
+        total.update(f"{label}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()
+
+
+def package(sources: Path, folder: str, name: str) -> dict[str, bytes]:
+    """Return the files of package `name` in `folder`, with the common modules inside it."""
+    found = {}
+    for root, prefix in ((sources / folder / name, name), (sources / COMMON, f"{name}/standin")):
+        for path in python_files(root):
+            found[f"{prefix}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
+    return found
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip file whose bytes depend on nothing but `files`."""
+    buffer = io.BytesIO()
+    # Stored, not compressed: compressed bytes differ between versions of zlib.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as output:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, ZIP_TIME)
+            entry.create_system = 3  # Unix, wherever it is built.
+            entry.external_attr = 0o100644 << 16
+            output.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def metadata(project: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return METADATA, WHEEL and entry_points.txt from a pyproject's [project] table."""
+    about = [
+        "Metadata-Version: 2.1",
+        f"Name: {project['name']}",
+        f"Version: {project['version']}",
+        f"Summary: {project['description']}",
+        "License: GPL-3.0-or-later",
+        f"Requires-Python: {project['requires-python']}",
+    ]
+    tags = ["Wheel-Version: 1.0", "Generator: jgi.jaws examples", "Root-Is-Purelib: true"]
+    scripts = [f"{name} = {target}" for name, target in sorted(project["scripts"].items())]
+    texts = {
+        "METADATA": about,
+        "WHEEL": [*tags, "Tag: py3-none-any"],
+        "entry_points.txt": ["[console_scripts]", *scripts],
+    }
+    return {name: "\n".join([*lines, ""]).encode() for name, lines in texts.items()}
+
+
+def wheel(sources: Path, folder: str) -> tuple[str, bytes]:
+    """Return the file name and the bytes of one distribution's wheel."""
+    project = tomllib.loads((sources / folder / "pyproject.toml").read_text("utf-8"))["project"]
+    name = project["name"].replace("-", "_")
+    stem = f"{name}-{project['version']}"
+    files = package(sources, folder, name)
+    files.update({f"{stem}.dist-info/{key}": text for key, text in metadata(project).items()})
+    record = f"{stem}.dist-info/RECORD"
+    lines = [f"{key},sha256={_record_hash(files[key])},{len(files[key])}" for key in sorted(files)]
+    files[record] = "\n".join([*lines, f"{record},,", ""]).encode()
+    return f"{stem}-py3-none-any.whl", archive(files)
+
+
+def _record_hash(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def jar(sources: Path) -> tuple[str, bytes]:
+    """Return the file name and the bytes of cromwell.jar."""
+    files = package(sources, "cromwell", "jaws_cromwell")
+    files["__main__.py"] = (sources / "cromwell" / "__main__.py").read_bytes()
+    return "cromwell.jar", archive(files)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: under another name first, then renamed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_stamp(output: Path) -> dict[str, Any]:
+    """Return what the last build wrote down; nothing when there was none or it is unreadable."""
+    try:
+        stamp = json.loads((output / STAMP).read_bytes())
+        files = {name: known for name, known in stamp["files"].items() if Path(name).name == name}
+        return {"sources": str(stamp["sources"]), "files": files}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"sources": "", "files": {}}
+
+
+def write_stamp(output: Path, sources: str, files: Mapping[str, str]) -> None:
+    """Write down the sources' digest and the sha256 of each file built from them."""
+    text = json.dumps({"sources": sources, "files": files}, indent=1, sort_keys=True)
+    replace(output / STAMP, text.encode())
+
+
+def file_hash(path: Path) -> str:
+    """Return a file's sha256 in hex; an empty string when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def build(sources: Path, output: Path) -> list[Path]:
+    """Bring `output` up to date and return the files that were written; raise OSError."""
+    stamp, current = read_stamp(output), digest(sources)
+    intact = all(file_hash(output / name) == known for name, known in stamp["files"].items())
+    if stamp["sources"] == current and intact:
+        return []
+    wanted = dict([*(wheel(sources, folder) for folder in DISTRIBUTIONS), jar(sources)])
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
+    output.mkdir(parents=True, exist_ok=True)
+    # Written down before they exist: a killed build's files are known to the next one.
+    write_stamp(output, "", {**stamp["files"], **hashes})
+    stale = [name for name in wanted if file_hash(output / name) != hashes[name]]
+    for name in stale:
+        replace(output / name, wanted[name])
+    # Two versions of one wheel side by side would leave the choice to the installer.
+    for name in set(stamp["files"]) - set(wanted):
+        (output / name).unlink(missing_ok=True)
+    write_stamp(output, current, hashes)
+    return [output / name for name in stale]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Build, print one line per file written, and return the exit status."""
+    here = Path(__file__).resolve().parent
+    parser = argparse.ArgumentParser(description="Build the stand-ins.")
+    parser.add_argument("--output", type=Path, default=here / "dist", metavar="DIR")
+    args = parser.parse_args(argv)
+    try:
+        for path in build(here, args.output):
+            print(f"built {path}")
+    except OSError as error:
+        print(f"build.py: {args.output} cannot be built: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

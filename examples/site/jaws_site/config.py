@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What jaws-site.conf has to hold, by series: 1 has [AMQP] and `server`, 2 the RPC sections."""
+
+from __future__ import annotations
+
+import configparser
+from typing import Dict
+
+from .standin.ini import Ini, Wanted
+
+_DB = {"user": str, "password": str, "db": str}
+# Of the client only: the servers have defaults for all but the virtual host.
+_BROKER = {"host": str, "vhost": str, "user": str, "password": str}
+
+SERIES_1: Wanted = {
+    "DB": _DB,
+    "AMQP": {**_BROKER, "queue": str},
+    "RPC": {"num_threads": int, "max_retries": int},
+    "GLOBUS": {"client_id": str, "endpoint_id": str, "root_dir": str},
+    "SITE": {"id": str, "staging_subdirectory": str, "results_subdirectory": str},
+    "CROMWELL": {"workflows_url": str, "engine_status_url": str},
+}
+SERIES_2: Wanted = {
+    "DB": _DB,
+    "LOCAL_RPC_SERVER": {"vhost": str},
+    "CENTRAL_RPC_SERVER": {"vhost": str},
+    "CENTRAL_RPC_CLIENT": _BROKER,
+    "GLOBUS": {"client_id": str, "client_secret": str, "endpoint_id": str, "host_path": str},
+    "SITE": {"id": str, "uploads_dir": str},
+    "CROMWELL": {"url": str},
+}
+# The section that each command of series 2 opens its connection with.
+RPC_SECTION: Dict[str, str] = {
+    "daemon": "CENTRAL_RPC_CLIENT",
+    "central-rpc": "CENTRAL_RPC_SERVER",
+    "jtm-rpc": "LOCAL_RPC_SERVER",
+}
+_NUMBERS = {"port": int, "num_threads": int, "max_retries": int}
+
+
+def load(path: str, command: str) -> Ini:
+    """Return the file after checking it for `command`; raise StandInError for what is wrong."""
+    ini = Ini(path, configparser.BasicInterpolation())
+    ini.allow({"DB": {"port": int}})
+    if series(ini, command) == 1:
+        ini.require(SERIES_1)
+        return ini
+    ini.require(SERIES_2)
+    ini.require({RPC_SECTION[command]: {"queue": str}})
+    ini.allow(dict.fromkeys(RPC_SECTION.values(), _NUMBERS))
+    return ini
+
+
+def series(ini: Ini, command: str) -> int:
+    """Return 1 or 2; only `daemon` exists in both, and there the file decides."""
+    return 1 if command == "server" or (command == "daemon" and ini.has("AMQP")) else 2
+
+
+def consumers(ini: Ini, command: str) -> int:
+    """Return how many consumers an RPC server starts; 5 where the file is silent."""
+    section = "RPC" if command == "server" else RPC_SECTION[command]
+    return ini.value(section, "num_threads", int, 5)
