@@ -203,17 +203,16 @@ def plan_release(
     """
     files = [_config_file(name, config, context) for name, config in configs.items()]
     paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
-    sections = []
+    sections, health = [], {}
     for name, service in sorted(services.items()):
-        shim = _shim_file(name, service, paths, context)
-        files.append(shim)
-        sections.append(_program(name, service, shim["path"], context))
-    return {
-        "files": files,
-        "programs": "\n".join(sections),
-        "links": _links(paths, context),
-        "health": {name: service["health"] for name, service in sorted(services.items()) if service["health"]},
-    }
+        service = _expand(service, _tokens(name, paths, context), f"service {name}")
+        path, content = _shim_file(name, service, context)
+        files.append({"path": path, "content": content, "mode": "0750"})
+        sections.append(_program(name, service, path, context))
+        if service["health"]:
+            health[name] = service["health"]
+    links = _links(paths, context)
+    return {"files": files, "programs": "\n".join(sections), "links": links, "health": health}
 
 
 def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:
@@ -224,11 +223,15 @@ def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict
     return {"path": path, "content": content, "mode": "0640"}
 
 
-def _shim_file(name: str, service: Service, configs: Mapping[str, str], context: Context) -> dict[str, str]:
-    tokens = {**context.artifacts, **configs, "log": f"{_logs(context)}/{name}.log", "logs": _logs(context)}
-    content = shim(name, _expand(service, tokens, f"service {name}"), context)
-    path = os.path.join(context.directory, "shims", f"{name}-{_digest(content)}")
-    return {"path": path, "content": content, "mode": "0750"}
+def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str, str]:
+    logs = _logs(context)
+    own = {"log": f"{logs}/{name}.log", "logs": logs, "current": os.path.join(context.directory, "current")}
+    return {**context.artifacts, **configs, **own}
+
+
+def _shim_file(name: str, service: Service, context: Context) -> tuple[str, str]:
+    content = shim(name, service, context)
+    return os.path.join(context.directory, "shims", f"{name}-{_digest(content)}"), content
 
 
 def shim(name: str, service: Service, context: Context) -> str:
