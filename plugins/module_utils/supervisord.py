@@ -45,7 +45,7 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 def _absent(params: Dict[str, Any]) -> Dict[str, Any]:
     """Predict for an instance that would have been configured by now, had the play not been a dry run."""
     running = params["state"] != "stopped"
-    return dict(changed=running, running=running, diff=dict(before=_line(False), after=_line(running)))
+    return dict(changed=running, running=running, pid=None, diff=dict(before=_line(False), after=_line(running)))
 
 
 def plan(state: str, running: bool) -> List[str]:
