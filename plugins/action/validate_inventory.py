@@ -58,7 +58,13 @@ class ActionModule(ActionBase):
 
     def _values(self, host: str, raw: Result, spec: inventory.Spec) -> tuple[Result, list[str]]:
         """Return the values of all our variables, defaults included, and what cannot be evaluated."""
-        ours = {name: _trusted(option["default"]) for name, option in spec.roles.items() if "default" in option}
+        # A host that has no option of a role does not use that role, nor its defaults.
+        used = tuple(prefix for prefix in spec.prefixes if any(name.startswith(prefix) for name in raw))
+        ours = {
+            name: _trusted(option["default"])
+            for name, option in spec.roles.items()
+            if "default" in option and name.startswith(used)
+        }
         available = {**ours, **raw}
         templar = self._templar.copy_with_new_env(available_variables=available)
         values: Result = {"ansible_host": None}

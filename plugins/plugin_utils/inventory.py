@@ -31,7 +31,7 @@ class Spec(NamedTuple):
     @property
     def prefixes(self) -> tuple[str, ...]:
         """The prefixes of names that belong to this collection."""
-        return ("jaws_", "supervisord_", "gitlab_runner_", "site_", "deployment_", "vault_")
+        return ("jaws_", "supervisord_", "gitlab_runner_", "boot_", "site_", "deployment_", "vault_")
 
 
 class Claim(NamedTuple):
