@@ -13,8 +13,9 @@ class ModuleDocFragment:
 options:
   config:
     description:
-      - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address, the user and the key
-        are read from its C([supervisorctl]) section, so that no secret is ever an option or an argument.
+      - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address,
+        the user and the key are read from its C([supervisorctl]) section, so that no secret is ever
+        an option or an argument.
       - Without it, the file that C(supervisorctl) itself would find.
     type: path
 """
@@ -23,7 +24,8 @@ options:
 options:
   server_url:
     description:
-      - Where supervisord listens, C(unix:///PATH) or C(http://HOST:PORT). Overrides the address in O(config).
+      - Where supervisord listens, C(unix:///PATH) or C(http://HOST:PORT). Overrides the address
+        in O(config).
     type: str
   username:
     description: The user name. Overrides the one in O(config).
@@ -33,17 +35,19 @@ options:
     type: str
   supervisorctl_path:
     description:
-      - Path of a C(supervisorctl). It is not run; it says where to look for a configuration when O(config) is not set.
+      - Path of a C(supervisorctl). It is not run; it says where to look for a configuration
+        when O(config) is not set.
     type: path
 """
 
     PROGRAMS = r"""
 options: {}
 notes:
-  - The module speaks XML-RPC, as C(supervisorctl) does, and starts no process. The number of its requests does not
-    grow with the number of programs.
+  - The module speaks XML-RPC, as C(supervisorctl) does, and starts no process. The number of
+    its requests does not grow with the number of programs.
 requirements:
-  - A supervisord of Supervisor 3.3 or later, on the host that the module runs on or reachable from it.
+  - A supervisord of Supervisor 3.3 or later, on the host that the module runs on or reachable
+    from it.
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 """
