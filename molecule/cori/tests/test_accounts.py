@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The accounts of a site with two service accounts and no systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+MEMBERS = {
+    "operator": {"operator"},
+    "jaws": {"jaws", "jaws_jtm"},
+    "jaws_jtm": {"jaws_jtm"},
+    "stranger": {"stranger"},
+}
+
+
+@pytest.mark.parametrize("account", MEMBERS)
+def test_an_account_is_in_no_group_but_those_of_the_design(
+    login: Callable[[str], Host], account: str
+) -> None:
+    assert login(account).check_output("id -un") == account
+    assert set(login(account).check_output("id -Gn").split()) == MEMBERS[account]
+
+
+@pytest.mark.parametrize("account", MEMBERS)
+def test_nobody_becomes_anybody_by_sudo(login: Callable[[str], Host], account: str) -> None:
+    assert login(account).run("sudo -n -u jaws id").failed
+
+
+@pytest.mark.parametrize("account", ["jaws", "jaws_jtm", "stranger"])
+def test_only_the_operator_becomes_anybody_by_collabsu(
+    login: Callable[[str], Host], account: str
+) -> None:
+    refused = login(account).run("collabsu jaws -c id")
+    assert refused.failed
+    assert refused.stderr.strip() == f"{account} is not in the sudoers file."
+
+
+def test_nobody_reads_the_passwords_that_collabsu_compares(login: Callable[[str], Host]) -> None:
+    for account in MEMBERS:
+        assert login(account).run("cat /etc/collabsu.json").failed
+
+
+def test_the_host_runs_no_systemd(machine: Host) -> None:
+    assert machine.check_output("ps -o comm= 1") == "tini"
+    assert not machine.exists("systemctl")
