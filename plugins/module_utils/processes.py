@@ -1,4 +1,5 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes as Linux's /proc shows them, and signals that reach only the process that was meant.
 
@@ -57,7 +58,8 @@ def boot_id(proc: str = PROC) -> str:
     except OSError as error:
         raise JawsError(
             f"Cannot read {path}: {error.strerror}. Processes are told apart by it; "
-            "this needs Linux with /proc mounted."
+            "this needs Linux with /proc mounted.",
+            "no_proc",
         ) from error
 
 
@@ -66,13 +68,20 @@ def read_process(pid: int, proc: str = PROC) -> Process | None:
     return _read_process(pid, proc, boot_id(proc))
 
 
-def all_processes(proc: str = PROC) -> Iterator[Process]:
-    """Yield every process that we can see."""
+def all_processes(proc: str = PROC, having: tuple[str, bytes] | None = None) -> Iterator[Process]:
+    """Yield every process that we can see.
+
+    With having, a file's name in /proc/PID and some bytes: only those with the bytes in that file.
+    It spares most of the reading where there are thousands of processes.
+    """
     boot = boot_id(proc)
     for name in os.listdir(proc):
-        process = _read_process(int(name), proc, boot) if name.isdigit() else None
-        if process:
-            yield process
+        if name.isdigit() and (
+            having is None or _contains(f"{proc}/{name}/{having[0]}", having[1])
+        ):
+            process = _read_process(int(name), proc, boot)
+            if process:
+                yield process
 
 
 def read_same(pid: int, start_ticks: int, boot: str, proc: str = PROC) -> Process | None:
@@ -103,11 +112,12 @@ def read_environ(process: Process, proc: str = PROC) -> dict[str, str] | None:
 
 def find_by_environment(name: str, value: str, proc: str = PROC) -> list[Process]:
     """Return our own user's processes that were started with NAME=value, the oldest first."""
-    uid = os.geteuid()
-    found = []
-    for process in all_processes(proc):
-        if process.uid == uid and (read_environ(process, proc) or {}).get(name) == value:
-            found.append(process)
+    having = ("environ", os.fsencode(f"{name}={value}"))
+    found = [
+        process
+        for process in all_processes(proc, having)
+        if process.uid == os.geteuid() and (read_environ(process, proc) or {}).get(name) == value
+    ]
     return sorted(found, key=lambda process: (process.start_ticks, process.pid))
 
 
@@ -138,9 +148,7 @@ def group_members(process: Process, proc: str = PROC) -> list[Process]:
     return [other for other in all_processes(proc) if (other.pgid, other.session) == ours]
 
 
-def send_signal(
-    process: Process, signal: int, group: bool = False, proc: str = PROC
-) -> bool:
+def send_signal(process: Process, signal: int, group: bool = False, proc: str = PROC) -> bool:
     """Signal this very process, or its whole group; False when there is nothing left to signal.
 
     JawsError when it is another user's, or when the group is our own.
@@ -154,13 +162,12 @@ def send_signal(
     except PermissionError as error:
         raise JawsError(
             f"Not allowed to send {signals.Signals(signal).name} to {process}: it belongs to "
-            f"uid {process.uid} and this is uid {os.geteuid()}. Run this as that user."
+            f"uid {process.uid} and this is uid {os.geteuid()}. Run this as that user.",
+            "not_permitted",
         ) from error
 
 
-def wait_ended(
-    process: Process, timeout: float, group: bool = False, proc: str = PROC
-) -> bool:
+def wait_ended(process: Process, timeout: float, group: bool = False, proc: str = PROC) -> bool:
     """Wait until it (or its whole group) has ended; False after timeout seconds."""
     deadline = time.monotonic() + timeout
     while _runs(process, group, proc):
@@ -188,15 +195,15 @@ def terminate(
         return 0
     if wait_ended(process, patience, group, proc):
         return signal
-    if kill_after is not None and send_signal(process, signals.SIGKILL, group, proc):
+    if kill_after is not None:
+        killed = send_signal(process, signals.SIGKILL, group, proc)
         # A killed process still takes a moment, whatever the caller's arithmetic.
         if wait_ended(process, max(timeout - patience, 1.0), group, proc):
-            return signals.SIGKILL
-    if not _runs(process, group, proc):
-        return signal
+            return signals.SIGKILL if killed else signal
     advice = "It was sent SIGKILL too." if kill_after is not None else "It was not killed."
     raise JawsError(
-        f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}"
+        f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}",
+        "still_running",
     )
 
 
@@ -217,18 +224,28 @@ class _Directory:
             return file.read()
 
 
+def _contains(path: str, wanted: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return wanted in file.read()
+    except _UNSEEN:
+        return False
+
+
 def _read_process(pid: int, proc: str, boot: str) -> Process | None:
     try:
         with _Directory(pid, proc) as directory:
             state, ppid, pgid, session, start_ticks = _parse_stat(directory.read("stat"))
             uid = _parse_uid(directory.read("status"))
-            cmdline = os.fsdecode(directory.read("cmdline")).rstrip("\0")
+            cmdline = os.fsdecode(directory.read("cmdline"))
     except _UNSEEN:
         return None
     if state in "ZX":
         return None
-    words = tuple(cmdline.split("\0")) if cmdline else ()
-    return Process(pid, start_ticks, boot, uid, ppid, pgid, session, words)
+    words = cmdline.split("\0")
+    if not words[-1]:
+        words.pop()  # each word ends with a NUL
+    return Process(pid, start_ticks, boot, uid, ppid, pgid, session, tuple(words))
 
 
 def _parse_stat(stat: bytes) -> tuple[str, int, int, int, int]:
@@ -280,7 +297,9 @@ def _checked_kill(process: Process, signal: int, proc: str) -> bool:
 
 def _signal_group(process: Process, signal: int, proc: str) -> bool:
     if process.pgid == os.getpgrp():
-        raise JawsError(f"{process} is in our own process group: a signal to it would end us too.")
+        raise JawsError(
+            f"{process} is in our own process group: a signal to it would end us too.", "inside"
+        )
     if not group_members(process, proc):
         return False
     os.killpg(process.pgid, signal)

@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What GitLab says of a runner, and what a runner finds on its host."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import time
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from ansible.module_utils.urls import ConnectionError as UrlsError
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+REQUEST_SECONDS = 10
+POLL_SECONDS = 0.5
+CLOCK_SECONDS = 2  # GitLab's Date header has whole seconds
+
+
+class Answer(NamedTuple):
+    """An HTTP status (0: none), the body's JSON, the server's clock less ours, and any trouble."""
+
+    status: int
+    body: dict[str, Any]
+    clock: float = 0.0
+    trouble: str = ""
+
+
+def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
+    """Return what there is to see, once or until it is what is waited for; JawsError if not."""
+    check(params)
+    deadline = time.monotonic() + params["timeout"]
+    while True:
+        seen = ask_gitlab(params)
+        if params["wait_for"] == "nothing" or seen[params["wait_for"]]:
+            return {"changed": False, **seen, **host_facts(params["command"])}
+        if time.monotonic() >= deadline or seen["valid"] is False:
+            raise JawsError(
+                f"The runner is not {params['wait_for']}, after {params['timeout']} s. "
+                f"{seen['saw']} Look at its log, and at the way from this host to GitLab.",
+                "timed_out",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def check(params: dict[str, Any]) -> None:
+    """JawsError for an option that would send a token astray; it never shows a token."""
+    parts = urlsplit(params["url"])
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise JawsError("url must be GitLab's https address, without a user or ?.", "bad_option")
+    for name in ("token", "api_token"):
+        if not re.fullmatch(r"[\x21-\x7e]*", params[name]):
+            raise JawsError(
+                f"{name} has a blank or another letter that no token has.", "bad_option"
+            )
+    if params["wait_for"] == "online" and not params["api_token"]:
+        raise JawsError("wait_for=online needs api_token: only that may ask.", "bad_option")
+
+
+def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
+    """Return valid, runner_id, online, contacted_at, and the sentence that tells it all."""
+    answer = request(params, "runners/verify", {"token": params["token"]}, {})
+    known: dict[str, Any] = dict.fromkeys(("valid", "runner_id", "online", "contacted_at"))
+    if answer.status == 403:
+        return {**known, "valid": False, "saw": f"{params['url']} knows no runner with this token."}
+    if answer.status != 200:
+        return {**known, "saw": f"{params['url']} gave no answer to rely on: {answer.trouble}."}
+    number = answer.body.get("id")  # GitLab tells it from 15.9 on
+    known.update(valid=True, runner_id=number)
+    if not params["api_token"] or not number:
+        return {
+            **known,
+            "saw": f"{params['url']} knows the token, of runner {number or 'unknown'}.",
+        }
+    details = request(params, f"runners/{number}", None, {"PRIVATE-TOKEN": params["api_token"]})
+    return {**known, **dot(params, number, details)}
+
+
+def dot(params: dict[str, Any], number: Any, answer: Answer) -> dict[str, Any]:
+    """Return online, contacted_at and the sentence for GitLab's answer about the runner."""
+    who = f"{params['url']} says that runner {number}"
+    if answer.status != 200:
+        return {"saw": f"{params['url']} does not show runner {number}: {answer.trouble}."}
+    contact = answer.body.get("contacted_at")
+    status = answer.body.get("status") or ("online" if answer.body.get("online") else "offline")
+    fresh = not params["since"] or (
+        contact and seconds(contact) + CLOCK_SECONDS >= seconds(params["since"]) + answer.clock
+    )
+    found = {"online": status == "online" and bool(fresh), "contacted_at": contact}
+    if found["online"]:
+        return {**found, "saw": f"{who} is online."}
+    when = f"was last in contact at {contact}" if contact else "was never in contact"
+    return {
+        **found,
+        "saw": f"{who} is {status} and {when}, wanted since {params['since'] or 'ever'}.",
+    }
+
+
+def request(
+    params: dict[str, Any], path: str, data: dict[str, str] | None, headers: dict[str, str]
+) -> Answer:
+    """Ask GitLab's API once. A refusal or silence is an answer too."""
+    try:
+        response = open_url(
+            f"{params['url'].rstrip('/')}/api/v4/{path}",
+            data=json.dumps(data) if data else None,
+            headers={"Content-Type": "application/json", **headers},
+            method="POST" if data else "GET",
+            timeout=REQUEST_SECONDS,
+            ca_path=params["ca_file"],
+            follow_redirects="none",  # a token goes where it was meant to go, and nowhere else
+        )
+        clock = response.headers.get("Date")
+        ahead = parsedate_to_datetime(clock).timestamp() - time.time() if clock else 0.0
+        body = json.load(response)
+        return Answer(response.status, body if isinstance(body, dict) else {}, ahead)
+    except HTTPError as error:
+        return Answer(error.code, {}, trouble=f"HTTP {error.code} {error.reason}")
+    except (OSError, HTTPException, UrlsError, ValueError) as error:
+        return Answer(0, {}, trouble=str(error))
+
+
+def seconds(text: str) -> float:
+    """Return an ISO 8601 time in seconds since the epoch."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def host_facts(command: str | None) -> dict[str, Any]:
+    """Return what gitlab-runner and the user's systemd go by on this host."""
+    user = pwd.getpwuid(os.geteuid())
+    own = f"{user.pw_dir}/.gitlab-runner" if user.pw_uid else "/etc/gitlab-runner"
+    units = Path(user.pw_dir, ".config/systemd/user")
+    found = sorted(units.glob("*.service")) if command else []
+    return {
+        "user": user.pw_name,
+        "home": user.pw_dir,
+        "config_file": f"{own}/config.toml",
+        "unit_directory": str(units),
+        "units": [str(unit) for unit in found if f'"{command}" ' in unit.read_text()],
+        "lingering": os.path.exists(f"/var/lib/systemd/linger/{user.pw_name}"),
+        "runtime_directory": f"/run/user/{user.pw_uid}",
+    }

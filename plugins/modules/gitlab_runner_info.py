@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gitlab_runner_info
+short_description: See what GitLab says of a runner, and what the runner finds on its host
+version_added: 0.1.0
+description:
+  - Asks GitLab whether a runner's authentication token is valid, and whether the runner is online.
+  - Says where gitlab-runner looks for its configuration when this user starts it, and whether the
+    user's services go on after logout.
+  - That GitLab does not answer, or knows no such token, is an answer and no error, unless something
+    is waited for.
+options:
+  url:
+    description:
+      - GitLab's address, without C(/api). It must be https, as the tokens are sent there; plain
+        http is taken for a loopback address only.
+    type: str
+    required: true
+  token:
+    description: The runner's authentication token.
+    type: str
+    required: true
+  api_token:
+    description:
+      - An access token of somebody who may read the runner, with the scope C(read_api). GitLab does
+        not tell the runner itself whether it is online.
+    type: str
+    default: ''
+  ca_file:
+    description: Certificates to trust instead of the system's, in one PEM file.
+    type: path
+  wait_for:
+    description:
+      - What GitLab has to say within O(timeout), or the task fails with what it said last.
+      - V(valid) is that it knows the token. V(online) is the green dot, and needs O(api_token).
+    type: str
+    choices: [nothing, valid, online]
+    default: nothing
+  since:
+    description:
+      - The runner is taken for online only if it was in contact after this time, as
+        C(2026-01-31T08:00:00Z), by this host's clock. GitLab goes on calling a runner online for
+        long after its end.
+    type: str
+    default: ''
+  command:
+    description: The runner's command, to look for in the units of the user's systemd.
+    type: path
+  timeout:
+    description: How many seconds to wait.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    support: full
+    description: The module never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: Linux.
+    platforms: linux
+seealso:
+  - module: jgi.jaws.background_command
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+- name: See whether GitLab knows the runner
+  jgi.jaws.gitlab_runner_info:
+    url: https://gitlab.example.org
+    token: "{{ vault_gitlab_runner_token }}"
+  register: runner
+
+- name: Wait for the green dot
+  jgi.jaws.gitlab_runner_info:
+    url: https://gitlab.example.org
+    token: "{{ vault_gitlab_runner_token }}"
+    api_token: "{{ vault_gitlab_runner_api_token }}"
+    wait_for: online
+"""
+
+RETURN = r"""
+valid:
+  description: Whether GitLab knows the token, or null if it gave no answer.
+  returned: success
+  type: bool
+  sample: true
+runner_id:
+  description: The runner's number in GitLab, or null.
+  returned: success
+  type: int
+  sample: 42
+online:
+  description: Whether the runner is online, or null where that is not known.
+  returned: success
+  type: bool
+  sample: true
+contacted_at:
+  description: The runner's last contact by GitLab's clock, or null where that is not known.
+  returned: success
+  type: str
+  sample: '2026-01-31T08:00:03.000Z'
+saw:
+  description: What GitLab said, as a sentence.
+  returned: success
+  type: str
+  sample: https://gitlab.example.org says that runner 42 is online.
+user:
+  description: The user that the module ran as.
+  returned: success
+  type: str
+  sample: jaws
+home:
+  description: The user's home directory.
+  returned: success
+  type: str
+  sample: /home/jaws
+config_file:
+  description: Where gitlab-runner looks for its configuration when this user starts it.
+  returned: success
+  type: str
+  sample: /home/jaws/.gitlab-runner/config.toml
+unit_directory:
+  description: Where the user's systemd looks for the user's own units.
+  returned: success
+  type: str
+  sample: /home/jaws/.config/systemd/user
+units:
+  description: The units there that have O(command) in them.
+  returned: success
+  type: list
+  elements: str
+  sample: [/home/jaws/.config/systemd/user/gitlab-runner.service]
+lingering:
+  description: Whether the user's systemd services start at boot and go on after logout.
+  returned: success
+  type: bool
+  sample: true
+runtime_directory:
+  description: The directory that C(systemctl --user) finds the user's systemd by.
+  returned: success
+  type: str
+  sample: /run/user/1001
+reason:
+  description: One word for the cause of a failure, V(bad_option) or V(timed_out).
+  returned: failure
+  type: str
+  sample: timed_out
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ansible_collections.jgi.jaws.plugins.module_utils.gitlab import look
+
+OPTIONS: dict[str, Any] = dict(
+    url=dict(type="str", required=True),
+    token=dict(type="str", required=True, no_log=True),
+    api_token=dict(type="str", default="", no_log=True),
+    ca_file=dict(type="path"),
+    wait_for=dict(type="str", choices=["nothing", "valid", "online"], default="nothing"),
+    since=dict(type="str", default=""),
+    command=dict(type="path"),
+    timeout=dict(type="int", default=60),
+)
+
+
+def main() -> None:
+    run(AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True), look)
+
+
+if __name__ == "__main__":
+    main()

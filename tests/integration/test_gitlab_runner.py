@@ -1,0 +1,564 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role gitlab_runner, and gitlab_runner_info, against a small GitLab on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
+    all_processes,
+    find_by_environment,
+    is_same,
+    read_process,
+    send_signal,
+)
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+FAKES = HERE / "gitlab"
+TOKEN = "glrt-t0k3n_of.the-runner"
+OTHER_TOKEN = "glrt-an0ther_token"
+API_TOKEN = "glpat-may-read"
+RUNNER = 7
+
+
+def wait_until(condition, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class GitLab:
+    """The fake API, served by a thread."""
+
+    def __init__(self, files):
+        spec = importlib.util.spec_from_file_location("api", FAKES / "fake_gitlab_api.py")
+        api = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(api)
+        self.server = api.serve("127.0.0.1", 0, [(RUNNER, TOKEN)], API_TOKEN, str(files))
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def ask(self, path, **body):
+        request = urllib.request.Request(
+            f"{self.url}/fake/{path}",
+            data=json.dumps(body).encode() if body else None,
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def job(self, number):
+        return self.ask("state")["jobs"][str(number)]
+
+
+@pytest.fixture(autouse=True)
+def outside_of_any_job(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("CI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def gitlab(tmp_path):
+    (tmp_path / "files").mkdir()
+    found = GitLab(tmp_path / "files")
+    yield found
+    found.close()
+
+
+class Site:
+    """A runner of the test's own, and plays that apply the role to it."""
+
+    def __init__(self, root, gitlab):
+        self.root = root
+        self.gitlab = gitlab
+        self.directory = root / "the runner"
+        self.config = self.directory / "config.toml"
+        self.log = self.directory / "gitlab-runner.log"
+        self.id = f"gitlab-runner {self.directory}"
+        self.options = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "gitlab_runner_directory": str(self.directory),
+            "gitlab_runner_config_file": str(self.config),
+            "gitlab_runner_url": gitlab.url,
+            "gitlab_runner_token": TOKEN,
+            "gitlab_runner_api_token": API_TOKEN,
+            "gitlab_runner_name": 'a "test"\\runner',
+            "gitlab_runner_check_interval": 1,
+            **self.binary("1"),
+        }
+
+    def binary(self, version):
+        """Offer a binary that differs by its version, and return the options that take it."""
+        text = (FAKES / "fake_gitlab_runner.py").read_text()
+        text = text.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
+        text = text.replace('"18.0.0-fake"', f'"{version}"')
+        (self.root / f"files/gitlab-runner-{version}").write_text(text)
+        return {
+            "gitlab_runner_binary_url": f"{self.gitlab.url}/files/gitlab-runner-{version}",
+            "gitlab_runner_binary_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }
+
+    def command(self, *words, entry="main", **options):
+        """Return the words of an ansible-playbook call; options are the role's, for this call."""
+        play = self.root / "play.yml"
+        role = {"name": "jgi.jaws.gitlab_runner", "tasks_from": entry}
+        tasks = [{"name": "Apply", "ansible.builtin.import_role": role}]
+        play.write_text(json.dumps([{"hosts": "local", "gather_facts": False, "tasks": tasks}]))
+        given = self.root / "options.json"
+        given.write_text(json.dumps({**self.options, **options}))
+        where = ["-i", "local,", "-e", f"@{given}", str(play)]
+        return [sys.executable, "-m", "ansible", "playbook", *where, *words]
+
+    def environment(self, **more):
+        return {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_LOCAL_TEMP": str(self.root / "local_tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            **more,
+        }
+
+    def play(self, *words, fails=False, env=None, **options):
+        done = subprocess.run(
+            self.command(*words, **options),
+            cwd=ROOT, env=self.environment(**env or {}), capture_output=True, text=True,
+            timeout=180, check=False,
+        )  # fmt: skip
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @property
+    def runners(self):
+        """The processes that are this runner, however they were started."""
+        found = find_by_environment("JGI_JAWS_BACKGROUND", self.id)
+        return [process for process in found if "run" in process.cmdline[:4]]
+
+    @property
+    def pid(self):
+        (process,) = self.runners
+        return process.pid
+
+    def started(self):
+        """Everything that was started here: by the role, by hand, and by jobs."""
+        found = find_by_environment("JGI_JAWS_BACKGROUND", self.id)
+        return found + find_by_environment("JGI_JAWS_TEST", str(self.root))
+
+    def cleanup(self):
+        for process in self.started():
+            send_signal(process, signal.SIGKILL)
+        wait_until(lambda: not self.started(), "the end of all that was started")
+
+
+@pytest.fixture
+def site(tmp_path, gitlab):
+    found = Site(tmp_path, gitlab)
+    yield found
+    found.cleanup()
+
+
+def changed(output):
+    """Return the names of the tasks that changed something."""
+    tasks = re.split(r"^TASK \[", output, flags=re.MULTILINE)[1:]
+    names = [(task.split("]")[0].rpartition(" | ")[2], task) for task in tasks]
+    return [name for name, task in names if re.search(r"^changed: ", task, re.MULTILINE)]
+
+
+# --- the role -----------------------------------------------------------------------------------
+
+
+def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab, tmp_path):
+    first = site.play("-vvv", "--diff")
+    assert "says that runner 7 is online" in first
+    pid = site.pid
+    assert read_process(pid).session == pid
+    assert gitlab.ask("state")["runners"][str(RUNNER)]["contacts"] > 0
+    assert site.config.stat().st_mode & 0o777 == 0o600
+    config = tomllib.loads(site.config.read_text())
+    assert config["runners"][0]["name"] == 'a "test"\\runner'
+    assert config["runners"][0]["token"] == TOKEN
+    requests = len([r for r in gitlab.ask("state")["requests"] if "/files/" in r])
+    second = site.play("-vvv", "--diff")
+    assert changed(second) == []
+    assert site.pid == pid
+    assert len([r for r in gitlab.ask("state")["requests"] if "/files/" in r]) == requests
+    for secret in (TOKEN, API_TOKEN):
+        assert secret not in first + second
+        assert secret not in site.log.read_text()
+    # The command knows its configuration from anywhere, and only `run` is the runner.
+    command = str(site.directory / "gitlab-runner")
+    told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == "Version:      1\n"
+    verified = subprocess.run(
+        [command, "verify"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "is valid" in verified.stdout
+    assert site.pid == pid
+
+
+def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(site):
+    output = site.play("--check", "--diff")
+    assert "Start, reload or replace the runner" in changed(output)
+    assert not site.directory.exists()
+    assert site.runners == []
+
+
+def test_a_changed_token_is_read_again_by_the_same_process(site, gitlab):
+    site.play()
+    pid = site.pid
+    gitlab.ask("runners", id=8, token=OTHER_TOKEN)
+    output = site.play("--diff", gitlab_runner_token=OTHER_TOKEN)
+    assert changed(output) == ["Write the configuration", "Start, reload or replace the runner"]
+    assert "says that runner 8 is online" in output
+    assert OTHER_TOKEN not in output
+    assert site.pid == pid
+    assert site.log.read_text().count("Configuration loaded") == 2
+
+
+def waiting_job(site, gitlab):
+    """Queue a job that runs until the file appears, wait until it runs, return both."""
+    file = site.root / "go on"
+    script = f"while [ ! -e '{file}' ]; do sleep 0.05; done"
+    number = gitlab.ask("jobs", script=script)["id"]
+    wait_until(lambda: gitlab.job(number)["status"] == "running", "the job runs")
+    return number, file
+
+
+def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab):
+    site.play()
+    old = read_process(site.pid)
+    number, file = waiting_job(site, gitlab)
+    newer = site.binary("2")
+    output = site.play(fails=True, gitlab_runner_drain_timeout=1, **newer)
+    assert "still runs 1 s after SIGQUIT" in output
+    assert (gitlab.job(number)["status"], is_same(old)) == ("running", True)
+    with subprocess.Popen(
+        site.command(**newer), cwd=ROOT, env=site.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as play:  # fmt: skip
+        wait_until(lambda: site.log.read_text().count("SIGQUIT received") == 2, "it drains on")
+        assert gitlab.job(number)["status"] == "running"
+        file.touch()
+        output = play.communicate(timeout=120)[0]
+    assert play.returncode == 0, output
+    assert "says that runner 7 is online" in output
+    assert gitlab.job(number)["status"] == "success"
+    assert not is_same(old)
+    assert newer["gitlab_runner_binary_sha256"][:16] in str(site.runners[0])
+
+
+def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(site, gitlab):
+    site.play()
+    pid = site.pid
+    words = " ".join(f"'{word}'" for word in site.command(**site.binary("2")))
+    script = f"cd '{ROOT}'; ANSIBLE_CONFIG='{ROOT}/ansible.cfg' no_proxy=127.0.0.1 {words} 2>&1"
+    number = gitlab.ask("jobs", script=script)["id"]
+    done = wait_until(
+        lambda: (job := gitlab.job(number))["status"] in ("success", "failed") and job, "the job"
+    )
+    assert done["status"] == "success", done["trace"]
+    wait_until(lambda: "PLAY RECAP" in gitlab.job(number)["trace"], "the job's output")
+    told = " ".join(gitlab.job(number)["trace"].split())
+    assert "this play runs inside it: it was left running" in told
+    assert site.pid == pid
+    # One that comes back by ssh is no child of the runner: its variables tell.
+    env = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url + "/"}
+    output = " ".join(site.play(env=env, **site.binary("2")).split())
+    assert "this play runs inside it: it was left running" in output
+    assert site.pid == pid
+
+
+def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(site):
+    site.play()
+    send_signal(site.runners[0], signal.SIGTERM)
+    wait_until(lambda: not site.runners, "the end of the first")
+    newer = site.binary("2")
+    output = site.play(entry="start", **newer)
+    assert changed(output) == ["Start, reload or replace the runner"]
+    assert newer["gitlab_runner_binary_sha256"][:16] not in str(site.runners[0])
+    pid = site.pid
+    again = site.play(entry="start", **newer)
+    assert (changed(again), site.pid) == ([], pid)
+    assert len(re.findall("^ok: ", again, re.MULTILINE)) <= 8
+
+
+def by_hand(site, *words):
+    """Type it in the runner's directory: nohup ./gitlab-runner WORDS &"""
+    out = site.directory / "nohup.out"
+    shell = 'nohup ./gitlab-runner "$@" > nohup.out 2>&1 < /dev/null &'
+    subprocess.run(
+        ["sh", "-c", shell, "sh", *words],
+        cwd=site.directory, check=True, start_new_session=True,
+        env={**os.environ, "JGI_JAWS_TEST": str(site.root)},
+    )  # fmt: skip
+    wait_until(lambda: out.exists() and "Configuration loaded" in out.read_text(), "it")
+
+
+def test_a_runner_started_by_hand_after_a_deploy_is_recognised_and_not_doubled(site):
+    site.play()
+    send_signal(site.runners[0], signal.SIGTERM)
+    wait_until(lambda: not site.runners, "the end of the first")
+    by_hand(site, "run")
+    pid = site.pid
+    assert changed(site.play()) == ["Start, reload or replace the runner"]  # its pid file
+    assert site.pid == pid
+    site.play(**site.binary("2"))
+    assert site.pid != pid
+
+
+def test_a_runner_from_before_the_first_deploy_is_replaced_when_its_job_has_ended(site, gitlab):
+    site.directory.mkdir()
+    shutil.copy(site.root / "files/gitlab-runner-1", site.directory / "gitlab-runner")
+    (site.directory / "gitlab-runner").chmod(0o755)
+    runner = f'[[runners]]\nname = "x"\nurl = "{gitlab.url}"\ntoken = "{TOKEN}"\n'
+    site.config.write_text("check_interval = 1\n" + runner)
+    by_hand(site, "run", "-c", str(site.config))
+    wanted = ("./gitlab-runner", "run", "-c", str(site.config))
+    (old,) = [process for process in all_processes() if process.cmdline[1:] == wanted]
+    number, file = waiting_job(site, gitlab)
+    file.touch()
+    site.play()
+    assert not is_same(old)
+    assert len(site.runners) == 1
+    wait_until(lambda: gitlab.job(number)["status"] == "success", "the job's end is told")
+
+
+def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daemon):
+    daemon.write("[program:a]\ncommand=/bin/sleep 1000\n")
+    site.play()
+    start = f"'{sys.executable}' -m supervisor.supervisord -c '{daemon.conf}'"
+    number = gitlab.ask("jobs", script=start)["id"]
+    wait_until(lambda: gitlab.job(number)["status"] == "success", "the job")
+    pid_file = daemon.root / "pid"
+    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "its pid"))
+    daemon.pids.append(pid)
+    supervisord, runner = read_process(pid), site.pid
+    site.play(**site.binary("2"))
+    assert site.pid != runner
+    assert is_same(supervisord)
+
+
+def test_a_token_that_gitlab_does_not_know_changes_nothing(site):
+    output = site.play(fails=True, gitlab_runner_token="glrt-unknown1")
+    told = " ".join(output.split())
+    assert "knows no runner with this token." in told
+    assert "Nothing was changed." in told
+    assert "glrt-unknown1" not in output
+    assert not site.directory.exists()
+
+
+def test_a_registration_token_is_refused_by_name(site):
+    output = site.play(fails=True, gitlab_runner_token="GR1348941aaaaaaaaaaaa")
+    assert "not a registration token" in output
+    assert not site.directory.exists()
+
+
+def on_the_host(site):
+    """The options for a binary on the host instead of a download."""
+    path = site.root / "files/gitlab-runner-1"
+    path.chmod(0o755)
+    without = {"gitlab_runner_binary_url": "", "gitlab_runner_binary_sha256": ""}
+    return path, {"gitlab_runner_binary_path": str(path), **without}
+
+
+def test_while_gitlab_is_down_the_runner_is_started_and_the_play_says_what_it_saw(site, gitlab):
+    gitlab.ask("down", down=True)
+    output = site.play(fails=True, gitlab_runner_online_timeout=1, **on_the_host(site)[1])
+    assert "HTTP 503" in output
+    assert site.pid
+
+
+def test_a_download_with_another_digest_is_refused_and_the_old_binary_stays(site):
+    site.directory.mkdir()
+    (site.directory / "gitlab-runner").write_text("old")
+    output = site.play(fails=True, gitlab_runner_binary_sha256="0" * 64)
+    assert "checksum" in output
+    assert (site.directory / "gitlab-runner").read_text() == "old"
+    assert [path.name for path in site.directory.iterdir()] == ["gitlab-runner"]
+
+
+def test_a_binary_on_the_host_is_used_where_it_is_and_its_change_is_seen(site):
+    path, where = on_the_host(site)
+    site.play(**where)
+    pid = site.pid
+    text = path.read_text()
+    path.unlink()
+    path.write_text(text + "# another\n")
+    path.chmod(0o755)
+    site.play(**where)
+    assert site.pid != pid
+    path.chmod(0o644)
+    assert "may not be executed" in site.play(fails=True, **where)
+
+
+def test_two_runners_on_one_host_do_not_meet(site, gitlab, tmp_path):
+    (tmp_path / "second/files").mkdir(parents=True)
+    other = Site(tmp_path / "second", gitlab)
+    other.options["gitlab_runner_token"] = OTHER_TOKEN
+    gitlab.ask("runners", id=8, token=OTHER_TOKEN)
+    try:
+        site.play()
+        pid = site.pid
+        assert "says that runner 8 is online" in other.play()
+        assert (site.pid, other.pid != pid) == (pid, True)
+        assert changed(site.play()) == []
+    finally:
+        other.cleanup()
+
+
+UNIT = """
+- hosts: local
+  gather_facts: false
+  vars_files: [{role}/defaults/main.yml, {role}/vars/main.yml]
+  tasks:
+    - name: Render
+      ansible.builtin.template:
+        src: {role}/templates/gitlab-runner.service.j2
+        dest: "{dest}"
+        mode: "0600"
+"""
+
+
+def test_the_unit_drains_by_sigquit_and_systemd_can_read_it(site, tmp_path):
+    site.directory.mkdir()
+    shutil.copy("/bin/true", site.directory / "gitlab-runner")
+    unit = tmp_path / "gitlab-runner.service"
+    play = tmp_path / "unit.yml"
+    play.write_text(UNIT.format(role=ROOT / "roles/gitlab_runner", dest=unit))
+    given = tmp_path / "unit.json"
+    proxy = {"https_proxy": 'http://p:1/%20"x"\\'}
+    given.write_text(json.dumps({**site.options, "gitlab_runner_environment": proxy}))
+    command = ["-i", "local,", "-e", f"@{given}", str(play)]
+    subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", *command],
+        cwd=ROOT, env=site.environment(), check=True, timeout=60, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = unit.read_text().splitlines()
+    for line in (
+        "KillSignal=SIGQUIT", "KillMode=process", "TimeoutStopSec=1800", "Restart=always",
+        "WantedBy=default.target", f'ExecStart="{site.directory}/gitlab-runner" run',
+        r'Environment="https_proxy=http://p:1/%%20\"x\"\\"',
+    ):  # fmt: skip
+        assert line in lines, unit.read_text()
+    if shutil.which("systemd-analyze"):
+        verify = ["systemd-analyze", "--user", "verify", str(unit)]
+        told = subprocess.run(
+            verify, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (told.returncode, told.stderr) == (0, "")
+
+
+# --- the module ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def info(run_module, gitlab):
+    def run(**options):
+        return run_module("gitlab_runner_info", **{"url": gitlab.url, "token": TOKEN, **options})
+
+    return run
+
+
+def contact(gitlab):
+    request = urllib.request.Request(
+        f"{gitlab.url}/api/v4/jobs/request",
+        data=json.dumps({"token": TOKEN}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def test_a_known_token_is_valid_and_the_dot_is_unknown_without_an_access_token(info):
+    result = info()
+    assert (result["changed"], result["valid"], result["runner_id"]) == (False, True, RUNNER)
+    assert result["online"] is None
+    assert result["config_file"].endswith("/config.toml")
+
+
+def test_an_unknown_token_is_an_answer_and_is_not_shown(info):
+    result = info(token="glrt-wrong-one")
+    assert (result["valid"], result["runner_id"]) == (False, None)
+    assert "knows no runner" in result["saw"]
+    assert "glrt-wrong-one" not in json.dumps(result)
+
+
+def test_an_unknown_token_is_not_waited_for(info):
+    result = info(token="glrt-wrong-one", wait_for="valid", timeout=10_000)
+    assert (result["failed"], result["reason"]) == (True, "timed_out")
+
+
+def test_a_silent_gitlab_is_an_answer_with_what_was_seen(info, gitlab):
+    gitlab.ask("down", down=True)
+    result = info()
+    assert result["valid"] is None
+    assert "HTTP 503" in result["saw"]
+    result = info(url="http://127.0.0.1:1")
+    assert result["valid"] is None
+    assert "refused" in result["saw"]
+
+
+def test_online_is_waited_for_and_the_last_contact_is_told(info, gitlab):
+    result = info(api_token=API_TOKEN, wait_for="online", timeout=0)
+    assert result["reason"] == "timed_out"
+    assert "never_contacted" in result["msg"]
+    contact(gitlab)
+    result = info(api_token=API_TOKEN, wait_for="online", timeout=0)
+    assert (result["online"], result["contacted_at"][-1]) == (True, "Z")
+
+
+def test_a_contact_before_the_start_is_no_green_dot(info, gitlab):
+    contact(gitlab)
+    assert info(api_token=API_TOKEN, since="2001-01-01T00:00:00Z")["online"] is True
+    later = info(api_token=API_TOKEN, since="2100-01-01T00:00:00Z")
+    assert later["online"] is False
+    assert "2100-01-01" in later["saw"]
+
+
+def test_an_access_token_that_may_not_read_the_runner_is_told(info):
+    result = info(api_token="glpat-other", wait_for="online", timeout=0)
+    assert "HTTP 401" in result["msg"]
+    assert "glpat-other" not in json.dumps(result["msg"])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"url": "http://gitlab.example.org"}, "https"),
+        ({"url": "https://user:word@gitlab.example.org"}, "https"),
+        ({"url": "gitlab.example.org"}, "https"),
+        ({"token": "glrt-a b"}, "token has a blank"),
+        ({"token": "glrt-a\nb"}, "token has a blank"),
+        ({"wait_for": "online"}, "needs api_token"),
+    ],
+)
+def test_an_option_that_would_send_a_token_astray_is_refused(info, gitlab, options, named):
+    result = info(**options)
+    assert (result["failed"], result["reason"]) == (True, "bad_option")
+    assert named in result["msg"]
+    assert [r for r in gitlab.ask("state")["requests"] if "/api/" in r] == []

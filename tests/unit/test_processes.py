@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes are told apart by pid, start time and boot: against a /proc made by the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import processes
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
+    Process,
+    all_processes,
+    ancestors,
+    find_by_environment,
+    group_members,
+    is_same,
+    read_environ,
+    read_process,
+    read_same,
+    send_signal,
+    started_at,
+    terminate,
+    wait_ended,
+)
+
+BOOT = "11111111-2222-3333-4444-555555555555"
+
+
+class Proc:
+    """A /proc of the test's own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.boot(BOOT)
+        (root / "uptime").write_text("1000.00 900.00\n")
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def boot(self, boot_id: str) -> None:
+        path = self.root / "sys/kernel/random"
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "boot_id").write_text(boot_id + "\n")
+
+    def add(
+        self,
+        pid: int,
+        start_ticks: int = 500,
+        state: str = "S",
+        ppid: int = 1,
+        pgid: int | None = None,
+        name: str = "sleep",
+        cmdline: str = "sleep\x00100\0",
+        uid: int | None = None,
+        environ: str = "",
+    ) -> None:
+        path = self.root / str(pid)
+        path.mkdir(exist_ok=True)
+        group = pid if pgid is None else pgid
+        rest = " ".join(["0"] * 15)
+        stat = f"{pid} ({name}) {state} {ppid} {group} {group} {rest} {start_ticks} 0 0\n"
+        (path / "stat").write_text(stat)
+        owner = os.geteuid() if uid is None else uid
+        (path / "status").write_text(f"Name:\t{name}\nUid:\t0\t{owner}\t0\t0\n")
+        (path / "cmdline").write_text(cmdline)
+        (path / "environ").write_text(environ)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Proc:
+    return Proc(tmp_path)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as child:
+        yield child
+        child.kill()
+
+
+def real(child: subprocess.Popen[bytes]) -> Process:
+    process = read_process(child.pid)
+    assert process
+    return process
+
+
+def test_a_process_is_read_with_all_that_tells_it_apart(proc: Proc) -> None:
+    proc.add(42, start_ticks=777, ppid=7, pgid=40, uid=1234)
+    found = read_process(42, str(proc))
+    assert found == Process(42, 777, BOOT, 1234, 7, 40, 40, ("sleep", "100"))
+    assert found.identity == (42, 777, BOOT)
+
+
+def test_a_name_with_blanks_and_parentheses_does_not_shift_the_fields(proc: Proc) -> None:
+    proc.add(42, start_ticks=777, name="a ) S 9 (b")
+    found = read_process(42, str(proc))
+    assert found
+    assert (found.ppid, found.start_ticks) == (1, 777)
+
+
+def test_a_process_that_has_gone_is_none(proc: Proc) -> None:
+    assert read_process(42, str(proc)) is None
+
+
+@pytest.mark.parametrize("state", ["Z", "X"])
+def test_a_zombie_is_none(proc: Proc, state: str) -> None:
+    proc.add(42, state=state)
+    assert read_process(42, str(proc)) is None
+
+
+def test_a_process_that_ends_while_it_is_read_is_none(proc: Proc) -> None:
+    proc.add(42)
+    (proc.root / "42/status").write_text("")
+    assert read_process(42, str(proc)) is None
+
+
+def test_a_kernel_thread_has_an_empty_command_line(proc: Proc) -> None:
+    proc.add(2, cmdline="")
+    found = read_process(2, str(proc))
+    assert found
+    assert found.cmdline == ()
+    assert str(found) == "pid 2 (no command line)"
+
+
+def test_an_empty_last_argument_is_kept(proc: Proc) -> None:
+    proc.add(42, cmdline="echo\0\0")
+    found = read_process(42, str(proc))
+    assert found
+    assert found.cmdline == ("echo", "")
+
+
+def test_without_a_boot_id_it_is_said_that_linux_is_needed(proc: Proc) -> None:
+    (proc.root / "sys/kernel/random/boot_id").unlink()
+    with pytest.raises(JawsError, match="needs Linux") as error:
+        read_process(1, str(proc))
+    assert error.value.reason == "no_proc"
+
+
+def test_the_same_pid_started_later_is_another_process(proc: Proc) -> None:
+    proc.add(42, start_ticks=500)
+    found = read_process(42, str(proc))
+    assert found
+    assert is_same(found, str(proc))
+    proc.add(42, start_ticks=501)
+    assert not is_same(found, str(proc))
+
+
+def test_the_same_pid_and_start_time_after_a_reboot_is_another_process(proc: Proc) -> None:
+    proc.add(42)
+    assert read_same(42, 500, BOOT, str(proc))
+    proc.boot("another")
+    assert read_same(42, 500, BOOT, str(proc)) is None
+
+
+def test_all_processes_leaves_out_zombies_and_what_is_no_process(proc: Proc) -> None:
+    proc.add(1)
+    proc.add(2, state="Z")
+    proc.add(3)
+    assert sorted(process.pid for process in all_processes(str(proc))) == [1, 3]
+
+
+def test_an_environment_is_read_only_of_the_very_process(proc: Proc) -> None:
+    proc.add(42, environ="A=1\0B=x=y\0torn\0")
+    found = read_process(42, str(proc))
+    assert found
+    assert read_environ(found, str(proc)) == {"A": "1", "B": "x=y"}
+    assert read_environ(replace(found, start_ticks=1), str(proc)) is None
+    assert read_environ(replace(found, pid=43), str(proc)) is None
+
+
+def test_processes_are_found_by_an_exact_variable_and_the_oldest_comes_first(proc: Proc) -> None:
+    proc.add(10, start_ticks=9, environ="MARK=a\0")
+    proc.add(11, start_ticks=8, environ="X=MARK\0MARK=a\0")
+    proc.add(12, environ="MARK=ab\0")
+    proc.add(13, environ="MARK=a\0", uid=os.geteuid() + 1)
+    found = find_by_environment("MARK", "a", str(proc))
+    assert [process.pid for process in found] == [11, 10]
+
+
+def test_ancestors_lead_up_to_the_first_process(proc: Proc) -> None:
+    proc.add(1, ppid=0)
+    proc.add(5, ppid=1)
+    proc.add(9, ppid=5)
+    assert [process.pid for process in ancestors(9, str(proc))] == [5, 1]
+    assert ancestors(77, str(proc)) == []
+
+
+def test_a_start_is_told_in_seconds_since_the_epoch(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    proc.add(42, start_ticks=400 * ticks)
+    monkeypatch.setattr("time.time", lambda: 5000.0)
+    found = read_process(42, str(proc))
+    assert found
+    assert started_at(found, str(proc)) == 4400.0  # up for 1000 s, started after 400 s
+
+
+def test_a_group_outlives_its_leader(proc: Proc) -> None:
+    proc.add(40)
+    proc.add(41, pgid=40)
+    leader = read_process(40, str(proc))
+    assert leader
+    assert {process.pid for process in group_members(leader, str(proc))} == {40, 41}
+    proc.add(40, state="Z")
+    assert {process.pid for process in group_members(leader, str(proc))} == {41}
+
+
+def test_a_group_number_that_was_given_to_another_is_not_its_group(proc: Proc) -> None:
+    proc.add(40)
+    leader = read_process(40, str(proc))
+    assert leader
+    proc.add(40, start_ticks=999)
+    proc.add(41, pgid=40)
+    assert group_members(leader, str(proc)) == []
+
+
+@pytest.mark.parametrize("with_pidfd", [True, False])
+@pytest.mark.parametrize("group", [True, False])
+def test_another_process_with_the_same_pid_gets_no_signal(
+    sleeper: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    with_pidfd: bool,
+    group: bool,
+) -> None:
+    if not with_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    taken_for = replace(real(sleeper), start_ticks=1)
+    assert send_signal(taken_for, signal.SIGKILL, group=group) is False
+    assert terminate(taken_for, signal.SIGKILL, group=group) == 0
+    assert sleeper.poll() is None
+
+
+@pytest.mark.parametrize("with_pidfd", [True, False])
+def test_the_very_process_gets_the_signal(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, with_pidfd: bool
+) -> None:
+    if not with_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    process = real(sleeper)
+    assert terminate(process) == signal.SIGTERM
+    assert sleeper.wait() == -signal.SIGTERM
+    assert send_signal(process, signal.SIGTERM) is False
+
+
+def test_a_forbidden_pidfd_falls_back_to_kill(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", forbidden)
+    assert send_signal(real(sleeper), signal.SIGTERM)
+    assert sleeper.wait() == -signal.SIGTERM
+
+
+def test_another_users_process_is_named_with_the_remedy(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(processes, "_signal_one", refused)
+    with pytest.raises(JawsError, match=r"SIGTERM to pid .*Run this as that user"):
+        send_signal(real(sleeper), signal.SIGTERM)
+
+
+def stubborn() -> subprocess.Popen[bytes]:
+    """A shell that ignores SIGTERM, and has said so."""
+    script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    child = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout
+    assert child.stdout.readline() == b"ready\n"
+    return child
+
+
+def test_what_ignores_the_signal_is_not_killed_unless_asked() -> None:
+    with stubborn() as child:
+        with pytest.raises(
+            JawsError, match=r"still runs 0\.2 s after SIGTERM.*not killed"
+        ) as error:
+            terminate(real(child), timeout=0.2)
+        assert error.value.reason == "still_running"
+        assert child.poll() is None
+        assert terminate(real(child), timeout=10, kill_after=0.2, group=True) == signal.SIGKILL
+
+
+def test_a_whole_group_ends_with_its_leader() -> None:
+    script = "sleep 1000 & echo $!; wait"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True
+    ) as child:
+        assert child.stdout
+        member = read_process(int(child.stdout.readline()))
+        assert member
+        terminate(real(child), group=True)
+        assert not is_same(member)
+
+
+def test_our_own_group_is_never_signalled() -> None:
+    own = read_process(os.getpid())
+    assert own
+    with pytest.raises(JawsError, match="our own process group"):
+        send_signal(own, signal.SIGTERM, group=True)
+
+
+def test_waiting_is_bounded(sleeper: subprocess.Popen[bytes]) -> None:
+    assert wait_ended(real(sleeper), timeout=0) is False
