@@ -17,7 +17,7 @@ def parse(text: str, path: str) -> Dict[str, Any]:
     After an include HOCON takes no brace at the top level (com.typesafe:config 1.3.1 and 1.4.1
     both refuse it), so the members of the JSON object follow without its outer braces.
     """
-    first, _, rest = text.partition("\n")
+    first, _newline, rest = text.partition("\n")
     if first.strip() != INCLUDE:
         raise StandInError(f"{path}: line 1 is not: {INCLUDE}")
     if rest.lstrip().startswith("{"):
@@ -41,7 +41,7 @@ def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     # Real HOCON would merge them; nobody means to write one twice.
     members = dict(pairs)
     if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
+        keys = [key for key, _value in pairs]
         raise ValueError(f"{max(keys, key=keys.count)} is given twice")
     return members
 

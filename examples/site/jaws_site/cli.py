@@ -40,6 +40,6 @@ def serve(args: argparse.Namespace) -> int:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Console script jaws-site."""
-    parser, _ = service.arguments("jaws_site", "Stand-in for JAWS-Site.", COMMANDS)
+    parser, _commands = service.arguments("jaws_site", "Stand-in for JAWS-Site.", COMMANDS)
     args = parser.parse_args(argv)
     return service.run(lambda: serve(args))

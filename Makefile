@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Needs python3 (3.11 or newer), git and make; everything else comes by itself.
+
+.DEFAULT_GOAL := help
+# A path to other versions of what the environments below pin.
+unexport PYTHONPATH
+
+PYTHON ?= python3
+SITE ?= local
+ARGS ?=
+
+# ---- Operating: only .venv is needed, and in it only what requirements.txt pins.
+
+PLAYBOOKS := deploy status start stop restart remove supervisors recover
+
+deploy: ## Deploy JAWS to SITE, and show its status
+status: ## Show every program of SITE; fail when one does not run
+start: ## Start the services of SITE
+stop: ## Stop the services of SITE
+restart: ## Restart the services of SITE
+remove: ## Remove what was deployed to SITE
+supervisors: ## Start the supervisords of SITE, after a boot
+recover: ## Bring SITE back after a maintenance
+
+play = ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg" .venv/bin/python -m ansible playbook \
+    -i inventories/$(SITE) $(ARGS)
+
+$(PLAYBOOKS): .venv
+	@$(play) playbooks/$@.yml
+	@$(if $(filter deploy,$@),$(play) playbooks/status.yml)
+
+.venv: ## Set up what the playbooks need
+	@$(PYTHON) .config/venv.py .venv requirements.txt
+
+# ---- Testing. CACHE given on the command line is taken as it is: its tools are set up.
+
+CACHE := .cache
+cache := $(if $(filter /%,$(CACHE)),$(CACHE),$(CURDIR)/$(CACHE))
+uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
+    UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
+with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$$PATH"
+
+# The stages of "make test" after lint and unit, in this order: one more is one more word here.
+# Scenarios in containers (molecule/molecule.mk): test-molecule
+STAGES := integration coverage
+
+# One gate a line; each has been seen to fail on a planted defect (make bite).
+GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
+    lint-python lint-oldest-python lint-changelog lint-secrets lint-lock
+
+# Pieces of the Python code that mypy reads, strictly.
+TYPED := .collections/ansible_collections/jgi/jaws/plugins tests/unit tests/gates/contract
+# Percent of the lines and branches of plugins/ that unit and integration tests must reach.
+COVERAGE_FLOOR := 85
+
+gate := $(MAKE) --no-print-directory -j2 --output-sync=target --keep-going
+pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(cache)/hypothesis" \
+    pytest --cov --cov-report= \
+    --junit-xml="$(cache)/reports/$@.xml"
+
+test: tools ## Set up everything and run every test
+	@rm -rf "$(cache)/reports" "$(cache)/coverage"
+	@$(gate) $(GATES) unit
+	@for stage in $(STAGES); do $(MAKE) --no-print-directory $$stage || exit; done
+	@$(with) python tests/gates/summary.py "$(cache)/reports"
+
+lint: tools ## Run every gate that needs no running service
+	@$(gate) $(GATES)
+
+unit: tools ## Run the unit and contract tests
+	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
+
+integration: tools ## Run the tests against a real supervisord
+	@$(with) $(pytest) -n 2 --dist worksteal tests/integration $(ARGS)
+
+coverage: tools ## Hold what the tests reached against the floor
+	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
+	    --rcfile="$(CURDIR)/pyproject.toml" --data-file=all unit integration
+	@$(with) coverage report --data-file="$(cache)/coverage/all" --fail-under=$(COVERAGE_FLOOR)
+
+bench: tools ## Measure, and write bench/results.json
+	@$(with) python bench/run.py $(ARGS)
+
+bite: tools ## Plant a defect for every gate, and see that the gate fails
+	@$(with) GATES_CACHE="$(cache)" pytest -n 2 --dist loadgroup tests/gates/bite/test_gates_bite.py $(ARGS)
+
+lint-sanity: tools ## ansible-test sanity
+	@$(with) tests/gates/in_copy.sh --without tests --without molecule --without bench \
+	    "$(CURDIR)/tests/gates/sanity.sh" "$(cache)/home"
+
+lint-ansible: tools ## ansible-lint, profile production
+	@$(with) ansible-lint --nocolor --config-file .config/ansible-lint.yml
+
+lint-types: tools ## mypy, strict
+	@$(with) mypy --cache-dir="$(cache)/mypy" $(TYPED)
+
+lint-docs: tools ## The documentation of modules, plugins and roles, by antsibull-docs
+	@$(with) tests/gates/in_copy.sh antsibull-docs lint-collection-docs --plugin-docs \
+	    --skip-rstcheck --validate-collection-refs=all .
+
+lint-package: tools ## Build the collection, install it elsewhere, use it from there
+	@$(with) tests/gates/package.sh
+
+lint-inventories: tools ## Validate every site
+	@$(with) tests/gates/in_copy.sh tests/gates/inventories.sh
+
+lint-python: tools ## ruff: check and format
+	@$(with) ruff check --cache-dir="$(cache)/ruff"
+	@$(with) ruff format --check --cache-dir="$(cache)/ruff"
+
+lint-oldest-python: tools ## Code for targets keeps to Python 3.8, by vermin
+	@$(with) vermin --target=3.8- --violations --no-tips --no-parse-comments \
+	    plugins/modules plugins/module_utils
+
+lint-changelog: tools ## The changelog's fragments
+	@$(with) antsibull-changelog lint
+	@$(with) antsibull-changelog lint-changelog-yaml changelogs/changelog.yaml
+
+lint-secrets: tools ## No secret in git, by detect-secrets
+	@$(with) tests/gates/secrets.sh
+
+lint-lock: tools ## The lock files agree
+	@$(with) tests/gates/lock.sh
+
+-include molecule/molecule.mk
+
+# ---- Upkeep
+
+format: tools ## Format the Python code, and mend what can be mended without thinking
+	@$(with) ruff check --fix
+	@$(with) ruff format
+
+lock: tools ## Lock the dependencies of pyproject.toml again
+	@$(with) tests/gates/lock.sh --write
+
+changelog: tools ## Put the fragments into CHANGELOG.md under the version of galaxy.yml
+	@$(with) tests/gates/in_copy.sh tests/gates/changelog.sh "$(CURDIR)"
+
+clean: ## Remove the environments and caches
+	@rm -rf .venv .venv.lock .cache
+
+tools: ## Set up what the tests need
+ifeq ($(origin CACHE),file)
+	@$(PYTHON) .config/venv.py .cache/uv .config/uv.txt --install-missing
+	@$(uv) sync --frozen --quiet --python "$(PYTHON)"
+endif
+
+help: ## Show this
+	@echo 'make TARGET [SITE=local] [ARGS="arguments for ansible-playbook or pytest"]'
+	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
+	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
+
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration coverage bench bite format lock \
+    changelog clean tools help

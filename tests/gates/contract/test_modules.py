@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about the modules' documentation that no tool sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import collection
+from collection import NAMESPACE, Mapping
+
+
+def faults(options: Mapping, given: Any, where: str) -> Iterator[str]:
+    """Yield what is wrong with the options given, down to the options within options."""
+    known = {alias: option for option in options.values() for alias in option.get("aliases", [])}
+    known.update(options)
+    for name, value in given.items():
+        if name not in known:
+            yield f"{where}: no such option: {name}"
+            continue
+        option = known[name]
+        if "choices" in option and "{{" not in str(value):
+            for choice in value if isinstance(value, list) else [value]:
+                if choice not in option["choices"]:
+                    yield f"{where}: {name}: no such choice: {choice}"
+        for part in value if isinstance(value, list) else [value]:
+            if "options" in option and isinstance(part, dict):
+                yield from faults(option["options"], part, f"{where}: {name}")
+
+
+def missing(options: Mapping, given: Any, where: str) -> Iterator[str]:
+    """Yield the required options that are not given, by name or by alias."""
+    for name, option in options.items():
+        if option.get("required") and not {name, *option.get("aliases", [])} & set(given):
+            yield f"{where}: the required option is missing: {name}"
+
+
+def defaults(example: Mapping, module: str) -> Mapping:
+    """Return what the example's module_defaults give to the module, by name or by group."""
+    groups = [name for name, members in collection.action_groups().items() if module in members]
+    found: Mapping = {}
+    for key in [NAMESPACE + module, *(f"group/{NAMESPACE}{group}" for group in groups)]:
+        found.update(example.get("module_defaults", {}).get(key, {}))
+    return found
+
+
+def calls(module: str) -> list[tuple[str, str, Mapping, Mapping]]:
+    """Return task, module, options and defaults of every call in a module's examples."""
+    found = []
+    given: dict[str, Mapping] = {}
+    for entry in collection.tasks(collection.module_text(module, "EXAMPLES")):
+        for other in collection.modules():
+            given[other] = {**given.get(other, {}), **defaults(entry, other)}
+            if NAMESPACE + other in entry:
+                arguments = {**(entry[NAMESPACE + other] or {}), **entry.get("args", {})}
+                found.append((entry.get("name", ""), other, arguments, given[other]))
+    return found
+
+
+@pytest.mark.parametrize("module", collection.modules())
+def test_an_example_uses_only_options_that_exist(module: str) -> None:
+    wrong: list[str] = []
+    for where, called, given, by_default in calls(module):
+        options = collection.module_options(called)
+        wrong += faults(options, {**by_default, **given}, where)
+        wrong += missing(options, {**by_default, **given}, where)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", collection.modules())
+def test_a_module_is_shown_in_its_own_examples(module: str) -> None:
+    assert module in {call[1] for call in calls(module)}
+
+
+def test_an_action_group_names_modules_that_exist() -> None:
+    members = {member for group in collection.action_groups().values() for member in group}
+    assert members, "meta/runtime.yml has no action group"
+    assert not members - set(collection.modules())

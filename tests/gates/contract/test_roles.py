@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about the roles that no tool sees: interface, defaults, variables, handlers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import collection
+from collection import ROOT, Mapping
+
+# What only the wiring reads: the files in playbooks/group_vars, which know site and role.
+WIRING = ("deployment_", "site_", "vault_")
+ABSENCE = re.compile(
+    r"\b(omitted|without|optional|unless|not set|unset|not given|required (for|when|with))\b",
+    re.IGNORECASE,
+)
+
+each_role = pytest.mark.parametrize("role", collection.roles())
+
+
+def role_defaults(role: str) -> Mapping:
+    found: Mapping = {}
+    for path in collection.paths(f"roles/{role}/defaults/**/*.yml"):
+        found.update(collection.load(path) or {})
+    return found
+
+
+def description(option: Mapping) -> str:
+    text = option.get("description", "")
+    return text if isinstance(text, str) else " ".join(text)
+
+
+def used(role: str) -> set[str]:
+    """Return the variables that a role's tasks, handlers, defaults, vars and templates read."""
+    texts = [text for data in collection.role_data(role).values() for text in jinja(data)]
+    for path in collection.paths(f"roles/{role}/templates/**/*.j2"):
+        texts.append(path.read_text())
+    return {name for text in texts for name in collection.names_read(text)}
+
+
+def jinja(data: Any) -> Iterator[str]:
+    """Yield the Jinja in YAML data, and the names that debug's var reads."""
+    yield from collection.jinja_texts(data)
+    for key, value in collection.values(data):
+        if key == "var":
+            yield "{{ " + str(value) + " }}"
+
+
+def made(role: str) -> set[str]:
+    """Return the variables that a role makes for itself: vars, registered, facts, loops."""
+    found: set[str] = set()
+    for path, data in collection.role_data(role).items():
+        if path.is_relative_to(ROOT / "roles" / role / "vars"):
+            found |= set(data or {})
+            continue
+        for task in collection.tasks(data) if isinstance(data, list) else []:
+            found |= set(task.get("vars", {}))
+            found |= set(task.get("ansible.builtin.set_fact", {}))
+            control = task.get("loop_control", {})
+            found |= {task.get("register", ""), *control.values()}
+    return found
+
+
+def own(role: str, names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith((f"{role}_", f"__{role}_"))}
+
+
+@each_role
+def test_a_default_is_the_one_that_the_specification_names(role: str) -> None:
+    specified = {
+        name: option["default"]
+        for name, option in collection.role_options(role).items()
+        if "default" in option
+    }
+    assert specified or collection.role_options(role), "no option is specified"
+    # repr tells true from 1, which are equal otherwise.
+    assert {name: repr(value) for name, value in role_defaults(role).items()} == {
+        name: repr(value) for name, value in specified.items()
+    }
+
+
+@each_role
+def test_a_required_option_has_no_default(role: str) -> None:
+    options = collection.role_options(role)
+    superfluous = {name for name in role_defaults(role) if options.get(name, {}).get("required")}
+    assert not superfluous
+
+
+@each_role
+def test_an_option_is_required_or_has_a_default_or_says_what_its_absence_means(role: str) -> None:
+    unclear = {
+        name
+        for name, option in collection.role_options(role).items()
+        if not option.get("required")
+        and "default" not in option
+        and not ABSENCE.search(description(option))
+    }
+    assert not unclear
+
+
+@each_role
+def test_a_role_reads_only_what_is_specified_or_made_by_itself(role: str) -> None:
+    unknown = own(role, used(role)) - set(collection.role_options(role)) - made(role)
+    assert not unknown
+
+
+@each_role
+def test_a_role_reads_every_option_that_it_specifies(role: str) -> None:
+    unread = set(collection.role_options(role)) - used(role)
+    assert not unread
+
+
+@each_role
+def test_a_role_reads_no_fact_of_a_site_and_no_option_of_another_role(role: str) -> None:
+    others = tuple(f"{other}_" for other in collection.roles() if other != role)
+    foreign = {name for name in used(role) if name.startswith((*WIRING, *others))}
+    foreign -= made(role) | own(role, foreign)
+    assert not foreign
+
+
+@each_role
+def test_a_handler_that_is_notified_exists_and_one_that_exists_is_notified(role: str) -> None:
+    notified: set[str] = set()
+    handlers: set[str] = set()
+    for path, data in collection.role_data(role).items():
+        entries = list(collection.tasks(data)) if isinstance(data, list) else []
+        for task in entries:
+            notified |= set(listed(task.get("notify")))
+        if path.is_relative_to(ROOT / "roles" / role / "handlers"):
+            handlers |= {name for task in entries for name in answers_to(task)}
+    assert notified == handlers
+
+
+def answers_to(handler: Mapping) -> list[str]:
+    return listed(handler.get("listen")) or [handler["name"]]
+
+
+def listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or [])
+
+
+@each_role
+def test_an_option_gets_no_second_default_in_a_task(role: str) -> None:
+    second = re.compile(rf"\b{role}_\w+\s*\|\s*d(efault)?\(")
+    texts = [text for data in collection.role_data(role).values() for text in jinja(data)]
+    found = [text for text in texts if second.search(text)]
+    assert not found
+
+
+def test_a_role_that_a_playbook_or_role_names_exists() -> None:
+    named: set[str] = set()
+    for path in collection.paths("playbooks/*.yml", "roles/*/tasks/**/*.yml"):
+        for task in collection.tasks(collection.load(path)):
+            named |= {
+                role if isinstance(role, str) else role["role"] for role in task.get("roles", [])
+            }
+            for key in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                named |= {task[key]["name"]} if key in task else set()
+    assert named, "no playbook names a role"
+    missing = {name.removeprefix(collection.NAMESPACE) for name in named} - set(collection.roles())
+    assert not missing

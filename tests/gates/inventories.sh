@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Validate every inventory as an operator would, in a copy (in_copy.sh): without a vault of one's
+# own. Where a site has only an example of its vault, the example's keys stand in.
+set -euo pipefail
+export ANSIBLE_CONFIG=$PWD/ansible.cfg
+failed=0
+for site in inventories/*/; do
+    arguments=(-i "$site" --tags inventory)
+    vault=${site}group_vars/all/vault.yml
+    if [[ ! -e $vault && -e $vault.example ]]; then
+        arguments+=(-e "@$vault.example")
+    fi
+    echo "-- ${site}"
+    ansible-inventory -i "$site" --list >/dev/null || failed=1
+    ansible-playbook playbooks/deploy.yml "${arguments[@]}" || failed=1
+    if ! ansible-playbook playbooks/deploy.yml "${arguments[@]}" --list-tasks \
+        | grep 'TAGS: \[.*inventory' >/dev/null; then
+        echo "${site}: the playbook has no task tagged inventory: nothing was validated" >&2
+        failed=1
+    fi
+done
+exit "$failed"

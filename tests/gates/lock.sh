@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# uv.lock fits pyproject.toml, and the files for pip are what uv exports from it.
+#   lock.sh [--write]
+set -euo pipefail
+export_for_pip() { uv export --quiet --frozen --no-header --format requirements-txt "$@"; }
+runtime=(--no-default-groups --no-emit-project)
+bootstrap=(--only-group bootstrap --no-annotate)
+
+if [[ ${1-} = --write ]]; then
+    uv lock
+    export_for_pip "${runtime[@]}" --output-file requirements.txt >/dev/null
+    export_for_pip "${bootstrap[@]}" --output-file .config/uv.txt >/dev/null
+    exit
+fi
+
+uv lock --check
+failed=0
+diff -u requirements.txt <(export_for_pip "${runtime[@]}") || failed=1
+diff -u .config/uv.txt <(export_for_pip "${bootstrap[@]}") || failed=1
+others=$(grep -Eo 'https?://[^/"]+|file://[^"]*' uv.lock | sort -u \
+    | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$' || true)
+if [[ -n $others ]]; then
+    echo "uv.lock names a place that others do not reach: $others" >&2
+    failed=1
+fi
+if [[ $failed = 1 ]]; then
+    echo "The lock files differ from each other: make lock" >&2
+fi
+exit "$failed"

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check an installed collection against its sources: every file it needs, no other, importable.
+
+python package.py SOURCES INSTALLED
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from copy_tree import files
+
+NEEDED = ("meta", "playbooks", "plugins", "roles")
+SHOWN = 30
+GENERATED = {Path("MANIFEST.json"), Path("FILES.json")}
+
+
+def main() -> None:
+    sources, installed = Path(sys.argv[1]), Path(sys.argv[2])
+    faults = [*differences(files(sources), installed), *import_faults(installed)]
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        sys.exit("\n".join(faults[:SHOWN] + more))
+
+
+def differences(known: list[Path], installed: Path) -> list[str]:
+    """Return what is missing from the package, and what git does not know but the package has."""
+    found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
+    needed = {path for path in known if path.parts[0] in NEEDED}
+    return [
+        *(f"missing from the package: {path}" for path in sorted(needed - found)),
+        *(
+            f"in the package, but not in git: {path}"
+            for path in sorted(found - set(known) - GENERATED)
+        ),
+    ]
+
+
+def import_faults(installed: Path) -> list[str]:
+    """Import every plugin and module from the installed collection, each in the same process."""
+    names = sorted(
+        ".".join(path.relative_to(installed).with_suffix("").parts)
+        for path in installed.glob("plugins/*/*.py")
+    )
+    if not any(name.startswith("plugins.modules.") for name in names):
+        return ["the package has no module"]
+    code = "".join(f"import ansible_collections.jgi.jaws.{name}\n" for name in names)
+    environment = dict(os.environ, PYTHONPATH=str(installed.parents[2]))
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    return ["not importable from the package, see above"] if done.returncode else []
+
+
+if __name__ == "__main__":
+    main()

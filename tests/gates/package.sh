@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Build the collection, install it from the tarball where no source is in reach, and use it from
+# there: what the package lacks shows here.
+set -euo pipefail
+here=$(pwd -P)
+top=$(cd "$(mktemp -d)" && pwd -P)
+trap 'rm -rf "$top"' EXIT
+touch "$top/ansible.cfg"
+export ANSIBLE_CONFIG=$top/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$top
+
+ansible-galaxy collection build --output-path "$top" "$here"
+cd "$top"
+# Found on a collections path, the sources would be "already installed": hence the other directory.
+ansible-galaxy collection install --offline --collections-path "$top" jgi-jaws-*.tar.gz
+python "$here/tests/gates/package.py" "$here" "$top/ansible_collections/jgi/jaws"
+
+inventory=$(find "$here/inventories" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
+for playbook in ansible_collections/jgi/jaws/playbooks/*.yml; do
+    ansible-playbook --syntax-check -i "$inventory" "jgi.jaws.$(basename "$playbook" .yml)"
+done

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ansible-test sanity of what is shipped, in a copy (in_copy.sh), with the environments it makes kept
+# for the next run. The tests' own code is ruff's and mypy's to judge.
+#   sanity.sh HOME [ANSIBLE-TEST OPTION]...
+set -euo pipefail
+export HOME=$1
+shift
+# ansible-test downloads a script of this name from a host of its own where it does not find it.
+pip=$(python -c 'from ansible_test import _internal; print(_internal.__path__[0])')
+pip=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$pip/python_requirements.py")
+mkdir -p "$HOME/.ansible/test/cache"
+cp "$(dirname "$0")/get_pip.py" "$HOME/.ansible/test/cache/get_pip_${pip//./_}.py"
+python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ansible-test sanity --local --python "$python" --color no "$@" 2>&1 | tee ../sanity.log
+if grep -q 'All targets skipped' ../sanity.log; then
+    echo "ansible-test found no file to check" >&2
+    exit 1
+fi
