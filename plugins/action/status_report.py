@@ -33,7 +33,9 @@ class ActionModule(ActionBase):
             rows += found
             notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
         self._display.display("\n".join([format_table(COLUMNS, rows), *notes]))
-        wrong = [f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD]
+        wrong = [
+            f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD
+        ]
         message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
         return dict(result, changed=False, failed=bool(wrong), msg=message, not_running=wrong)
 
@@ -53,7 +55,9 @@ def _rows(instance: Result) -> list[Result]:
         }
         for program in status["programs"]
     ]
-    return rows or [dict(_blank(instance), state="EMPTY", note="supervisord runs no program: deploy first")]
+    return rows or [
+        dict(_blank(instance), state="EMPTY", note="supervisord runs no program: deploy first")
+    ]
 
 
 def _blank(instance: Result) -> Result:

@@ -1,27 +1,28 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at every instance of an inventory, without connecting to any."""
+"""Looks at every host of an inventory, without connecting to any."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import ansible.template
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-try:
-    from ansible.template import trust_as_template
-except ImportError:  # before ansible-core 2.19 every string was trusted
-    def trust_as_template(value: str) -> str:
-        """Return the string as it is."""
-        return value
-
-
 from ansible_collections.jgi.jaws.plugins.plugin_utils import inventory
 
 Result = dict[str, Any]
+
+# Before ansible-core 2.19 every string was trusted as a template.
+trust_as_template = getattr(ansible.template, "trust_as_template", str)
+CONNECTION = ("ansible_host", "ansible_connection")
+NO_INSTANCE = (
+    "the inventory has no host in the group supervisord: is it the right one (-i), and are its "
+    "groups named so?"
+)
 
 
 class ActionModule(ActionBase):
@@ -31,55 +32,56 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Return the number of hosts, or fail with a sentence for each finding."""
+        """Return the number of instances, or fail with a sentence for each finding."""
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
         spec = inventory.read_spec()
-        hosts = variables["groups"].get(self._task.args.get("group", "supervisord"), [])
-        findings, claims = [], []
-        for host in hosts:
-            told, claimed = self._look(host, variables["hostvars"].raw_get(host), spec)
-            findings += told
+        told: list[tuple[str, str]] = []
+        claims: list[inventory.Claim] = []
+        for host in variables["groups"]["all"]:
+            found, claimed = self._look(host, variables["hostvars"].raw_get(host), spec)
+            told += [(host, sentence) for sentence in found]
             claims += claimed
-        findings += inventory.conflicts(claims)
-        message = f"{len(hosts)} instances are valid."
-        if not hosts:
-            findings = ["the inventory has no host in the group supervisord: is it the right one (-i)?"]
+        instances = variables["groups"].get("supervisord", [])
+        findings = inventory.by_cause(told) + inventory.conflicts(claims)
+        findings += [] if instances else [NO_INSTANCE]
+        message = f"{len(instances)} instances are valid."
         if findings:
             message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
         return dict(result, changed=False, failed=bool(findings), msg=message, findings=findings)
 
-    def _look(self, host: str, raw: Result, spec: inventory.Spec) -> tuple[list[str], list[inventory.Claim]]:
-        findings = inventory.unknown_names(host, raw, spec) + inventory.missing_facts(host, raw, spec)
-        values, told = self._values(host, raw, spec)
-        findings += [sentence for sentence in told if not self._is_known(sentence, findings)]
-        findings += _wrong_types(host, values, spec)
-        return findings, inventory.claims(host, values) if not findings else []
+    def _look(
+        self, host: str, raw: Result, spec: inventory.Spec
+    ) -> tuple[list[str], list[inventory.Claim]]:
+        values, errors = self._values(raw, spec)
+        findings = inventory.unknown_names(raw, spec)
+        findings += inventory.missing_options(raw, spec)
+        findings += inventory.without_value(errors, spec)
+        # A wrong fact makes a wrong option of it.
+        findings += _wrong_types(values, spec.facts) or _wrong_types(values, spec.options(raw))
+        is_instance = "jaws_instance" in values and "supervisord_instance" in values
+        claims = inventory.claims(host, values) if is_instance and not findings else []
+        return findings, claims
 
-    def _values(self, host: str, raw: Result, spec: inventory.Spec) -> tuple[Result, list[str]]:
-        """Return the values of all our variables, defaults included, and what cannot be evaluated."""
-        # A host that has no option of a role does not use that role, nor its defaults.
-        used = tuple(prefix for prefix in spec.prefixes if any(name.startswith(prefix) for name in raw))
-        ours = {
+    def _values(self, raw: Result, spec: inventory.Spec) -> tuple[Result, dict[str, str]]:
+        """Return the values of what the host's roles use, and by name what keeps one from it."""
+        options = spec.options(raw)
+        defaults = {
             name: _trusted(option["default"])
-            for name, option in spec.roles.items()
-            if "default" in option and name.startswith(used)
+            for name, option in options.items()
+            if "default" in option
         }
-        available = {**ours, **raw}
+        available = {**defaults, **raw}
         templar = self._templar.copy_with_new_env(available_variables=available)
-        values: Result = {"ansible_host": None}
-        findings = []
-        for name in sorted(spec.known.union(["ansible_host", "ansible_connection"]).intersection(available)):
-            try:
-                values[name] = templar.template(available[name])
-            except AnsibleError as error:
-                findings.append(f"{host}: {name} has no value: {_cause(error)}")
-        return values, findings
-
-    @staticmethod
-    def _is_known(sentence: str, findings: list[str]) -> bool:
-        missing = [finding.split(" ")[1] for finding in findings if " is missing" in finding]
-        return any(f"'{name}'" in sentence for name in missing)
+        values, errors = {}, {}
+        for name in available:
+            if name in options or name in spec.facts or name in CONNECTION:
+                try:
+                    values[name] = templar.template(available[name])
+                except AnsibleError as error:
+                    errors[name] = _cause(error)
+        # A fact that no role of the host uses may refer to what the host does not have.
+        return values, {name: error for name, error in errors.items() if name in options}
 
 
 def _trusted(value: Any) -> Any:
@@ -93,11 +95,12 @@ def _cause(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-def _wrong_types(host: str, values: Result, spec: inventory.Spec) -> list[str]:
-    """Return what Ansible's own validation says; required options are checked where a role is used."""
-    options = {name: dict(option, required=False) for name, option in {**spec.roles, **spec.facts}.items()}
-    for option in options.values():
-        option.pop("default", None)
-    given = {name: value for name, value in values.items() if name in options}
-    checked = ArgumentSpecValidator(options).validate(given)
-    return [f"{host}: {message}" for message in checked.error_messages]
+def _wrong_types(values: Result, options: inventory.Options) -> list[str]:
+    """Return what Ansible's own validation says of the values that the options have."""
+    wanted = {
+        name: {key: part for key, part in option.items() if key not in ("required", "default")}
+        for name, option in options.items()
+        if name in values
+    }
+    given = {name: values[name] for name in wanted}
+    return list(ArgumentSpecValidator(wanted).validate(given).error_messages)

@@ -12,12 +12,11 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
-    Context,
     configs_of,
     environments_of,
-    plan_release,
     services_of,
 )
+from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import Context, plan_release
 
 DOCUMENTATION = r"""
 name: release_plan
@@ -26,8 +25,9 @@ version_added: 0.1.0
 description:
   - Returns what M(jgi.jaws.release) takes, with C(files), C(programs), C(links) and C(health).
   - Every file's name carries a digest of its content.
-  - C(@NAME@) in a service's command, environment or copies is replaced by the path of the configuration or artifact
-    C(NAME), C(@log@) by the service's own log file and C(@logs@) by the directory of logs.
+  - C(@NAME@) in a service is replaced by the path of the configuration or artifact C(NAME),
+    C(@log@) by the service's own log file, C(@logs@) by the directory of logs, and C(@current@) by
+    the directory of the links to the virtual environments.
 positional: _input, configs
 options:
   _input:
@@ -35,7 +35,9 @@ options:
     type: dict
     required: true
   configs:
-    description: The configurations by name, each with its C(format) (V(ini), V(ini_extended) or V(hocon)) and C(data).
+    description: >-
+      The configurations by name, each with its C(data) and its C(format), V(ini),
+      V(ini_extended) or V(hocon).
     type: dict
     required: true
   directory:
@@ -50,12 +52,19 @@ options:
     description: Paths of other files that commands use.
     type: dict
     default: {}
+  modules:
+    description: Environment modules that services load which have a virtual environment.
+    type: list
+    elements: str
+    default: []
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 """
 
 EXAMPLES = r"""
-release: "{{ services | jgi.jaws.release_plan(configs, directory='/tmp/jaws-dev/jaws', environments=built.environments) }}"
+release: >-
+  {{ services | jgi.jaws.release_plan(configs, directory='/tmp/jaws-dev/jaws',
+     environments=built.environments) }}
 """
 
 RETURN = r"""
@@ -64,45 +73,41 @@ _value:
   type: dict
 """
 
+Data = dict[str, Any]
+
 
 def release_plan(
-    services: dict[str, Any],
-    configs: dict[str, Any],
+    services: Data,
+    configs: Data,
     directory: str,
-    environments: dict[str, Any],
+    environments: Data,
     artifacts: dict[str, str] | None = None,
-) -> dict[str, Any]:
+    modules: list[str] | None = None,
+) -> Data:
     """Return a release; see the documentation above."""
     paths = {name: environment["path"] for name, environment in environments.items()}
-    planned: dict[str, Any] = _guarded(plan_release, services, configs, Context(directory, paths, artifacts or {}))
+    context = Context(directory, paths, artifacts or {}, modules or [])
+    planned: Data = _guarded(plan_release, services, configs, context)
     return planned
 
 
-def services(
-    catalogue: dict[str, Any], overrides: dict[str, Any], instance: str, series: str
-) -> dict[str, Any]:
+def services(catalogue: Data, overrides: Data, instance: str, series: str) -> Data:
     """Return one instance's services; see services.yml beside this file."""
-    found: dict[str, Any] = _guarded(services_of, catalogue, overrides, instance, series)
+    found: Data = _guarded(services_of, catalogue, overrides, instance, series)
     return found
 
 
 def environments(
-    catalogue: dict[str, Any],
-    changes: dict[str, Any],
-    services: dict[str, Any],
-    wheels: str = "",
-    **defaults: Any,
-) -> list[dict[str, Any]]:
+    catalogue: Data, changes: Data, services: Data, wheels: str = "", **defaults: Any
+) -> list[Data]:
     """Return the virtual environments of services; see environments.yml beside this file."""
-    found: list[dict[str, Any]] = _guarded(environments_of, catalogue, changes, services, wheels, defaults)
+    found: list[Data] = _guarded(environments_of, catalogue, changes, services, wheels, defaults)
     return found
 
 
-def configs(
-    defaults: dict[str, Any], changes: dict[str, Any], formats: dict[str, str], services: dict[str, Any]
-) -> dict[str, Any]:
+def configs(defaults: Data, changes: Data, formats: dict[str, str], services: Data) -> Data:
     """Return the configurations of services; see configs.yml beside this file."""
-    found: dict[str, Any] = _guarded(configs_of, defaults, changes, formats, services)
+    found: Data = _guarded(configs_of, defaults, changes, formats, services)
     return found
 
 

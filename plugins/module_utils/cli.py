@@ -28,7 +28,8 @@ def run(module: AnsibleModule, action: Callable[[Result, bool], Result]) -> None
     try:
         result = action(module.params, module.check_mode)
     except JawsError as error:
-        module.fail_json(msg=str(error), reason=error.reason, **error.details)
+        details: Result = dict(error.details)
+        module.fail_json(msg=str(error), reason=error.reason, **details)
     diff = result.pop("diff", None)
     if diff is not None and module._diff:  # pylint: disable=protected-access
         result["diff"] = diff

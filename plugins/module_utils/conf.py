@@ -9,38 +9,75 @@ the daemon's sections and the key belong to the instance, the programs' to the r
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import pwd
 import re
 import subprocess
 import tempfile
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from contextlib import suppress
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ansible_collections.jgi.jaws.plugins.module_utils.control import complaint
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 SERVERS = ("unix_http_server", "inet_http_server")
-PROGRAMS = re.compile(r"^\[(program|group|eventlistener|fcgi-program):", re.MULTILINE)
+# What Supervisor reads in the daemon's sections; it ignores every other option in silence. Without
+# nodaemon, with which a start would never end, and without the user and the key, which are added.
+OPTIONS = {
+    "unix_http_server": "file chmod chown",
+    "inet_http_server": "port",
+    "supervisord": "childlogdir directory environment identifier logfile logfile_backups "
+    "logfile_maxbytes loglevel minfds minprocs nocleanup pidfile strip_ansi umask user",
+    "supervisorctl": "history_file prompt serverurl",
+}
+# Lines that begin a section that Supervisor knows, and among them those of programs.
+SECTION = re.compile(
+    r"^(?=[ \t]*\[(?:unix_http_server|inet_http_server|supervisord|supervisorctl|include"
+    r"|(?:program|group|eventlistener|fcgi-program|rpcinterface|ctlplugin):[^\]]*)\])",
+    re.MULTILINE,
+)
+PROGRAMS = re.compile(r"[ \t]*\[(program|group|eventlistener|fcgi-program):")
 RELEASE = re.compile(r"^; release: (\S+)$", re.MULTILINE)
-BANNER = "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
+# An option's name, and its value with the lines that continue it.
+SECRET = re.compile(
+    r"^([;#\s]*[\w.]*(?:password|secret|token|environment)\w*\s*[=:])"
+    r".*(?:\n(?:[ \t]*\n)*[ \t]+\S.*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+BANNER = (
+    "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
+)
 DIVIDER = "; Programs. Written by the release; see `releases`.\n"
 VALIDATE_SECONDS = 60
-# A daemon started by us has exactly this environment, so the parser sees what the daemon will see.
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
+NO_SUPERVISOR = 3  # exit status of the validator where Python has no Supervisor
 
-VALIDATOR = """\
-import json, os, shlex, sys
-from supervisor.options import ServerOptions
+VALIDATOR = (
+    """\
+import json, shlex, shutil, sys
+try:
+    from supervisor.options import ServerOptions
+except ImportError:
+    sys.exit(%d)
 options = ServerOptions()
 options.realize(["-c", sys.argv[1]])
 found = []
 for group in options.process_group_configs:
     for config in group.process_configs:
-        command = shlex.split(config.command)[0]
+        try:
+            command = (shlex.split(config.command) or [""])[0]
+        except ValueError:
+            command = config.command
         found.append({"name": config.name, "group": group.name, "startsecs": config.startsecs,
-                      "stopwaitsecs": config.stopwaitsecs, "command": command,
-                      "usable": "/" not in command or os.access(command, os.X_OK)})
+                      "stopwaitsecs": config.stopwaitsecs, "stopsignal": int(config.stopsignal),
+                      "command": command, "usable": shutil.which(command) is not None})
 json.dump(found, sys.stdout)
 """
+    % NO_SUPERVISOR
+)
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -64,30 +101,70 @@ class Conf(NamedTuple):
 
 
 def split(text: str) -> Conf:
-    """Return the parts of a supervisord.conf, also of one that somebody else wrote."""
-    marker = text.find(DIVIDER)
-    if marker < 0:
-        found = PROGRAMS.search(text)
-        marker = found.start() if found else len(text)
-    return Conf(text[:marker], text[marker:])
+    """Return the parts of a supervisord.conf, also of one in which people mixed them."""
+    head, divider, tail = text.partition(DIVIDER)
+    comment, *sections = SECTION.split(tail)
+    sections = SECTION.split(head) + sections
+    programs = [section for section in sections if PROGRAMS.match(section)]
+    others = [section for section in sections if not PROGRAMS.match(section)]
+    return Conf("".join(others), divider + comment + "".join(programs))
 
 
 def daemon_sections(sections: Sections, username: str, key: str) -> str:
     """Return the text of the daemon's sections, with the key where Supervisor wants it.
 
-    :raises JawsError: an option's value cannot be written so that it is read back (bad_option).
+    :raises JawsError: Supervisor would ignore an option or not read its value back (bad_option).
     """
     credentials = {"username": username, "password": key}
     parts = [BANNER]
     for name, options in sections.items():
+        if not isinstance(options, Mapping):
+            raise JawsError("[%s]: give its options as a dictionary." % name, "bad_option")
+        refuse_unknown(name, options)
         secured = name in SERVERS or name == "supervisorctl"
         parts.append(section(name, dict(options, **credentials) if secured else options))
     return "\n".join(parts) + "\n"
 
 
+def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what Supervisor would ignore, and a port that the network reaches.
+
+    :raises JawsError: names the section and the option (bad_option).
+    """
+    if name.startswith(("rpcinterface:", "ctlplugin:")):
+        return  # each factory has options of its own
+    if name not in OPTIONS:
+        raise JawsError(
+            "[%s] is none of the daemon's sections, which are %s and rpcinterface:NAME. Correct "
+            "its name; programs come with a release." % (name, ", ".join(OPTIONS)),
+            reason="bad_option",
+        )
+    unknown = sorted(set(options) - set(OPTIONS[name].split()))
+    if unknown:
+        raise JawsError(
+            "[%s] takes no option %s. It takes %s; the user and the key come by themselves."
+            % (name, ", ".join(unknown), ", ".join(OPTIONS[name].split())),
+            reason="bad_option",
+        )
+    port = str(options.get("port", ""))
+    if name == "inet_http_server" and not re.match(r"(127\.0\.0\.1|localhost):\d+\Z", port):
+        raise JawsError(
+            "[inet_http_server] port=%s: only 127.0.0.1:PORT is taken, since the key would cross "
+            "the network in clear text." % port,
+            reason="bad_option",
+        )
+
+
 def section(name: str, options: Mapping[str, Any]) -> str:
-    """Return one section's text."""
-    lines = ["%s=%s\n" % (key, escape(name, key, value)) for key, value in options.items()]
+    """Return one section's text; an option without a value is left out.
+
+    :raises JawsError: Supervisor would not read it back so (bad_option).
+    """
+    given = {key: value for key, value in options.items() if value is not None and value != ""}
+    wrong = [key for key in given if not re.match(r"[A-Za-z0-9_.-]+\Z", key)]
+    if wrong or not re.match(r"[^\s\]\[;#]([^\r\n\]\[]*[^\s\]\[])?\Z", name):
+        raise JawsError("[%s] %s is no name for Supervisor." % (name, wrong or ""), "bad_option")
+    lines = ["%s=%s\n" % (key, escape(name, key, value)) for key, value in given.items()]
     return "[%s]\n%s" % (name, "".join(lines))
 
 
@@ -106,118 +183,224 @@ def escape(name: str, key: str, value: Any) -> str:
     return text.replace("%", "%%")
 
 
-def clean_environment(home: str) -> Dict[str, str]:
-    """Return the whole environment of a supervisord: nothing of its starter's reaches a service."""
+def clean_environment() -> Dict[str, str]:
+    """Return the environment of a supervisord: nothing of its starter's reaches a service.
+
+    The parser is given the same, so that it sees what the daemon will see.
+    """
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a container may run as a user without a name
+        home = "/"
     return {"PATH": CLEAN_PATH, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
 def validate(path: str, python: str) -> List[Dict[str, Any]]:
-    """Return the programs in the file at C(path), as Supervisor's own parser reads them.
+    """Return the programs in the file at C(path), as C(parse) does.
 
-    :param python: the interpreter that has Supervisor installed.
-    :raises JawsError: the parser refuses the file, or a program's command does not exist.
+    :raises JawsError: as C(parse), or a program's command does not exist.
     """
-    home = os.path.expanduser("~")
-    try:
-        done = subprocess.run(
-            [python, "-I", "-c", VALIDATOR, path],
-            env=clean_environment(home),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=VALIDATE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise JawsError("cannot validate %s with %s: %s." % (path, python, error), "broken_conf") from error
-    if done.returncode:
-        raise JawsError(
-            "Supervisor refuses %s: %s Nothing was changed." % (path, _last_error(done.stderr)), "broken_conf"
-        )
-    programs: List[Dict[str, Any]] = json.loads(done.stdout)
-    missing = ["%(name)s: %(command)s" % program for program in programs if not program["usable"]]
-    if missing:
-        raise JawsError(
-            "these programs' commands do not exist or are not executable: %s." % "; ".join(missing),
-            reason="broken_conf",
-        )
+    programs = parse(path, python)
+    refuse_missing(programs, path)
     return programs
 
 
-def _last_error(output: bytes) -> str:
-    lines = output.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-    told = [line for line in lines if line.startswith("Error:")]
-    return (told or lines[-1:])[0]
+def refuse_missing(programs: List[Dict[str, Any]], path: str) -> None:
+    """Refuse programs whose command does not exist.
+
+    :param programs: as C(parse) returned them of the file at C(path).
+    :raises JawsError: names them (broken_conf).
+    """
+    missing = ["%(name)s: %(command)s" % program for program in programs if not program["usable"]]
+    if missing:
+        raise JawsError(
+            "these programs' commands in %s do not exist or are not executable: %s. Nothing was "
+            "changed; deploy a release that has them." % (path, "; ".join(missing)),
+            reason="broken_conf",
+        )
+
+
+def parse(path: str, python: str) -> List[Dict[str, Any]]:
+    """Return the programs in the file at C(path), as Supervisor's own parser reads them.
+
+    :param python: the interpreter that has Supervisor installed.
+    :returns: of each: name, group, startsecs, stopwaitsecs, stopsignal, command, and whether the
+      command is usable.
+    :raises JawsError: the parser refuses it (broken_conf), or is not there (not_installed).
+    """
+    try:
+        done = subprocess.run(
+            [python, "-I", "-c", VALIDATOR, path],
+            env=clean_environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VALIDATE_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise _not_installed(python, "cannot be run: %s" % error.strerror) from error
+    except subprocess.TimeoutExpired:
+        raise JawsError(
+            "Supervisor's parser (%s) took more than %d s over %s. Nothing was changed; look at "
+            "the load of the machine and its filesystems." % (python, VALIDATE_SECONDS, path),
+            reason="timed_out",
+        ) from None
+    if done.returncode == NO_SUPERVISOR:
+        raise _not_installed(python, "has no Supervisor")
+    if done.returncode:
+        raise JawsError(
+            "Supervisor refuses %s: %s. Nothing was changed; correct it, then run this again."
+            % (path, _told(done.stderr)),
+            reason="broken_conf",
+        )
+    programs: List[Dict[str, Any]] = json.loads(done.stdout)
+    return programs
+
+
+def _not_installed(python: str, why: str) -> JawsError:
+    return JawsError(
+        "%s %s: install Supervisor first (the role supervisord does), or correct the option "
+        "python." % (python, why),
+        reason="not_installed",
+    )
+
+
+def _told(output: bytes) -> str:
+    """Return what the parser said, without the values that it quotes: one may be the key."""
+    text = output.decode("utf-8", "replace").strip()
+    found = re.search(r"^Error: (.*?)(?:^For help|\Z)", text, re.DOTALL | re.MULTILINE)
+    lines = text.splitlines() or ["no reason given"]
+    return complaint(found.group(1) if found else lines[-1]).rstrip(".")
 
 
 def read_text(path: str) -> Optional[str]:
-    """Return a file's text, or None where there is none.
+    """Return a file's text as it is, or None where there is none.
 
     :raises JawsError: it is there but cannot be read.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", newline="") as stream:
             return stream.read()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise JawsError("cannot read %s: %s." % (path, error), reason="unreadable_conf") from error
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise JawsError(
+            "cannot read %s: %s. Correct that, or move it away." % (path, why), "unreadable_conf"
+        ) from error
 
 
 class Candidate:
     """A file written aside, closed to others from its first byte, that C(commit) puts in place.
 
-    As a context manager it leaves nothing behind when it is not committed.
+    As a context manager it leaves nothing behind when it is not committed. What a killed run left
+    is removed by the next one: a lock tells the candidate of a writer that lives.
+
+    :raises JawsError: it cannot be written so (cannot_write).
     """
 
     def __init__(self, path: str, text: str, mode: int = 0o600, gid: Optional[int] = None) -> None:
         self.target = path
+        self.path = ""
+        self._handle = -1
         folder, name = os.path.split(path)
         try:
-            handle, self.path = tempfile.mkstemp(dir=folder, prefix="." + name + ".")
-        except OSError as error:
-            raise JawsError("cannot write in %s: %s." % (folder, error.strerror), "cannot_write") from error
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                if gid is not None and os.fstat(stream.fileno()).st_gid != gid:
-                    os.fchown(stream.fileno(), -1, gid)
-                os.fchmod(stream.fileno(), mode)
-                os.fsync(stream.fileno())
-        except OSError as error:
+            sweep(path)
+            self._handle, self.path = _create(folder, name)
+            self._write(text, mode, gid)
+        except (OSError, UnicodeEncodeError) as error:
             self.discard()
-            raise JawsError("cannot write %s: %s. The old file is untouched." % (path, error.strerror)) from error
+            how = "with mode %04o" % mode + ("" if gid is None else " and the group gid %d" % gid)
+            raise self._failure(how, error) from error
 
-    def __enter__(self) -> "Candidate":
+    def _write(self, text: str, mode: int, gid: Optional[int]) -> None:
+        with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
+            stream.write(text)
+        if gid is not None and os.fstat(self._handle).st_gid != gid:
+            os.fchown(self._handle, -1, gid)
+        os.fchmod(self._handle, mode)
+        os.fsync(self._handle)
+
+    def _failure(self, how: str, error: Exception) -> JawsError:
+        why = getattr(error, "strerror", None) or "the text is not UTF-8"
+        return JawsError(
+            "cannot write %s %s: %s. What was there is untouched." % (self.target, how, why),
+            reason="cannot_write",
+        )
+
+    def __enter__(self) -> Candidate:
         return self
 
     def __exit__(self, *_details: Any) -> None:
         self.discard()
 
     def commit(self) -> None:
-        """Replace the target in one step that survives a crash of the machine."""
-        os.replace(self.path, self.target)
+        """Replace the target in one step that survives a crash of the machine.
+
+        :raises JawsError: it cannot be replaced, or not be made durable (cannot_write).
+        """
+        try:
+            os.replace(self.path, self.target)
+        except OSError as error:
+            raise self._failure("in the place of the old one", error) from error
+        self.path = ""
         sync_folder(os.path.dirname(self.target))
 
     def discard(self) -> None:
         """Remove the file, unless it was committed."""
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(self.path)
-        except FileNotFoundError:
-            pass
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _create(folder: str, name: str) -> Tuple[int, str]:
+    """Return a new file, open and locked, and its path."""
+    while True:
+        handle, path = tempfile.mkstemp(".new", ".%s." % name, folder)
+        with suppress(OSError):  # where there are no locks, nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, path
+        os.close(handle)  # another run swept it before it was locked
+
+
+def sweep(path: str) -> None:
+    """Remove the candidates for C(path) that nobody writes any more."""
+    folder, target = os.path.split(path)
+    ours = re.compile(r"\.%s\.\w{8}\.new\Z" % re.escape(target))  # as tempfile names them
+    for name in os.listdir(folder):
+        if ours.match(name):
+            path = os.path.join(folder, name)
+            # Somebody still writes it, or it is another user's, or there are no locks here.
+            with suppress(OSError), open(path, "r+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
 
 
 def sync_folder(path: str) -> None:
-    """Make renames in a directory durable."""
-    handle = os.open(path, os.O_RDONLY)
+    """Make renames in a directory durable, where its filesystem can.
+
+    :raises JawsError: the storage fails (cannot_write).
+    """
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise JawsError(
+                "what was written in %s may not survive a crash of the machine: %s. Look at its "
+                "storage." % (path, error.strerror),
+                reason="cannot_write",
+            ) from error
 
 
 def redact(text: str) -> str:
-    """Return the text with every key replaced, for diffs."""
-    return re.sub(r"(?im)^(\s*password\s*[=:]).*$", r"\1 (the key)", text)
+    """Return the text without its secrets, for diffs: keys, environments, those in urls."""
+    bare = re.sub(r"(//[^/\s:@]*):[^/\s@]*@", r"\1:(not shown)@", text)
+    return SECRET.sub(r"\1 (not shown)", bare)

@@ -6,33 +6,66 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import time
 import xmlrpc.client
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import ALIVE, Change, Plan, Program, from_info, namespec, phases
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import ALREADY_ADDED, ALREADY_STARTED, CANT_REREAD, NOT_RUNNING, Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
+    ALIVE,
+    Change,
+    Plan,
+    Program,
+    Setting,
+    from_info,
+    group_of,
+    namespec,
+    phases,
+    process_of,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
+    ALREADY_ADDED,
+    ALREADY_STARTED,
+    BAD_NAME,
+    CANT_REREAD,
+    NOT_RUNNING,
+    SPAWN_ERROR,
+    STILL_RUNNING,
+    Supervisor,
+)
 
 TAIL_BYTES = 4096
 TAIL_LINES = 20
-# Somebody else was faster: what was wanted is so.
-IGNORED = {
-    "supervisor.startProcess": ALREADY_STARTED,
-    "supervisor.stopProcess": NOT_RUNNING,
-    "supervisor.addProcessGroup": ALREADY_ADDED,
+MOST_LOGS = 5  # of the programs that fail together; the rest fail alike
+DAEMON_LOG_BYTES = 65536
+UNKNOWN_STOPWAITSECS = 600  # of a definition that has gone from disk: supervisord does not tell it
+MOST_BACKOFF = 600  # seconds of starting over and over that are waited for
+VERBS = {
+    "startProcess": "start",
+    "stopProcess": "stop",
+    "signalProcess": "signal",
+    "addProcessGroup": "add",
+    "removeProcessGroup": "remove",
 }
-
-
-class Setting(NamedTuple):
-    """What the configuration on disk says of one program, as far as waiting needs it. Seconds."""
-
-    group: str
-    autostart: bool
-    priority: int
-    startsecs: int
-    startretries: int
-    stopwaitsecs: int
+# Somebody else was faster, and what was wanted is so. Or waiting will tell: a program that ends at
+# once is a SPAWN_ERROR, and yet in BACKOFF, to be started again.
+IGNORED = {
+    "startProcess": (ALREADY_STARTED, SPAWN_ERROR),
+    "stopProcess": (NOT_RUNNING, BAD_NAME),
+    "addProcessGroup": (ALREADY_ADDED,),
+    "removeProcessGroup": (BAD_NAME,),
+}
+FAULTS = {
+    BAD_NAME: "it is not there any more, somebody removed it meanwhile",
+    NOT_RUNNING: "it does not run any more",
+    STILL_RUNNING: "it runs again, somebody started it meanwhile",
+}
+NEXT_STEPS = {
+    "program_failed": "Correct the cause, then run this again.",
+    "timed_out": "Look at why it takes so long, or raise timeout; then run this again.",
+}
 
 
 class Observation(NamedTuple):
@@ -45,171 +78,296 @@ class Observation(NamedTuple):
 def observe(client: Supervisor, reread: bool = False) -> Observation:
     """Return the programs and, with C(reread), what on disk differs from them: one round trip.
 
-    :raises JawsError: no answer, or a configuration on disk that supervisord cannot read.
+    :raises JawsError: no answer, or supervisord cannot read its configuration (broken_conf).
     """
-    calls = [("supervisor.getAllProcessInfo",)]
-    if reread:
-        calls.append(("supervisor.reloadConfig",))
-    answers = client.batch(calls)
-    infos = _checked(answers[0])
+    calls = ["supervisor.getAllProcessInfo"] + (["supervisor.reloadConfig"] if reread else [])
+    answers = client.batch([(call,) for call in calls])
+    programs = [from_info(info) for info in _checked(client, answers[0])]
     change = Change(*_reread(client, answers[1])[0]) if reread else Change([], [], [])
-    return Observation([from_info(info) for info in infos], change)
+    return Observation(programs, change)
 
 
 def _reread(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode == CANT_REREAD:
         raise JawsError(
             "supervisord at %s cannot read its configuration: %s. Nothing was changed; "
-            "correct the file and run this again." % (client.endpoint.url, answer.faultString),
+            "correct the file and run this again."
+            % (client.endpoint.address, complaint(answer.faultString)),
             reason="broken_conf",
         )
-    return _checked(answer)
+    return _checked(client, answer)
 
 
-def _checked(answer: Any) -> Any:
+def complaint(text: str) -> str:
+    """Return what Supervisor says of a configuration, without the values that it quotes.
+
+    One of them may be a secret.
+    """
+    named = re.search(r" for '([^']*)' (?:contains|is badly)", text)
+    section = re.search(r" in section '([^']*)' \(file: ", text)
+    lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
+    where = [found.group(1) for found in (named, section) if found] + [
+        "line %s" % line for line in lines
+    ]
+    bare = re.sub(
+        r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
+    )
+    bare = " ".join(bare.replace("CANT_REREAD: ", "").split())
+    return "%s: %s" % (", ".join(where), bare) if where else bare
+
+
+def _checked(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault):
-        raise JawsError("supervisord refuses: %s" % answer.faultString, reason="refused_by_supervisord")
+        raise JawsError(
+            "supervisord at %s refuses: %s."
+            % (client.endpoint.address, complaint(answer.faultString)),
+            reason="refused_by_supervisord",
+        )
     return answer
 
 
 def settings(client: Supervisor) -> Dict[str, Setting]:
-    """Return what the configuration that supervisord read last says, by namespec: one round trip."""
-    found = {}
-    for info in client.call("supervisor.getAllConfigInfo"):
-        found[namespec(info["group"], info["name"])] = Setting(
-            info["group"],
-            info["autostart"],
-            min(info["group_prio"], info["process_prio"]),
-            info["startsecs"],
-            info["startretries"],
-            info["stopwaitsecs"],
-        )
-    return found
+    """Return what the configuration that supervisord read last says, by namespec: one round trip.
+
+    :raises JawsError: no answer.
+    """
+    infos = _checked(client, client.batch([("supervisor.getAllConfigInfo",)])[0])
+    return {namespec(info["group"], info["name"]): _setting(info) for info in infos}
+
+
+def _setting(info: Mapping[str, Any]) -> Setting:
+    # Supervisor 3 tells no more than the first three; the rest are its defaults.
+    return Setting(
+        info["group"],
+        info["autostart"],
+        (info["group_prio"], info["process_prio"]),
+        info.get("startsecs", 1),
+        info.get("startretries", 3),
+        info.get("stopwaitsecs", 10),
+        info.get("exitcodes", [0]),
+    )
 
 
 class Controller:
     """Carries out a plan: in order of priority, all programs of one priority in parallel.
 
     C(timeout) is in seconds and comes on top of what the programs' own startsecs, startretries and
-    stopwaitsecs allow.
+    stopwaitsecs allow. C(known) are the settings, where the caller has asked for them already.
     """
 
-    def __init__(self, client: Supervisor, timeout: float, wait: bool = True) -> None:
+    def __init__(
+        self,
+        client: Supervisor,
+        timeout: float,
+        wait: bool = True,
+        known: Optional[Dict[str, Setting]] = None,
+    ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
-        self.settings: Dict[str, Setting] = {}
+        self.settings = known or {}
+        self._seen: Optional[List[Program]] = None
+        self._errors: List[JawsError] = []
+        self._failed: List[str] = []
 
-    def execute(self, plan: Plan, signal: str = "") -> None:
-        """Carry out the plan; C(signal) is a name or number for the programs in C(plan.signal).
+    def execute(self, plan: Plan, signal: str = "") -> List[Program]:
+        """Carry out the plan, and return the programs after it.
 
+        One program that fails keeps no other down: the error comes when all else is done.
+
+        :param signal: a name or number, for the programs in C(plan.signal).
         :raises JawsError: a program failed (program_failed) or did not settle in time (timed_out).
         """
-        self.settings = settings(self.client)
-        self.stop(plan)
-        self._send("supervisor.removeProcessGroup", plan.remove)
-        self.add(plan.add)
-        self._send("supervisor.signalProcess", plan.signal, signal)
-        self.start(plan.start)
+        self._errors, self._failed = [], []
+        self.settings = self.settings or settings(self.client)
+        stuck = self._stop(plan)
+        kept = self._remove(plan.remove, frozenset(group_of(name) for name in stuck))
+        self._add([group for group in plan.add if group not in kept])
+        self._send("signalProcess", plan.signal, signal)
+        self._start(
+            [name for name in plan.start if name not in stuck and group_of(name) not in kept]
+        )
         if self.wait:
             self._await_running(plan.await_running)
+        self._raise_errors()
+        return observe(self.client).programs if self._seen is None else self._seen
 
-    def stop(self, plan: Plan) -> None:
-        """Stop, highest priority number first, each priority once the one before it is down."""
+    def _stop(self, plan: Plan) -> List[str]:
+        """Stop, highest priority number first, and return what did not.
+
+        Each priority waits for the one before it to be down.
+        """
         must_wait = self.wait or bool(plan.remove or plan.start)
-        for batch in self._phases(plan.stop, reverse=True):
-            self._send("supervisor.stopProcess", batch, False)
+        stuck: List[str] = []
+        for batch in phases(plan.stop, self._priorities(), reverse=True):
+            failed = self._send("stopProcess", batch, False)
             if must_wait:
-                self._await_stopped(batch)
+                failed += self._await_stopped([name for name in batch if name not in failed], plan)
+            stuck += failed
         if must_wait:
-            self._await_stopped(plan.await_stopped)
+            stuck += self._await_stopped(plan.await_stopped, plan)
+        return stuck
 
-    def start(self, names: Sequence[str]) -> None:
-        """Start, lowest priority number first, each priority once the one before it runs."""
-        for batch in self._phases(names):
-            self._send("supervisor.startProcess", batch, False)
-            if self.wait:
-                self._await_running(batch)
+    def _remove(self, groups: Sequence[str], stuck: frozenset[str]) -> List[str]:
+        """Remove the groups that have stopped; return those that stay."""
+        stay = [group for group in groups if group in stuck]
+        return stay + self._send(
+            "removeProcessGroup", [group for group in groups if group not in stuck]
+        )
 
-    def add(self, groups: Sequence[str]) -> None:
-        """Make groups active, lowest priority number first; supervisord starts those with autostart."""
+    def _add(self, groups: Sequence[str]) -> None:
+        """Make groups active, lowest priority number first; those with autostart start."""
         members: Dict[str, List[str]] = {group: [] for group in groups}
-        order = {group: 999 for group in groups}
+        order = {}
         for name, setting in self.settings.items():
-            if setting.group in members:
-                order[setting.group] = setting.priority
-                if setting.autostart:
-                    members[setting.group].append(name)
+            order[setting.group] = (setting.priority[0], 0)
+            if setting.autostart and setting.group in members:
+                members[setting.group].append(name)
         for batch in phases(groups, order):
-            self._send("supervisor.addProcessGroup", batch)
+            failed = self._send("addProcessGroup", batch)
             if self.wait:
-                self._await_running([name for group in batch for name in members[group]])
+                self._await_running(
+                    [name for group in batch if group not in failed for name in members[group]]
+                )
 
-    def _phases(self, names: Sequence[str], reverse: bool = False) -> List[List[str]]:
-        return phases(names, {name: setting.priority for name, setting in self.settings.items()}, reverse)
+    def _start(self, names: Sequence[str]) -> None:
+        """Start, lowest priority number first, each priority once the one before it runs."""
+        for batch in phases(names, self._priorities()):
+            failed = self._send("startProcess", batch, False)
+            if self.wait:
+                self._await_running([name for name in batch if name not in failed])
 
-    def _send(self, method: str, names: Sequence[str], *params: Any) -> None:
-        answers = self.client.batch([(method, name, *params) for name in names])
-        failed = [
-            "%s: %s" % (name, answer.faultString)
+    def _priorities(self) -> Dict[str, Any]:
+        return {name: setting.priority for name, setting in self.settings.items()}
+
+    def _send(self, method: str, names: Sequence[str], *params: Any) -> List[str]:
+        """Call the method for every name in one round trip; return the refused."""
+        if not names:
+            return []
+        self._seen = None
+        answers = self.client.batch([("supervisor." + method, name, *params) for name in names])
+        refused = {
+            name: "%s: %s" % (name, _refusal(answer))
             for name, answer in zip(names, answers)
-            if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode != IGNORED.get(method)
-        ]
-        if failed:
-            self._fail_named(method, names, failed)
+            if isinstance(answer, xmlrpc.client.Fault)
+            and answer.faultCode not in IGNORED.get(method, ())
+        }
+        self._note(VERBS[method], refused)
+        return list(refused)
 
-    def _fail_named(self, method: str, names: Sequence[str], failed: List[str]) -> None:
-        programs = {program.name: program for program in observe(self.client).programs}
-        known = [programs[name] for name in names if name in programs]
-        raise failure(method.split(".")[1], [p for p in known if p.state not in ALIVE] or known, failed)
+    def _note(self, verb: str, told: Dict[str, str], reason: str = "program_failed") -> None:
+        if told:
+            self._failed += list(told)
+            self._errors.append(failure(verb, told, reason, self.client.endpoint.address))
 
-    def _await_running(self, names: Sequence[str]) -> None:
-        self._await(names, _is_final, "start", self._start_limit(names))
+    def _raise_errors(self) -> None:
+        if self._errors:
+            failed = [error.reason for error in self._errors if error.reason != "timed_out"]
+            raise JawsError(
+                "\n".join(str(error) for error in self._errors),
+                failed[0] if failed else "timed_out",
+                failed_programs=sorted(set(self._failed)),
+            )
 
-    def _await_stopped(self, names: Sequence[str]) -> None:
-        self._await(names, _is_down, "stop", self._limit(names, "stopwaitsecs"))
-
-    def _limit(self, names: Sequence[str], what: str) -> float:
-        known = [getattr(self.settings[name], what) for name in names if name in self.settings]
-        return float(max(known, default=0))
-
-    def _start_limit(self, names: Sequence[str]) -> float:
+    def _await_running(self, names: Sequence[str]) -> List[str]:
         known = [self.settings[name] for name in names if name in self.settings]
-        return float(max((_until_fatal(setting) for setting in known), default=0))
+        limit = max((_until_fatal(setting) for setting in known), default=0)
+        found, late = self._await(names, "start", limit)
+        told = {name: "%s: %s" % (name, FAULTS[BAD_NAME]) for name in names if name not in found}
+        failed = [
+            found[name]
+            for name in names
+            if name in found and name not in late and not self._is_up(found[name])
+        ]
+        told.update(self._described(failed))
+        self._note("start", told)
+        return late + list(told)
+
+    def _await_stopped(self, names: Sequence[str], plan: Plan) -> List[str]:
+        known = [self.settings[name].stopwaitsecs for name in names if name in self.settings]
+        if any(group_of(name) in plan.remove for name in names):
+            known.append(UNKNOWN_STOPWAITSECS)
+        return self._await(names, "stop", max(known, default=0))[1]
 
     def _await(
-        self, names: Sequence[str], done: Callable[[Program], bool], verb: str, limit: float
-    ) -> None:
+        self, names: Sequence[str], verb: str, limit: int
+    ) -> Tuple[Dict[str, Program], List[str]]:
+        """Return the programs when all are done or time is up, and the names of the late ones."""
         if not names:
-            return
+            return {}, []
+        done, moved = _DONE[verb]
         seconds = self.timeout + limit
-        programs = self._poll(set(names), done, time.monotonic() + seconds)
-        pending = [program for program in programs if not done(program)]
-        if pending:
-            raise failure("%s within %g s" % (verb, seconds), pending, reason="timed_out")
-        failed = [p for p in programs if verb == "start" and not _is_up(p)]
-        if failed:
-            raise failure(verb, failed)
-
-    def _poll(self, names: set[str], done: Callable[[Program], bool], deadline: float) -> List[Program]:
-        pause = 0.05
+        deadline = time.monotonic() + seconds
         while True:
-            asked = time.monotonic()
-            programs = [p for p in observe(self.client).programs if p.name in names]
-            if all(done(program) for program in programs) or time.monotonic() > deadline:
-                return programs
-            # As long again as the answer took, so that a poller never takes the daemon's whole core.
-            pause = min(max(pause * 1.2, time.monotonic() - asked), 0.5)
-            time.sleep(pause)
+            asked = self._await_one(names[-1], moved, deadline)
+            found = self._look()
+            late = [name for name in names if name in found and not done(found[name])]
+            if not late or asked > deadline:
+                break
+            self._stop_again([found[name] for name in late if verb == "stop"])
+            names = sorted(set(names) - set(late)) + late
+            # As long again as the answer took: a poller must not take the daemon's whole core.
+            time.sleep(min(time.monotonic() - asked, 1))
+        described = self._described([found[name] for name in late])
+        self._note("%s within %g s" % (verb, seconds), described, reason="timed_out")
+        return found, late
+
+    def _await_one(self, name: str, done: Callable[[Program], bool], deadline: float) -> float:
+        """Wait for one program, or until time is up; return the time (monotonic).
+
+        supervisord sends 4 KiB in a turn of its loop, and with a thousand programs a turn takes
+        milliseconds: asking for all of them takes a second.
+        """
+        started = time.monotonic()
+        while True:
+            answer = self.client.batch([("supervisor.getProcessInfo", name)])[0]
+            now = time.monotonic()
+            if isinstance(answer, xmlrpc.client.Fault) or done(from_info(answer)) or now > deadline:
+                return now
+            time.sleep(min(max(0.02, (now - started) / 20), 1))
+
+    def _stop_again(self, programs: Sequence[Program]) -> None:
+        """Stop what had just ended when it was told to stop, and was started again since."""
+        self._send(
+            "stopProcess", [program.name for program in programs if program.state in ALIVE], False
+        )
+
+    def _look(self) -> Dict[str, Program]:
+        self._seen = observe(self.client).programs
+        return {program.name: program for program in self._seen}
+
+    def _described(self, programs: Sequence[Program]) -> Dict[str, str]:
+        told = with_exit_status(self.client, programs, self._seen or programs)
+        return {
+            program.name: describe(program, with_logs=number < MOST_LOGS)
+            for number, program in enumerate(told)
+        }
+
+    def _is_up(self, program: Program) -> bool:
+        # A one-shot program (startsecs=0) has done its work by the time that we look.
+        setting = self.settings.get(program.name)
+        accepted = setting.exitcodes if setting else (0,)
+        return program.state == "RUNNING" or (
+            program.state == "EXITED" and program.exit_status in accepted
+        )
+
+
+def _refusal(fault: xmlrpc.client.Fault) -> str:
+    """Return supervisord's reason, without its code's name; of a traceback, the last line."""
+    text = fault.faultString.split(": ", 1)[-1].strip()
+    return FAULTS.get(fault.faultCode) or text.splitlines()[-1]
 
 
 def _until_fatal(setting: Setting) -> int:
-    """Seconds until supervisord gives a program up: each spawn's startsecs, and 1, 2, 3… s between."""
-    return (setting.startretries + 1) * setting.startsecs + sum(range(1, setting.startretries + 1))
+    """Seconds until supervisord gives a program up: startsecs each time, 1, 2, 3… s between."""
+    retries = setting.startretries
+    return setting.startsecs + min(
+        retries * setting.startsecs + retries * (retries + 1) // 2, MOST_BACKOFF
+    )
 
 
 def _is_final(program: Program) -> bool:
-    # supervisord spawns the programs of a new group one turn of its loop after it has added the group.
+    # supervisord spawns the programs of a new group one turn of its loop after it was added.
     not_yet = program.state == "STOPPED" and program.start_time is None
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
@@ -218,46 +376,104 @@ def _is_down(program: Program) -> bool:
     return program.state not in ALIVE and program.state != "STOPPING"
 
 
-def _is_up(program: Program) -> bool:
-    # A one-shot program (startsecs=0) has done its work by the time that we look.
-    return program.state == "RUNNING" or (program.state == "EXITED" and program.exit_status == 0)
+def _is_not_stopping(program: Program) -> bool:
+    return _is_down(program) or program.state in ALIVE
+
+
+# When the wait for a program is over, and when its state is worth a look at all of them.
+_DONE = {"start": (_is_final, _is_final), "stop": (_is_down, _is_not_stopping)}
 
 
 def failure(
-    verb: str, programs: Sequence[Program], answers: Sequence[str] = (), reason: str = "program_failed"
+    verb: str, told: Mapping[str, str], reason: str = "program_failed", where: str = ""
 ) -> JawsError:
-    """Return the error that says of each program its state, exit status, cause and last log lines."""
-    told = list(answers) + [describe(program) for program in programs]
-    message = "did not %s: %s" % (verb, "\n".join(told))
-    return JawsError(message, reason, failed_programs=[program.name for program in programs])
+    """Return the error that says what could not be done to which programs.
+
+    :param told: what is known of each, by name.
+    """
+    place = " (supervisord at %s)" % where if where else ""
+    message = "could not %s %s%s.\n%s\n%s" % (
+        verb,
+        ", ".join(told),
+        place,
+        "\n".join(told.values()),
+        NEXT_STEPS.get(reason, ""),
+    )
+    return JawsError(message, reason, failed_programs=list(told))
 
 
-def describe(program: Program) -> str:
+def with_exit_status(
+    client: Supervisor, programs: Sequence[Program], everything: Sequence[Program]
+) -> List[Program]:
+    """Return C(programs) with the exit status of those that ended before startsecs.
+
+    supervisord keeps it in its log alone, which does not name the group: it is told where
+    C(everything) has no other program of that name, in another group.
+    """
+    logged = (
+        _logged_exits(client)
+        if any(program.state in ("BACKOFF", "FATAL") for program in programs)
+        else {}
+    )
+    inside = [process_of(program.name) for program in everything]
+
+    def told(program: Program) -> Program:
+        name = process_of(program.name)
+        known = name in logged and program.state in ("BACKOFF", "FATAL") and inside.count(name) == 1
+        return program._replace(exit_status=logged[name]) if known else program
+
+    return [told(program) for program in programs]
+
+
+def _logged_exits(client: Supervisor) -> Dict[str, int]:
+    try:
+        text = str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
+    except (xmlrpc.client.Fault, JawsError):
+        return {}  # It logs to nowhere, or what is no text: then nobody knows.
+    found = re.findall(
+        r"exited: (\S+) \((?:exit status (\d+)|terminated by [^;]*); not expected\)", text
+    )
+    return {name: int(status) if status else -1 for name, status in found}
+
+
+def describe(program: Program, with_logs: bool = True) -> str:
     """Return one program's state for people, with the last lines of its logs."""
     facts = [program.state]
     if program.exit_status is not None:
-        facts.append("exit status %s" % program.exit_status)
+        facts.append(
+            "ended by a signal"
+            if program.exit_status == -1
+            else "exit status %s" % program.exit_status
+        )
     if program.spawn_error:
         facts.append(program.spawn_error)
-    logs = [path for path in (program.log_file, program.error_log_file) if path]
-    return "%s is %s%s" % (program.name, ", ".join(facts), "".join(_tail_text(path) for path in logs))
+    logs = [path for path in (program.log_file, program.error_log_file) if path and with_logs]
+    lines = ["%s is %s" % (program.name, ", ".join(facts))]
+    return "\n".join(lines + [line for path in logs for line in _shown(path)])
 
 
-def _tail_text(path: str) -> str:
+def _shown(path: str) -> List[str]:
     lines = tail(path)
     if lines is None:
-        return "\n  %s cannot be read by this user" % path
-    return "\n  last lines of %s:\n%s" % (path, "".join("    %s\n" % line for line in lines) or "    (empty)\n")
+        return ["  %s cannot be read by this user" % path]
+    return ["  last lines of %s:" % path] + ["    " + line for line in lines or ["(empty)"]]
 
 
 def tail(path: str, max_lines: int = TAIL_LINES) -> Optional[List[str]]:
-    """Return the last lines of a log, at most 4 KiB, or None where it cannot be read.
+    """Return the last lines of a log, at most 4 KiB, or None where it is no file that can be read.
 
     From the file: a large log read through RPC blocks supervisord for everybody.
     """
     try:
-        with open(path, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+        with open(path, "rb", opener=_open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            stream.seek(max(0, status.st_size - TAIL_BYTES))
             return stream.read().decode("utf-8", "replace").splitlines()[-max_lines:]
     except OSError:
         return None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would be waited for

@@ -4,25 +4,49 @@
 """The supervisord daemon itself: is it up, may it be started, and who is in its way.
 
 Facts from Supervisor 4.3.0, measured: the pid file is no guard (truncated at start, never read); a
-second start on a live socket deletes the first one's automatic logs; a start on a filesystem without
-hard links, or beside somebody else's socket in a sticky directory, prints for ever.
+second start on a live socket deletes the first one's automatic logs; with a reload, the daemon
+ends where it cannot listen any more.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
+import re
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf, processes
 from ansible_collections.jgi.jaws.plugins.module_utils.control import settings
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.places import (
+    listeners,
+    locked,
+    refuse_foreign,
+    refuse_foreign_listener,
+    refuse_long_socket,
+    refuse_unusable_socket,
+    user_id,
+    user_name,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import Process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
     Endpoint,
     Supervisor,
@@ -30,19 +54,27 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
     read_endpoint,
 )
 
-SOCKET_BYTES = 99  # supervisord binds PATH.PID first; sun_path holds 108
+__all__ = ["Daemon", "Status", "refuse_foreign", "user_name"]
+
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
-ORPHAN_SECONDS = 20.0  # between SIGTERM and SIGKILL for what a killed daemon left behind
+PAUSE = 0.05
 UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
+# In the environment of a daemon that was started here, and so of everything that it runs.
+MARK = "SUPERVISORD_CONFIG"
+STOPWAITSECS = 10  # Supervisor's default
+KILLED_SECONDS = 5  # that a killed process may take to end
+
+Program = Dict[str, Any]
 
 
 class Status(NamedTuple):
-    """A live supervisord's own account of itself."""
+    """A live supervisord's own account of itself; user is None where the kernel hides it."""
 
     pid: int
     version: str
     identifier: str
+    user: Optional[str] = None
 
 
 class Daemon:
@@ -50,9 +82,11 @@ class Daemon:
 
     :param config: absolute path of its supervisord.conf.
     :param supervisord: path of the executable that starts it.
-    :param python: the interpreter that has Supervisor, for validation; None: that of C(supervisord).
-    :param user: the only user that may start it; None: whoever asks.
+    :param python: the interpreter that has Supervisor; None: that of C(supervisord).
+    :param user: the only user that may start it; None: as the configuration says, or whoever asks.
     :param timeout: seconds that a start, a stop or a reload may take.
+    :param owner: who may have written the configuration, besides us and root.
+    :raises JawsError: the configuration cannot be read.
     """
 
     def __init__(
@@ -62,14 +96,29 @@ class Daemon:
         python: Optional[str] = None,
         user: Optional[str] = None,
         timeout: float = 60,
+        owner: Optional[str] = None,
     ) -> None:
         self.config = os.path.abspath(config)
+        self.parser = read_conf(self.config)
         self.endpoint: Endpoint = read_endpoint(self.config)
         self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
         self.supervisord = supervisord
         self._python = python
-        self.user = user
+        self.user = user or self._get("supervisord", "user")
         self.timeout = timeout
+        self.owner = owner
+
+    def _get(self, section: str, option: str) -> Optional[str]:
+        """Return a path or a name from the configuration, or None."""
+        value = self.parser.get(section, option, fallback=None)
+        here = os.path.dirname(self.config)
+        return value.replace("%(here)s", here).replace("%%", "%") if value else None
+
+    @cached_property
+    def trusted(self) -> FrozenSet[int]:
+        """Who may have made the instance's places, besides us and root."""
+        users = user_id(self.user) | user_id(self._get("supervisord", "user"))
+        return frozenset(users | {os.stat(self.config).st_uid})
 
     @property
     def python(self) -> str:
@@ -81,61 +130,128 @@ class Daemon:
 
         :raises JawsError: there is none.
         """
-        found = shutil.which(self.supervisord or "supervisord")
+        name = self.supervisord or "supervisord"
+        found = shutil.which(name)
         if not found:
-            raise JawsError("%s is not there or not executable: install Supervisor first (the role supervisord "
-                            "does)." % (self.supervisord or "supervisord"), "not_installed")
+            raise JawsError(
+                "%s is not there or not executable: install Supervisor first (the role "
+                "supervisord does)." % name,
+                reason="not_installed",
+            )
         return os.path.abspath(found)
 
-    def status(self) -> Optional[Status]:
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other runs from changing this instance while we do."""
+        return locked(
+            os.path.dirname(self._get("supervisord", "pidfile") or self.config), self.timeout
+        )
+
+    def status(self, client: Optional[Supervisor] = None) -> Optional[Status]:
         """Return the live daemon's status, or None when it is down.
 
+        :param client: another way to reach it than its configuration's.
         :raises JawsError: something is there that cannot be asked (wrong_key, refused, frozen, …).
         """
+        client = client or self.client
+        refuse_foreign_listener(client.endpoint, self.trusted)
+        calls = ("getPID", "getSupervisorVersion", "getIdentification")
         try:
-            answers = self.client.batch(
-                [("supervisor.getPID",), ("supervisor.getSupervisorVersion",), ("supervisor.getIdentification",)]
-            )
+            with client:
+                pid, version, name = client.batch([("supervisor." + call,) for call in calls])
         except JawsError as error:
             if error.reason == "down":
                 return None
+            if error.reason == "unreachable" and client.endpoint.socket_path:
+                refuse_long_socket(client.endpoint.socket_path)
             if error.reason == "frozen":
-                raise JawsError("%s %s" % (error, self._who_is_frozen()), error.reason) from error
+                told = "%s %s" % (error, self._who_is_frozen(client.endpoint))
+                raise JawsError(told, error.reason) from error
             raise
-        return Status(*answers)
+        return Status(pid, version, name, self._user_of(pid, client.endpoint))
 
-    def _who_is_frozen(self) -> str:
-        found = self.processes()
-        if not found:
-            return "Look for the process that holds its socket."
-        return "It is %s: let it go on with `kill -CONT %d`, or end it, as %s." % (
-            found[0],
-            found[0].pid,
-            user_name(found[0].uid),
-        )
+    def _user_of(self, pid: int, endpoint: Endpoint) -> Optional[str]:
+        process = processes.read_process(pid)
+        uids = {process.uid} if process else listeners(endpoint)
+        return user_name(uids.pop()) if len(uids) == 1 else None
 
-    def processes(self) -> List[processes.Process]:
-        """Return the supervisord processes that were started with this very configuration."""
+    def _who_is_frozen(self, endpoint: Endpoint) -> str:
+        for process in self.processes():
+            return "It is %s: let it go on with `kill -CONT %d`, or end it, as %s." % (
+                process,
+                process.pid,
+                user_name(process.uid),
+            )
+        return "It runs as %s: look for it there." % ", ".join(map(user_name, listeners(endpoint)))
+
+    def processes(self) -> List[Process]:
+        """Return the supervisord processes of this configuration, however its path was spelt."""
+        parents = {child.ppid for child in self._descendants()}
         return [
             process
             for process in processes.all_processes()
-            if self.config in process.cmdline and any("supervisord" in word for word in process.cmdline)
+            if self._is_ours(config_of(process.cmdline), process, parents)
         ]
 
-    def orphans(self) -> List[processes.Process]:
-        """Return what a dead predecessor left running: our user's processes, the oldest first."""
-        found = processes.find_by_environment("SUPERVISOR_SERVER_URL", self.endpoint.url)
-        return [process for process in found if process.pid != os.getpid()]
+    def _is_ours(self, given: Optional[str], process: Process, parents: Set[int]) -> bool:
+        if given is None:
+            return False
+        ours = os.path.realpath(self.config)
+        if os.path.isabs(given):
+            return os.path.realpath(given) == ours
+        # Where it is now, which is its option directory, and where it was started.
+        folders = [_cwd(process.pid), (processes.read_environ(process) or {}).get("PWD", "/")]
+        paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
+        return ours in paths or process.pid in parents
 
-    def start(self) -> Dict[str, Any]:
-        """Start it, after what its predecessor left has ended; return what was in the way.
+    def orphans(self) -> List[Process]:
+        """Return what a dead predecessor left running: our user's processes, the oldest first."""
+        return [child for child in self._descendants() if config_of(child.cmdline) is None]
+
+    def _descendants(self) -> List[Process]:
+        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self._server_url()))
+        found = {
+            process.pid: process
+            for name, value in marks
+            for process in processes.find_by_environment(name, value)
+        }
+        # A deploy may itself be a job of what the instance runs: not ourselves, nor what runs us.
+        me = processes.read_process(os.getpid())
+        ours = {process.pgid for process in [me, *processes.ancestors(os.getpid())] if process}
+        kept = [process for process in found.values() if process.pgid not in ours]
+        return sorted(kept, key=lambda process: (process.start_ticks, process.pid))
+
+    def _server_url(self) -> str:
+        """Return the address that the daemon tells its programs (Supervisor's ServerOptions)."""
+        path = self._get("unix_http_server", "file")
+        if path:
+            return "unix://" + os.path.abspath(os.path.expanduser(path))
+        host, _colon, port = (self._get("inet_http_server", "port") or "").rpartition(":")
+        return "http://%s:%s" % ("localhost" if host in ("", "*") else host, port)
+
+    def check(self) -> List[Program]:
+        """Refuse a start that would fail; return the programs that it would run.
 
         :raises JawsError: it may not or cannot be started.
         """
         self.refuse_wrong_user()
-        conf.validate(self.config, self.python)
-        self._refuse_unusable_places()
-        cleared = self._clear()
+        self._refuse_strangers_orders()
+        self.executable()
+        programs = conf.parse(self.config, self.python)
+        if self.parser.getboolean("supervisord", "nodaemon", fallback=False):
+            raise JawsError(
+                "%s says nodaemon=true: a start would never end. Remove that line." % self.config,
+                reason="broken_conf",
+            )
+        self.refuse_unusable_places()
+        return programs
+
+    def start(self, programs: Optional[List[Program]] = None) -> Dict[str, Any]:
+        """Start it, after what its predecessor left has ended; return what was in the way.
+
+        :param programs: what C(check) returned, where it was called.
+        :raises JawsError: it may not or cannot be started.
+        """
+        cleared = self.clear(self.check() if programs is None else programs)
         self._spawn()
         return cleared
 
@@ -144,47 +260,76 @@ class Daemon:
         me = user_name(os.geteuid())
         if self.user and self.user != me:
             raise JawsError(
-                "supervisord (%s) is down, and only %s may start it; this runs as %s. An operator has to "
-                "run the playbook supervisors (jgi.jaws.supervisors), then run this again."
-                % (self.config, self.user, me),
+                "supervisord (%s) has to be started, which only %s may do; this runs as %s. An "
+                "operator has to run the playbook supervisors (jgi.jaws.supervisors), then run "
+                "this again." % (self.config, self.user, me),
                 reason="may_not_start",
             )
 
-    def _clear(self) -> Dict[str, Any]:
-        """End a daemon that lost its socket, and orphans; both are ours, or this is refused."""
+    def _refuse_strangers_orders(self) -> None:
+        """Refuse to run what a stranger has written: after a reboot anybody may fill /tmp."""
+        ours = {0, os.geteuid()} | user_id(self.owner)
+        for path in (os.path.dirname(self.config), self.config):
+            uid = os.stat(path).st_uid
+            if uid not in ours:
+                raise JawsError(
+                    "%s belongs to %s, not to %s: nothing of it was run. Have it removed, or name "
+                    "its owner in the option owner."
+                    % (path, user_name(uid), self.owner or user_name(os.geteuid())),
+                    reason="somebody_elses",
+                )
+
+    def refuse_unusable_places(self, socket: bool = True) -> None:
+        """Refuse files that somebody else made first, and a socket's path that would not do.
+
+        :param socket: whether the socket is yet to be made.
+        :raises JawsError: as refuse_foreign and refuse_unusable_socket.
+        """
+        for option in ("logfile", "pidfile"):
+            path = self._get("supervisord", option)
+            if path:
+                refuse_foreign(path, self.trusted)
+        path = self._get("unix_http_server", "file")
+        if path and socket:
+            refuse_unusable_socket(os.path.abspath(os.path.expanduser(path)), self.trusted)
+
+    def clear(self, programs: Sequence[Program] = ()) -> Dict[str, Any]:
+        """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
+
+        :param programs: what conf.parse says of them, for how they are stopped.
+        :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
+        """
         lost = self.processes()
         foreign = [process for process in lost if process.uid != os.geteuid()]
         if foreign:
             raise JawsError(
-                "%s runs with this configuration as %s but does not answer at %s. Nothing was started beside it: "
-                "end it as that user, then run this again."
-                % (foreign[0], user_name(foreign[0].uid), self.endpoint.url),
+                "%s runs with this configuration as %s but does not answer at %s. Nothing was "
+                "started beside it: end it as that user, then run this again."
+                % (foreign[0], user_name(foreign[0].uid), self.endpoint.address),
                 reason="somebody_elses",
             )
+        limit = stop_limit((program["group"], program["stopwaitsecs"]) for program in programs)
         for process in lost:
-            processes.terminate(process, signal.SIGTERM, self.timeout + ORPHAN_SECONDS)
+            processes.terminate(process, signal.SIGTERM, self.timeout + limit)
         orphans = self.orphans()
-        for process in orphans:
-            processes.terminate(process, signal.SIGTERM, ORPHAN_SECONDS + 5, ORPHAN_SECONDS, group=True)
+        how = {(p["group"], p["name"]): (p["stopsignal"], p["stopwaitsecs"]) for p in programs}
+        for process in reversed(orphans):  # the last that was started relies on those before it
+            env = processes.read_environ(process) or {}
+            name = (env.get("SUPERVISOR_GROUP_NAME", ""), env.get("SUPERVISOR_PROCESS_NAME", ""))
+            sign, patience = how.get(name, (signal.SIGTERM, STOPWAITSECS))
+            processes.terminate(process, sign, patience + KILLED_SECONDS, patience, group=True)
         return {"unreachable": [p.pid for p in lost], "orphans": [p.pid for p in orphans]}
 
-    def _refuse_unusable_places(self) -> None:
-        parser = read_conf(self.config)
-        places = [parser.get("supervisord", key, fallback=None) for key in ("logfile", "pidfile")]
-        for path in places:
-            if path:
-                refuse_foreign(path)
-        if self.endpoint.socket_path:
-            refuse_unusable_socket(self.endpoint.socket_path)
-
     def _spawn(self) -> None:
-        home = pwd.getpwuid(os.geteuid()).pw_dir
+        command = [self.executable(), "-c", self.config]
+        if not self._get("supervisord", "umask"):
+            command += ["-m", "%03o" % UMASK]  # its own default is 022
         with tempfile.TemporaryFile() as output:
             umask = os.umask(UMASK)
             try:
                 process = subprocess.Popen(
-                    [self.executable(), "-c", self.config],
-                    env=conf.clean_environment(home),
+                    command,
+                    env=dict(conf.clean_environment(), **{MARK: self.config}),
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -195,9 +340,9 @@ class Daemon:
                 os.umask(umask)
             self._await_start(process, output)
 
-    def _await_start(self, process: "subprocess.Popen[bytes]", output: Any) -> None:
+    def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:
         try:
-            code = process.wait(self.timeout)
+            code: Optional[int] = process.wait(self.timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -205,8 +350,12 @@ class Daemon:
         if code != 0:
             output.seek(0)
             told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
-            why = "exit status %s" % code if code is not None else "no end within %g s" % self.timeout
-            raise JawsError("supervisord -c %s did not start (%s): %s" % (self.config, why, told), "did_not_start")
+            why = "no end within %g s" % self.timeout if code is None else "exit status %d" % code
+            raise JawsError(
+                "supervisord -c %s did not start (%s): %s"
+                % (self.config, why, told.replace(self.endpoint.password or "\0", "(the key)")),
+                reason="did_not_start",
+            )
         self._await(lambda: self.status() is not None, "did_not_start", "answers after its start")
 
     def stop(self, pid: int) -> None:
@@ -214,16 +363,15 @@ class Daemon:
 
         :raises JawsError: it still runs after timeout and its programs' stopwaitsecs.
         """
-        limit = self._stop_limit()
         process = processes.read_process(pid)
-        self.client.call("supervisor.shutdown")
-        self.client.close()
-        if process and not processes.wait_ended(process, self.timeout + limit):
-            raise JawsError(
-                "%s was told to shut down and still runs after %g s: a program does not end. See its log, "
-                "then stop that program by hand." % (process, self.timeout + limit),
-                reason="timed_out",
-            )
+        with self.client as client:
+            limit = self._stop_limit(client)
+            client.call("supervisor.shutdown")
+        self._await(lambda: self._has_ended(process), "timed_out", "has ended", limit)
+
+    def _has_ended(self, process: Optional[Process]) -> bool:
+        # Where /proc hides it, its socket or port tells.
+        return not (processes.is_same(process) if process else listeners(self.endpoint))
 
     def reload(self) -> None:
         """Make it read its daemon sections again; every program restarts. Validated first, always.
@@ -231,39 +379,88 @@ class Daemon:
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
         conf.validate(self.config, self.python)
+        self.refuse_unusable_places(socket=False)
         self.restart_in_place(self.client)
 
     def restart_in_place(self, client: Supervisor) -> None:
-        """Send C(restart) through a client that reaches it now; wait until it answers at its own endpoint."""
-        limit = self._stop_limit(client)
-        client.call("supervisor.restart")
-        client.close()
-        self._await(self._is_running, "timed_out", "answers after its reload", limit)
+        """Send C(restart) through a client that reaches it; wait for it at its own endpoint.
 
-    def _is_running(self) -> bool:
+        :raises JawsError: it ended (did_not_start), or does not answer there in time (timed_out).
+        """
+        with client:
+            limit = self._stop_limit(client)
+            process = processes.read_process(client.call("supervisor.getPID"))
+            client.call("supervisor.restart")
+        self._await(lambda: self._is_back(process), "timed_out", "answers after its reload", limit)
+
+    def _is_back(self, process: Optional[Process]) -> bool:
+        if process and not processes.is_same(process):
+            raise JawsError(
+                "supervisord (%s) ended in its reload. %s, then run this again."
+                % (self.config, self._see_log()),
+                reason="did_not_start",
+            )
         try:
-            return bool(self.client.call("supervisor.getState")["statecode"] == RUNNING)
+            with self.client as client:
+                return bool(client.call("supervisor.getState")["statecode"] == RUNNING)
         except JawsError as error:
-            self.client.close()
-            if error.reason in ("down", "wrong_key"):  # while the old one is still stopping its programs
+            # While the old one is still stopping its programs.
+            if error.reason in ("down", "wrong_key"):
                 return False
             raise
 
-    def _stop_limit(self, client: Optional[Supervisor] = None) -> float:
-        found = settings(client or self.client).values()
-        # A shutdown stops one group after the other.
-        return float(sum(setting.stopwaitsecs for setting in found))
+    def _stop_limit(self, client: Supervisor) -> float:
+        found = settings(client).values()
+        return stop_limit((setting.group, setting.stopwaitsecs) for setting in found)
 
-    def _await(self, done: Any, reason: str, what: str, extra: float = 0) -> None:
+    def _see_log(self) -> str:
+        return "See %s" % (self._get("supervisord", "logfile") or "its log")
+
+    def _await(self, done: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
         deadline = time.monotonic() + self.timeout + extra
         while not done():
             if time.monotonic() > deadline:
                 raise JawsError(
-                    "supervisord (%s) is not the one that %s within %g s. See its log."
-                    % (self.config, what, self.timeout + extra),
+                    "it is not so within %g s that supervisord (%s) %s. %s, then run this again."
+                    % (self.timeout + extra, self.config, what, self._see_log()),
                     reason=reason,
                 )
-            time.sleep(0.05)
+            time.sleep(PAUSE)
+
+
+def stop_limit(stopwaitsecs: Iterable[Tuple[str, float]]) -> float:
+    """Return the seconds in which a supervisord stops all: one group after the other.
+
+    :param stopwaitsecs: each program's group and stopwaitsecs.
+    """
+    longest: Dict[str, float] = {}
+    for group, seconds in stopwaitsecs:
+        longest[group] = max(seconds, longest.get(group, 0))
+    return sum(longest.values())
+
+
+def config_of(cmdline: Sequence[str]) -> Optional[str]:
+    """Return the configuration on a supervisord's command line, or None where that is of no
+    supervisord; an empty one where it looks for its configuration itself.
+
+    An editor, a pager or a supervisorctl that has the same file open is none.
+    """
+    words = list(cmdline)
+    if words and os.path.basename(words[0]).startswith("python"):
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            words = words[1:]
+    if not words or os.path.basename(words[0]) not in ("supervisord", "supervisor.supervisord"):
+        return None
+    found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
+    return found.group(1) if found else ""
+
+
+def _cwd(pid: int) -> str:
+    try:
+        return os.readlink("/proc/%d/cwd" % pid)
+    except OSError:  # another user's, or it has ended
+        return "/"
 
 
 def interpreter_of(script: str) -> str:
@@ -272,60 +469,11 @@ def interpreter_of(script: str) -> str:
     :raises JawsError: it has none, so the option C(python) has to say it.
     """
     with open(script, "rb") as stream:
-        first = stream.readline().decode("utf-8", "replace").strip()
+        first = stream.readline(1024).decode("utf-8", "replace").strip()
     path = first[2:].strip().split(" ")[0]
     if not first.startswith("#!") or "python" not in os.path.basename(path):
-        raise JawsError("%s does not say which Python has Supervisor: set the option python." % script, "bad_option")
-    return path
-
-
-def user_name(uid: int) -> str:
-    """Return the user's name, or C(uid N) where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return "uid %d" % uid
-
-
-def refuse_foreign(path: str) -> None:
-    """Refuse a place that somebody else made before us, or a symbolic link.
-
-    :raises JawsError: names the owner (somebody_elses).
-    """
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if stat.S_ISLNK(found.st_mode) or found.st_uid not in (os.geteuid(), os.stat(os.path.dirname(path)).st_uid):
-        kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "there already"
         raise JawsError(
-            "%s is %s and belongs to %s. Nothing was read, run or written through it; remove it, or choose "
-            "another path." % (path, kind, user_name(found.st_uid)),
-            reason="somebody_elses",
-        )
-
-
-def refuse_unusable_socket(path: str) -> None:
-    """Refuse a socket path on which supervisord would fail, or loop for ever.
-
-    :raises JawsError: too long, no directory, no hard links there, or somebody else's file.
-    """
-    length = len(os.fsencode(path))
-    if length > SOCKET_BYTES:
-        raise JawsError(
-            "the socket path %s has %d bytes; supervisord can use at most %d. Choose a shorter directory."
-            % (path, length, SOCKET_BYTES),
+            "%s does not say which Python has Supervisor: set the option python." % script,
             reason="bad_option",
         )
-    refuse_foreign(path)
-    folder = os.path.dirname(path)
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder) as probe:
-            os.link(probe.name, probe.name + ".link")
-            os.unlink(probe.name + ".link")
-    except OSError as error:
-        raise JawsError(
-            "supervisord cannot make its socket in %s: %s. It needs a directory of its own on a node-local "
-            "filesystem with hard links." % (folder, error.strerror),
-            reason="unusable_directory",
-        ) from error
+    return path

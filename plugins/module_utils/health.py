@@ -1,37 +1,52 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Health checks: whether a service answers, which RUNNING does not prove."""
+"""Health checks: whether a service answers, which RUNNING does not prove.
+
+A check is a mapping with one of C(tcp) (HOST:PORT), C(http) (a url; C(status) lists the accepted
+codes, by default 200 alone) or C(command) (a list of words that has to end with 0).
+"""
 
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import socket
 import subprocess
-import time
-from typing import Any, Dict, List, Optional
+import tempfile
+from contextlib import closing, suppress
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-Check = Dict[str, Any]
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+Check = Mapping[str, Any]
 
 ATTEMPT_SECONDS = 5.0
+COMMAND_SECONDS = 10.0
 OUTPUT_BYTES = 300
 
 
-def failing(checks: Dict[str, Check], timeout: float) -> List[str]:
-    """Return why each program in C(checks) is not healthy, after at most C(timeout) seconds together.
+def refuse_wrong(checks: Mapping[str, Check]) -> None:
+    """Refuse a check that could never succeed.
 
-    :param checks: by program: C(tcp) (host:port), C(http) (url, with C(status), a list of accepted codes), or
-        C(command) (a list); the first attempt that succeeds is enough.
+    :raises JawsError: names the program (bad_option).
     """
-    deadline = time.monotonic() + timeout
-    pending = dict(checks)
-    while True:
-        reasons = {name: attempt(check) for name, check in pending.items()}
-        pending = {name: check for name, check in pending.items() if reasons[name]}
-        if not pending or time.monotonic() > deadline:
-            return ["%s: %s" % (name, reasons[name]) for name in pending]
-        time.sleep(0.2)
+    for name, check in checks.items():
+        kinds = [kind for kind in ("tcp", "http", "command") if check.get(kind)]
+        if len(kinds) != 1 or set(check) - {"tcp", "http", "command", "status"}:
+            raise JawsError(
+                "health of %s: a check has one of tcp, http and command, and http may have status."
+                % name,
+                reason="bad_option",
+            )
+
+
+def failing(checks: Mapping[str, Check]) -> Dict[str, str]:
+    """Try every check once, and return by program what was seen where one failed."""
+    seen = {name: attempt(check) for name, check in checks.items()}
+    return {name: reason for name, reason in seen.items() if reason is not None}
 
 
 def attempt(check: Check) -> Optional[str]:
@@ -42,35 +57,45 @@ def attempt(check: Check) -> Optional[str]:
         if check.get("http"):
             return _http(check["http"], check.get("status") or [200])
         return _command(check["command"])
-    except (OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
-        where = check.get("tcp") or check.get("http") or " ".join(check["command"])
-        return "%s: %s" % (where, error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        where = check.get("tcp") or check.get("http") or check["command"][0]
+        return "%s: %s" % (where, str(error).strip() or type(error).__name__)
 
 
-def _tcp(address: str) -> None:
+def _tcp(address: str) -> Optional[str]:
     host, port = address.rsplit(":", 1)
-    socket.create_connection((host, int(port)), ATTEMPT_SECONDS).close()
+    socket.create_connection((host.strip("[]"), int(port)), ATTEMPT_SECONDS).close()
+    return None
 
 
-def _http(url: str, accepted: List[int]) -> Optional[str]:
+def _http(url: str, accepted: Sequence[Any]) -> Optional[str]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=ATTEMPT_SECONDS)
-    try:
-        connection.request("GET", parts.path or "/")
+    target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+    host, port = parts.hostname or "", parts.port or 80
+    with closing(http.client.HTTPConnection(host, port, timeout=ATTEMPT_SECONDS)) as connection:
+        connection.request("GET", target)
         status = connection.getresponse().status
-    finally:
-        connection.close()
-    return None if status in accepted else "%s answers %d, not %s" % (url, status, accepted)
+    wanted = [str(code) for code in accepted]
+    return None if str(status) in wanted else "%s answers %d, not %s" % (url, status, wanted)
 
 
 def _command(command: List[str]) -> Optional[str]:
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=ATTEMPT_SECONDS * 2,
-        check=False,
-    )
-    told = done.stdout[-OUTPUT_BYTES:].decode("utf-8", "replace").strip()
-    return None if done.returncode == 0 else "%s ended with %d: %s" % (command[0], done.returncode, told)
+    # Output to a file: a child that it leaves behind may hold a pipe open for ever.
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return "%s does not end within %g s" % (command[0], COMMAND_SECONDS)
+        output.seek(max(0, output.tell() - OUTPUT_BYTES))
+        told = output.read().decode("utf-8", "replace").strip()
+    return None if code == 0 else "%s ended with %d: %s" % (command[0], code, told)

@@ -3,16 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs under supervisord as data: what they are, which are meant, what is to be done.
 
-Pure functions; nothing here speaks to supervisord. Facts from Supervisor 4.3.0's C(states.py).
+Pure functions; nothing here speaks to supervisord. Facts from Supervisor 4.3.0: C(states.py), and
+C(process.py) for what an exit status means in which state.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+import signal as signals
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 ALIVE = frozenset(("STARTING", "RUNNING", "BACKOFF"))  # stopProcess accepts these
+LAST = (999, 999)  # Supervisor's default priority
 
 
 class Program(NamedTuple):
@@ -21,29 +24,44 @@ class Program(NamedTuple):
     name: str
     group: str
     state: str
-    pid: Optional[int]
-    start_time: Optional[int]
-    exit_status: Optional[int]
-    spawn_error: Optional[str]
-    log_file: Optional[str]
-    error_log_file: Optional[str]
+    pid: Optional[int] = None
+    start_time: Optional[int] = None
+    exit_status: Optional[int] = None
+    spawn_error: Optional[str] = None
+    log_file: Optional[str] = None
+    error_log_file: Optional[str] = None
 
     def as_dict(self) -> Dict[str, Any]:
         """Return it as modules return it."""
         return self._asdict()
 
 
-def from_info(info: Dict[str, Any]) -> Program:
-    """Return the Program of one C(getAllProcessInfo) struct."""
+class Setting(NamedTuple):
+    """What the configuration that supervisord has read says of one program. Seconds.
+
+    C(priority) is the group's, then the program's own within the group.
+    """
+
+    group: str
+    autostart: bool
+    priority: Tuple[int, int]
+    startsecs: int
+    startretries: int
+    stopwaitsecs: int
+    exitcodes: Sequence[int] = (0,)
+
+
+def from_info(info: Mapping[str, Any]) -> Program:
+    """Return the Program of one C(getProcessInfo) struct."""
     state = info["statename"]
-    ended = state in ("EXITED", "FATAL", "BACKOFF", "UNKNOWN")
     return Program(
         name=namespec(info["group"], info["name"]),
         group=info["group"],
         state=state,
         pid=info["pid"] or None,
         start_time=info["start"] or None,
-        exit_status=info["exitstatus"] if ended else None,
+        # In every other state supervisord has forgotten it and says 0.
+        exit_status=info["exitstatus"] if state == "EXITED" else None,
         spawn_error=info["spawnerr"] or None,
         log_file=info["stdout_logfile"] or None,
         error_log_file=info["stderr_logfile"] or None,
@@ -55,34 +73,55 @@ def namespec(group: str, name: str) -> str:
     return name if group == name else "%s:%s" % (group, name)
 
 
-def matches(program: Program, name: str) -> bool:
-    """Tell whether C(name) means the program: C(all), a group (C(g), C(g:), C(g:*)) or a program."""
-    return name in ("all", program.name, program.group, program.group + ":", program.group + ":*")
+def group_of(name: str) -> str:
+    """Return the group in a namespec; neither part of one may hold a colon itself."""
+    return name.split(":")[0]
+
+
+def process_of(name: str) -> str:
+    """Return the process's own name in a namespec."""
+    return name.split(":")[-1]
 
 
 def select(programs: Iterable[Program], wanted: Sequence[str]) -> Tuple[List[Program], List[str]]:
     """Return the programs that C(wanted) means, and the names among them that mean none.
 
-    A program inside a group may be named without its group, where no other group has one of that name.
+    A name is C(all), a program as supervisorctl shows it, a group (C(g), C(g:), C(g:*)), or a
+    program of one group only, without its group: the first of these that fits.
 
     :raises JawsError: a name is ambiguous.
     """
+    programs = list(programs)
+    exact = {program.name: [program] for program in programs}
+    groups = _by(programs, [program.group for program in programs])
+    inside = _by(programs, [process_of(program.name) for program in programs])
     chosen: Dict[str, Program] = {}
     unknown = []
-    programs = list(programs)
     for name in wanted:
-        found = [program for program in programs if matches(program, name)] or _inside(programs, name)
+        if name == "all":
+            found = programs
+        elif name.endswith((":", ":*")):
+            found = groups.get(name[: name.rindex(":")], [])
+        else:
+            found = exact.get(name) or groups.get(name) or _only_one(name, inside.get(name, []))
         if not found and name != "all":
             unknown.append(name)
         chosen.update((program.name, program) for program in found)
     return list(chosen.values()), unknown
 
 
-def _inside(programs: Sequence[Program], name: str) -> List[Program]:
-    found = [program for program in programs if program.name == "%s:%s" % (program.group, name)]
+def _by(programs: Sequence[Program], keys: Sequence[str]) -> Dict[str, List[Program]]:
+    found: Dict[str, List[Program]] = {}
+    for key, program in zip(keys, programs):
+        found.setdefault(key, []).append(program)
+    return found
+
+
+def _only_one(name: str, found: List[Program]) -> List[Program]:
     if len(found) > 1:
         raise JawsError(
-            "%s is ambiguous: it is any of %s. Write it with its group." % (name, ", ".join(names(found))),
+            "%s is ambiguous: it is any of %s. Write it with its group."
+            % (name, ", ".join(names(found))),
             reason="ambiguous_program",
         )
     return found
@@ -100,11 +139,9 @@ class Change(NamedTuple):
         """All groups that differ."""
         return self.added + self.changed + self.removed
 
-    def only(self, names: Sequence[str]) -> "Change":
-        """Return the part that concerns the groups in C(names); C(all) means every one."""
-        if "all" in names:
-            return self
-        wanted = set(name.split(":")[0] for name in names)
+    def only(self, groups: Iterable[str]) -> Change:
+        """Return the part that concerns C(groups)."""
+        wanted = frozenset(groups)
         return Change(*([group for group in part if group in wanted] for part in self))
 
 
@@ -130,8 +167,22 @@ def names(programs: Iterable[Program]) -> List[str]:
     return [program.name for program in programs]
 
 
+def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> List[Program]:
+    """Return the programs that adding C(groups) brings: STARTING where they start by themselves."""
+    wanted = frozenset(groups)
+    return [
+        Program(name, setting.group, "STARTING" if setting.autostart else "STOPPED")
+        for name, setting in configured.items()
+        if setting.group in wanted
+    ]
+
+
 def plan_started(selected: Sequence[Program]) -> Plan:
-    """Start what is down; wait for what is under way (STARTING, BACKOFF)."""
+    """Start what is down; wait for what is under way (STARTING, BACKOFF).
+
+    :raises JawsError: a program is UNKNOWN (lost_program).
+    """
+    _refuse_lost(selected)
     start = [program for program in selected if program.state not in ALIVE]
     pending = [program for program in selected if program.state in ("STARTING", "BACKOFF")]
     stopping = [program for program in start if program.state == "STOPPING"]
@@ -139,86 +190,133 @@ def plan_started(selected: Sequence[Program]) -> Plan:
 
 
 def plan_stopped(selected: Sequence[Program]) -> Plan:
-    """Stop what is alive, a BACKOFF between two starts included; wait for what is STOPPING."""
+    """Stop what is alive, a BACKOFF between two starts included; wait for what is STOPPING.
+
+    :raises JawsError: a program is UNKNOWN (lost_program).
+    """
+    _refuse_lost(selected)
     stop = [program for program in selected if program.state in ALIVE]
     pending = [program for program in selected if program.state == "STOPPING"]
     return Plan(stop=names(stop), await_stopped=names(pending))
 
 
-def plan_signalled(selected: Sequence[Program]) -> Plan:
-    """Signal what runs."""
+def _refuse_lost(programs: Sequence[Program]) -> None:
+    """Refuse UNKNOWN: supervisord takes it for stopped, and would start a second copy beside it."""
+    lost = [
+        "%s (pid %s)" % (program.name, program.pid)
+        for program in programs
+        if program.state == "UNKNOWN"
+    ]
+    if lost:
+        raise JawsError(
+            "supervisord has lost control of %s: it could not signal it, and its state is UNKNOWN. "
+            "End that process by hand, then restart supervisord." % ", ".join(lost),
+            reason="lost_program",
+        )
+
+
+def plan_signalled(selected: Sequence[Program], signal: str) -> Plan:
+    """Signal what runs.
+
+    :raises JawsError: there is no such signal (bad_option).
+    """
+    if not _is_signal(signal):
+        raise JawsError(
+            "%s is not a signal: give a name or a number, for example USR1." % signal, "bad_option"
+        )
     return Plan(signal=[program.name for program in selected if program.state == "RUNNING"])
 
 
+def _is_signal(text: str) -> bool:
+    if text.strip().isdecimal():
+        return int(text) in frozenset(signals.Signals)
+    name = text.strip().upper()
+    return hasattr(signals.Signals, name if name.startswith("SIG") else "SIG" + name)
+
+
 def plan_updated(change: Change, programs: Sequence[Program]) -> Plan:
-    """Apply what differs on disk: once, and nothing else."""
-    leaving = set(change.changed + change.removed)
-    members = [program for program in programs if program.group in leaving]
-    return Plan(
-        stop=[program.name for program in members if program.state in ALIVE],
-        remove=change.changed + change.removed,
-        add=change.added + change.changed,
-        await_stopped=[program.name for program in members if program.state == "STOPPING"],
-    )
+    """Apply what differs on disk: once, and nothing else.
+
+    :raises JawsError: a program that has to stop is UNKNOWN (lost_program).
+    """
+    leaving = frozenset(change.changed + change.removed)
+    stop = plan_stopped([program for program in programs if program.group in leaving])
+    return stop._replace(remove=change.changed + change.removed, add=change.added + change.changed)
 
 
-def plan_restarted(selected: Sequence[Program], change: Change, programs: Sequence[Program]) -> Plan:
-    """Apply what differs on disk, then restart the selected programs that it did not restart."""
+def plan_restarted(
+    selected: Sequence[Program], change: Change, programs: Sequence[Program]
+) -> Plan:
+    """Apply what differs on disk, then restart the selected programs that it did not restart.
+
+    :param selected: among the programs as they are after the update, see C(arriving).
+    :raises JawsError: a program that has to stop is UNKNOWN (lost_program).
+    """
     update = plan_updated(change, programs)
-    rest = [program for program in selected if program.group not in update.remove]
+    rest = [program for program in selected if program.group not in update.add]
+    idle = [
+        program
+        for program in selected
+        if program.group in update.add and program.state == "STOPPED"
+    ]
     restart = plan_stopped(rest)
     return update._replace(
         stop=update.stop + restart.stop,
-        start=names(rest),
+        start=names(rest) + names(idle),
         await_stopped=update.await_stopped + restart.await_stopped,
     )
 
 
-def plan_present(wanted: Sequence[str], change: Change) -> Plan:
-    """Add the groups that are on disk and not yet active."""
-    return Plan(add=change.only(wanted).added)
-
-
-def plan_absent(selected: Sequence[Program], stop_first: bool) -> Plan:
+def plan_absent(selected: Sequence[Program], programs: Sequence[Program], stop_first: bool) -> Plan:
     """Remove the groups of the selected programs, which must be stopped unless C(stop_first).
 
-    :raises JawsError: a program runs (still_running).
+    :raises JawsError: a program runs (still_running) or is UNKNOWN (lost_program), or a group has
+        programs that are not selected (partial_group).
     """
-    alive = [program for program in selected if program.state in ALIVE or program.state == "STOPPING"]
-    if alive and not stop_first:
+    groups = frozenset(program.group for program in selected)
+    members = [program for program in programs if program.group in groups]
+    others = sorted(set(names(members)) - set(names(selected)))
+    if others:
+        raise JawsError(
+            "supervisord removes whole groups only: removing %s would remove %s too. Name the "
+            "group, or change its configuration and use state=updated."
+            % (", ".join(names(selected)), ", ".join(others)),
+            reason="partial_group",
+        )
+    stop = plan_stopped(members)
+    if (stop.stop or stop.await_stopped) and not stop_first:
         raise JawsError(
             "cannot remove %s: still running. Stop it first, or set stop_before_removing=true."
-            % ", ".join(names(alive)),
+            % ", ".join(stop.stop + stop.await_stopped),
             reason="still_running",
         )
-    stop = plan_stopped(selected)
-    groups = sorted(set(program.group for program in selected))
-    return stop._replace(remove=groups)
+    return stop._replace(remove=sorted(groups))
 
 
-def phases(items: Iterable[str], priorities: Dict[str, int], reverse: bool = False) -> List[List[str]]:
+def phases(
+    items: Iterable[str], priorities: Mapping[str, Tuple[int, int]], reverse: bool = False
+) -> List[List[str]]:
     """Return the names in batches of one priority: ascending to start, descending to stop."""
-    by_priority: Dict[int, List[str]] = {}
+    by_priority: Dict[Tuple[int, int], List[str]] = {}
     for name in items:
-        by_priority.setdefault(priorities.get(name, 999), []).append(name)
+        by_priority.setdefault(priorities.get(name, LAST), []).append(name)
     return [by_priority[priority] for priority in sorted(by_priority, reverse=reverse)]
 
 
-def predict(programs: Sequence[Program], plan: Plan, configured: Dict[str, bool]) -> Dict[str, str]:
-    """Return each program's state after the plan; C(configured) is autostart by namespec on disk."""
-    states = {program.name: program.state for program in programs}
-    groups = {program.name: program.group for program in programs}
-    states.update((name, "STOPPED") for name in plan.stop + plan.await_stopped)
-    for name, group in groups.items():
-        if group in plan.remove:
-            del states[name]
-    for name, autostart in configured.items():
-        if name.split(":")[0] in plan.add:
-            states[name] = "RUNNING" if autostart else "STOPPED"
+def predict(
+    programs: Sequence[Program], plan: Plan, configured: Mapping[str, Setting]
+) -> Dict[str, str]:
+    """Return each program's state after the plan, where every program does what it should."""
+    states = {
+        program.name: program.state for program in programs if program.group not in plan.remove
+    }
+    states.update((name, "STOPPED") for name in plan.stop + plan.await_stopped if name in states)
+    for program in arriving(plan.add, configured):
+        states[program.name] = "RUNNING" if program.state == "STARTING" else "STOPPED"
     states.update((name, "RUNNING") for name in plan.start + plan.await_running)
     return states
 
 
-def state_lines(states: Dict[str, str]) -> str:
+def state_lines(states: Mapping[str, str]) -> str:
     """Return the states as the text that diff mode shows."""
     return "".join("%s %s\n" % item for item in sorted(states.items()))

@@ -6,219 +6,216 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, health
-from ansible_collections.jgi.jaws.plugins.module_utils.control import Controller, describe, observe
+from ansible_collections.jgi.jaws.plugins.module_utils import conf, health, programs, releases
+from ansible_collections.jgi.jaws.plugins.module_utils.conf import Conf
+from ansible_collections.jgi.jaws.plugins.module_utils.control import observe, settings
+from ansible_collections.jgi.jaws.plugins.module_utils.convergence import Watch, apply, dead, drop
+from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import Change, Plan, Program, plan_updated
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import Record, Store, marked, new_id
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import Links, Record, Store
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import group_id
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
 
-DEAD = ("FATAL", "EXITED", "UNKNOWN", "BACKOFF")
-WINDOW_PAUSE = 0.25
+Params = Dict[str, Any]
+
+# What a release itself is to blame for; a supervisord that went away is not.
+ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
     """Bring one instance's release to C(params.state); see the release module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     store = Store(params["directory"], params["config"], group_id(params["group"]))
-    if params["state"] == "prepared":
-        return Preparation(store, params).run(check_mode)
-    return Activation(store, params).run(check_mode)
+    action = Preparation if params["state"] == "prepared" else Activation
+    return action(store, params).run(check_mode)
 
 
-def inform(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
+def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
     """Return one instance's releases, the newest first, and the id of the current one."""
     store = Store(params["directory"], params["config"])
-    shown = ("id", "status", "created", "author", "ci_job", "packages", "why")
-    releases = [{key: record.get(key) for key in shown} for record in store.all()]
-    return dict(changed=False, current=store.conf().release, releases=releases)
+    shown = ("id", "status", "created", "activated", "author", "ci_job", "packages", "why")
+    found = [{key: record.get(key) for key in shown} for record in store.all()]
+    return dict(changed=False, current=store.conf().release, releases=found)
+
+
+def validate(store: Store, text: str, python: str) -> List[str]:
+    """Have Supervisor's own parser read the text as the supervisord.conf; return its programs."""
+    with conf.Candidate(store.config, text) as candidate:
+        found = conf.validate(candidate.path, python)
+    return [programs.namespec(program["group"], program["name"]) for program in found]
 
 
 class Preparation:
     """Publishes what a release needs and validates its candidate; what runs is untouched."""
 
-    def __init__(self, store: Store, params: Dict[str, Any]) -> None:
+    def __init__(self, store: Store, params: Params) -> None:
         self.store = store
         self.params = params
+        health.refuse_wrong(params["health"])
+        self.files = [
+            (file["path"], file["content"], file_mode(file["mode"])) for file in params["files"]
+        ]
 
     def run(self, check_mode: bool) -> Dict[str, Any]:
-        """Return the release's id and whether it differs from the current one."""
-        missing = [file for file in self.params["files"] if not self._is_published(file)]
+        """Return the release's id and how it differs from the current one."""
+        missing = [file for file in self.files if not self.store.is_published(*file)]
+        bare = check_mode and not self.store.exists
+        current = Conf("", "") if bare else self.store.conf()
         record = self._record()
-        current = self.store.conf().release if self.store.exists or not check_mode else None
         if not check_mode:
-            self._publish(missing)
-            self._validate(record["programs"])
+            for file in missing:
+                self.store.publish(*file)
+            text = current.daemon + record["programs"]
+            self._refuse_idle_checks(validate(self.store, text, self.params["python"]))
             if record["status"] == "new":
                 self.store.save(dict(record, status="prepared"))
+        paths = [path for path, _content, _mode in missing]
         return dict(
             changed=bool(missing) or record["status"] == "new",
             id=record["id"],
-            current=current,
-            differs=record["id"] != current,
-            published=[file["path"] for file in missing],
-            diff=dict(before="", after="".join(file["path"] + "\n" for file in missing)),
+            current=current.release,
+            differs=record["id"] != current.release,
+            affected=releases.differing(current.programs, record["programs"]),
+            published=paths,
+            diff=dict(before="", after="".join(path + "\n" for path in paths)),
         )
 
-    def _is_published(self, file: Dict[str, Any]) -> bool:
-        return self.store.is_published(file["path"], file["content"], int(file["mode"], 8))
-
-    def _publish(self, files: Sequence[Dict[str, Any]]) -> None:
-        for file in files:
-            self.store.publish(file["path"], file["content"], int(file["mode"], 8))
-
-    def _validate(self, programs: str) -> None:
-        text = self.store.conf().daemon + programs
-        with conf.Candidate(self.store.config, text) as candidate:
-            conf.validate(candidate.path, self.params["python"])
+    def _refuse_idle_checks(self, known: Sequence[str]) -> None:
+        unknown = sorted(set(self.params["health"]) - set(known))
+        if unknown:
+            raise JawsError(
+                "health checks are given for %s, which the release does not have; it has %s."
+                % (", ".join(unknown), ", ".join(known) or "no program"),
+                reason="bad_option",
+            )
 
     def _record(self) -> Record:
         """Return the record of the release with these inputs, whether it is known or new."""
+        text = self.params["programs"]
         inputs = {key: self.params[key] for key in ("links", "health", "venvs")}
+        inputs["files"] = [path for path, _content, _mode in self.files]
         for record in self.store.all():
-            if all(record[key] == value for key, value in inputs.items()):
-                if record["programs"] == marked(record["id"], self.params["programs"]):
-                    return record
-        release = new_id(self.params["programs"])
+            same = all(record.get(key) == value for key, value in inputs.items())
+            if same and record["programs"] == releases.marked(record["id"], text):
+                return record
+        release = releases.new_id([text, inputs])
         about = {key: self.params[key] for key in ("author", "ci_job", "packages")}
-        programs = marked(release, self.params["programs"])
+        marked = releases.marked(release, text)
         created = int(time.time())
-        return dict(inputs, **about, id=release, programs=programs, created=created, status="new")
+        return dict(inputs, **about, id=release, programs=marked, created=created, status="new")
 
 
 class Activation:
     """Switches one instance to a release, and back where the release does not hold."""
 
-    def __init__(self, store: Store, params: Dict[str, Any]) -> None:
+    client: Supervisor
+
+    def __init__(self, store: Store, params: Params) -> None:
         self.store = store
         self.params = params
 
-    @cached_property
-    def client(self) -> Supervisor:
-        """The instance's supervisord."""
-        return Supervisor(read_endpoint(self.params["config"]))
-
     def run(self, check_mode: bool) -> Dict[str, Any]:
         """Return what was switched and restarted."""
-        if check_mode:
-            known = self.store.exists and self.store.find(self.params["id"])
-            return dict(changed=not known or self._due(), id=self.params["id"])
-        with self.store.lock(self.params["lock_timeout"]):
-            return self._activate()
+        if check_mode and not (self.store.exists and self.store.find(self.params["id"])):
+            return dict(changed=True, id=self.params["id"])  # prepared in check mode, too
+        with Supervisor(read_endpoint(self.store.config)) as self.client:
+            if check_mode:
+                return self._predict()
+            with Daemon(self.store.config, timeout=self.params["lock_timeout"]).alone():
+                return self._activate()
+
+    def _predict(self) -> Dict[str, Any]:
+        record, before = self.store.get(self.params["id"]), self.store.conf()
+        due = before.programs != record["programs"]
+        affected = releases.differing(before.programs, record["programs"])
+        try:
+            seen = observe(self.client, reread=not due)
+            affected += seen.change.groups
+            affected += programs.names(dead(seen.programs, settings(self.client)))
+        except JawsError as error:
+            if error.reason != "down":  # in check mode nobody has started it
+                raise
+        changed = due or bool(affected) or not self.store.linked(record["links"])
+        return self._result(record, before, changed, affected)
 
     def _activate(self) -> Dict[str, Any]:
-        record = self.store.get(self.params["id"])
-        before = self.store.conf()
-        due = self._due()
+        record, before = self.store.get(self.params["id"]), self.store.conf()
+        # Nothing is switched for a supervisord that does not answer, or that has lost a program.
+        programs.plan_stopped(observe(self.client).programs)
+        due = before.programs != record["programs"]
         if due:
-            self._validate(before.daemon + record["programs"])
-            self.store.switch(record["programs"], record["links"])
+            validate(self.store, before.daemon + record["programs"], self.params["python"])
+            self.store.switch(record["programs"])
+        proven = record["status"] == "good" and not due
         try:
-            touched = self._apply(record)
+            linked = self.store.link(record["links"])
+            touched = self._apply(record, everything=not (due or proven))
         except JawsError as error:
-            self._mark(record, "bad", str(error))
-            self._revert(before, error)
-            raise
-        if record["status"] != "good":
-            self._mark(record, "good")
+            if proven:  # this run has switched nothing
+                raise
+            raise self._reverted(record, before, error) from error
+        if not proven:
+            self._mark(record, "good", activated=round(time.time(), 3), why="")
+        touched += drop(self.client, self.params["timeout"])
+        found = self._result(record, before, due or linked or bool(touched), touched)
+        now = [program.as_dict() for program in observe(self.client).programs]
+        return dict(found, programs=now)
+
+    def _result(
+        self, record: Record, before: Conf, changed: bool, affected: Sequence[str]
+    ) -> Dict[str, Any]:
         return dict(
-            changed=due or bool(touched),
+            changed=changed,
             id=record["id"],
-            affected=touched,
-            programs=[program.as_dict() for program in observe(self.client).programs],
+            affected=sorted(set(affected)),
+            diff=dict(
+                before=conf.redact(before.programs),
+                after=conf.redact(record["programs"]),
+                before_header=self.store.config,
+                after_header=self.store.config,
+            ),
         )
 
-    def _due(self) -> bool:
-        record = self.store.get(self.params["id"])
-        return self.store.conf().programs != record["programs"] or not self.store.linked(record["links"])
+    def _apply(self, record: Record, everything: bool) -> List[str]:
+        """Make supervisord run the release but for what it drops, and hold it to that."""
+        applied = apply(self.client, self.params["timeout"], removing=False)
+        held = applied.started
+        if everything:  # a run that was killed has applied it and not seen whether it holds
+            running = observe(self.client).programs
+            held = [program.name for program in running if program.state != "STOPPED"]
+        if held:
+            Watch(self.client, self.params).hold(held, record["health"])
+        return applied.touched
 
-    def _validate(self, text: str) -> None:
-        with conf.Candidate(self.store.config, text) as candidate:
-            conf.validate(candidate.path, self.params["python"])
-
-    def _apply(self, record: Record) -> List[str]:
-        """Make supervisord run what the conf says; return the programs that were touched."""
-        seen = observe(self.client, reread=True)
-        new = plan_updated(seen.change._replace(removed=[]), seen.programs)
-        # What has died is part of a deploy's business; what an operator stopped is not.
-        dead = [p for p in seen.programs if p.state in DEAD and p.group not in seen.change.groups]
-        stop = [p.name for p in dead if p.state == "BACKOFF"]
-        plan = new._replace(start=[p.name for p in dead], stop=new.stop + stop)
-        controller = Controller(self.client, self.params["timeout"])
-        if plan.changes:
-            controller.execute(plan)
-            self._verify(record, plan)
-        gone = plan_updated(Change([], [], seen.change.removed), seen.programs)
-        if gone.changes:
-            controller.execute(gone)
-        return sorted(set(plan.start + plan.add + gone.remove))
-
-    def _verify(self, record: Record, plan: Plan) -> None:
-        """Hold every touched program to RUNNING with one pid through the window, and to its health check."""
-        watched = set(plan.add + plan.start)
-        first = self._watched(watched)
-        deadline = time.monotonic() + self.params["window"]
-        checks = {name: check for name, check in record["health"].items() if name in watched}
-        sick = health.failing(checks, self.params["health_timeout"])
-        self._hold(first, watched, deadline)
-        if sick:
-            logs = [describe(p) for p in first if any(reason.startswith(p.name + ":") for reason in sick)]
-            message = "not healthy within %d s: %s\n%s" % (
-                self.params["health_timeout"],
-                "; ".join(sick),
-                "\n".join(logs),
-            )
-            raise JawsError(message, "unhealthy", failed_programs=[reason.split(":")[0] for reason in sick])
-
-    def _hold(self, first: List[Program], watched: set[str], deadline: float) -> None:
-        pids = {program.name: (program.pid, program.start_time) for program in first}
-        while True:
-            now = self._watched(watched)
-            moved = [p for p in now if p.state != "RUNNING" or pids.get(p.name) != (p.pid, p.start_time)]
-            if moved:
-                told = "\n".join(describe(program) for program in moved)
-                names = [program.name for program in moved]
-                raise JawsError("did not stay up: %s" % told, "unstable", failed_programs=names)
-            if time.monotonic() > deadline:
-                return
-            time.sleep(WINDOW_PAUSE)
-
-    def _watched(self, groups: set[str]) -> List[Program]:
-        found = observe(self.client).programs
-        return [p for p in found if (p.group in groups or p.name in groups) and p.start_time is not None]
-
-    def _revert(self, before: conf.Conf, cause: JawsError) -> None:
-        """Give the instance back the programs that it had."""
-        if self.store.conf().programs == before.programs:
-            return
-        old = self._links_of(before.release)
-        self.store.switch(before.programs, old)
-        seen = observe(self.client, reread=True)
+    def _reverted(self, record: Record, before: Conf, cause: JawsError) -> JawsError:
+        """Give the instance back what it had; return the error that says so."""
+        failed = str(cause)
+        if cause.reason in ITS_FAULT:
+            self._mark(record, "bad", why=failed.splitlines()[0])
+        goal, links = self._goal(record, before)
         try:
-            Controller(self.client, self.params["timeout"]).execute(plan_updated(seen.change, seen.programs))
+            self.store.switch(goal.programs)
+            self.store.link(links)
+            apply(self.client, self.params["timeout"], removing=True)
+            end = "Everything was put back to %s." % (goal.release or "what it was")
         except JawsError as error:
-            raise JawsError(
-                "%s\nThe old release was put back, but it does not run either: %s" % (cause, error),
-                cause.reason,
-                **cause.details,
-            ) from error
-        raise JawsError(
-            "release %s %s\nEverything was put back to %s."
-            % (self.params["id"], cause, before.release or "what it was"),
-            cause.reason,
-            reverted_to=before.release,
-            **cause.details,
-        )
+            end = "Putting it back to %s failed too: %s" % (goal.release or "what it was", error)
+        message = "release %s %s\n%s" % (record["id"], failed.rstrip(), end)
+        details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
+        return JawsError(message, cause.reason, **details)
 
-    def _links_of(self, release: Optional[str]) -> Dict[str, str]:
-        record = self.store.find(release)
-        return dict(record["links"]) if record else {}
+    def _goal(self, record: Record, before: Conf) -> Tuple[Conf, Links]:
+        """Return what to go back to: what was there, unless a killed run left it unproven."""
+        known = self.store.find(before.release)
+        is_proven = known is None or known["status"] == "good"
+        if is_proven and before.programs != record["programs"]:
+            return before, known["links"] if known else {}
+        last = releases.last_good(self.store.all(), record["id"])
+        return (Conf("", last["programs"]), last["links"]) if last else (Conf("", ""), {})
 
-    def _mark(self, record: Record, status: str, why: str = "") -> None:
-        self.store.save(dict(record, status=status, why=why))
+    def _mark(self, record: Record, status: str, **about: Any) -> None:
+        self.store.save(dict(record, status=status, **about))

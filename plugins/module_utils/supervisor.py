@@ -13,21 +13,29 @@ import base64
 import configparser
 import http.client
 import os
+import pwd
+import re
 import socket
-import sys
 import xmlrpc.client
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
+from ansible.module_utils.common.process import get_bin_path
+
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 DEFAULT_URL = "http://localhost:9001"
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one
-SHUTDOWN_STATE = 6  # xmlrpc.Faults.SHUTDOWN_STATE
+CALL_TIMEOUT = 0.1  # seconds on top for each call of a batch; a spawn takes 5 ms
+# supervisor.xmlrpc.Faults
+SHUTDOWN_STATE = 6
+BAD_NAME = 10
+SPAWN_ERROR = 50
 ALREADY_STARTED = 60
 NOT_RUNNING = 70
 ALREADY_ADDED = 90
+STILL_RUNNING = 91
 CANT_REREAD = 92
 
 Call = Tuple[Any, ...]
@@ -40,6 +48,15 @@ class Endpoint(NamedTuple):
     username: Optional[str]
     password: Optional[str]
     source: str
+
+    def __repr__(self) -> str:
+        """Without the key: a traceback or an assertion may show it."""
+        return "Endpoint(%r, %r)" % (self.address, self.source)
+
+    @property
+    def address(self) -> str:
+        """The url for people: without the user and the key that an http url may hold."""
+        return re.sub(r"//[^/]*@", "//", self.url)
 
     @property
     def socket_path(self) -> Optional[str]:
@@ -63,18 +80,29 @@ def read_conf(path: str) -> configparser.RawConfigParser:
             parser.read_file(stream)
     except OSError as error:
         raise JawsError(
-            "cannot read %s: %s. It is readable for the instance's group only; "
-            "log in as a member of it, or correct the path." % (path, error.strerror),
-            reason="unreadable_conf",
+            "cannot read %s: %s. %s" % (path, error.strerror, _advice(error)), "unreadable_conf"
         ) from error
     except (configparser.Error, UnicodeDecodeError) as error:
         # The parser's message quotes the line, which may be the key's.
         raise JawsError(
-            "%s is not a configuration that Supervisor can parse (%s%s). Deploy again, or restore it."
+            "%s is no configuration that Supervisor can parse (%s%s). Deploy again, or restore it."
             % (path, type(error).__name__, _line_of(error)),
             reason="broken_conf",
         ) from None
     return parser
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "%s may not: log in as its owner or as a member of its group." % _user()
+    return "Correct the path, or deploy first."
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run as a user without a name
+        return "uid %d" % os.geteuid()
 
 
 def _line_of(error: Exception) -> str:
@@ -91,35 +119,45 @@ def read_endpoint(config: str) -> Endpoint:
     parser = read_conf(config)
     if not parser.has_section("supervisorctl"):
         raise JawsError(
-            "%s has no [supervisorctl] section, so nothing says where supervisord listens." % config,
+            "%s has no [supervisorctl] section, so nothing says where supervisord listens."
+            % config,
             reason="broken_conf",
         )
-    expansions = {"here": os.path.dirname(os.path.abspath(config))}
-    expansions.update(("ENV_" + key, value) for key, value in os.environ.items())
+    environment = {"ENV_" + key: value for key, value in os.environ.items()}
+    here = dict(environment, here=os.path.dirname(os.path.abspath(config)))
 
-    def get(option: str) -> Optional[str]:
+    def get(option: str, expansions: Dict[str, str]) -> Optional[str]:
         value = parser.get("supervisorctl", option, fallback=None)
         try:
             return None if value is None else value % expansions
         except (KeyError, ValueError, TypeError):
             # Without the value: it may be the key.
             raise JawsError(
-                "%s: [supervisorctl] %s cannot be expanded: write a percent sign as %%%%." % (config, option),
+                "%s: [supervisorctl] %s cannot be expanded: write a percent sign as %%%%."
+                % (config, option),
                 reason="broken_conf",
             ) from None
 
-    url = get("serverurl") or DEFAULT_URL
+    url = get("serverurl", here)
+    if url is None:
+        url = DEFAULT_URL
     if url.startswith("unix://"):
         url = "unix://" + os.path.abspath(os.path.expanduser(url[len("unix://") :]))
-    return Endpoint(url, get("username"), get("password"), config)
+    return Endpoint(url, get("username", environment), get("password", environment), config)
 
 
 def find_config(supervisorctl_path: Optional[str]) -> Optional[str]:
-    """Return the supervisord.conf that supervisorctl finds without C(-c), or None."""
-    base = os.path.dirname(os.path.abspath(supervisorctl_path or sys.executable))
-    candidates = [os.path.join(base, "..", "etc"), os.path.join(base, ".."), os.curdir, "etc"]
-    candidates += ["/etc", "/etc/supervisor"]
-    paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in candidates]
+    """Return the supervisord.conf that supervisorctl finds without C(-c), or None.
+
+    :param supervisorctl_path: the supervisorctl; without it, the one in the PATH.
+    """
+    folders = [os.curdir, "etc", "/etc", "/etc/supervisor"]
+    try:
+        base = os.path.dirname(os.path.dirname(supervisorctl_path or get_bin_path("supervisorctl")))
+        folders = [os.path.join(base, "etc"), base, *folders]
+    except ValueError:
+        pass  # It is not needed: only its place would tell more.
+    paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in folders]
     return next((path for path in paths if os.path.exists(path)), None)
 
 
@@ -131,9 +169,15 @@ def endpoint_for(params: Dict[str, Any]) -> Endpoint:
     """
     path = params["supervisorctl_path"]
     if path and not os.access(path, os.X_OK):
-        raise JawsError("supervisorctl_path %s does not exist or is not executable." % path, "bad_option")
+        raise JawsError(
+            "supervisorctl_path %s does not exist or is not executable." % path, "bad_option"
+        )
     config = params["config"] or find_config(path)
-    found = read_endpoint(config) if config else Endpoint(DEFAULT_URL, None, None, "the default")
+    found = (
+        read_endpoint(config)
+        if config
+        else Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
+    )
     given = params["server_url"]
     return Endpoint(
         given or found.url,
@@ -154,6 +198,28 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+_CAUSES = (
+    (
+        (PermissionError,),
+        "refused",
+        "refuses %(user)s at its socket: only its owner and the members of its group may connect. "
+        "Log in as one of them",
+    ),
+    (
+        (socket.timeout, BlockingIOError),
+        "frozen",
+        "does not answer within %(seconds)g s: it is frozen (SIGSTOP) or starved. Send it SIGCONT, "
+        "or end it",
+    ),
+    (
+        (ConnectionError, http.client.HTTPException),
+        "down",
+        "closed the connection: it is stopping, or its port is somebody else's. Look, and run this "
+        "again",
+    ),
+)
+
+
 class Supervisor:
     """A client of one supervisord. Every method raises JawsError with an operator's sentence."""
 
@@ -163,30 +229,51 @@ class Supervisor:
         self.round_trips = 0
         self._connection: Optional[http.client.HTTPConnection] = None
 
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def call(self, method: str, *params: Any) -> Any:
         """Return the answer of one RPC.
 
         :raises xmlrpc.client.Fault: supervisord's own refusal, with its fault code.
         :raises JawsError: no answer (reasons down, refused, wrong_key, frozen, unreachable).
         """
-        self.round_trips += 1
-        answer = self._post(xmlrpc.client.dumps(params, method, allow_none=False).encode())
-        try:
-            return xmlrpc.client.loads(answer)[0][0]
-        except (ExpatError, xmlrpc.client.ResponseError) as error:
-            raise self._error("unreachable", "answers, but not as supervisord does") from error
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == SHUTDOWN_STATE:
-                message = "is shutting down or restarting; wait, and run this again"
-                raise self._error("down", message) from fault
-            raise
+        return self._call(self.timeout, method, *params)
 
     def batch(self, calls: Sequence[Call]) -> List[Any]:
-        """Return the answers of many RPCs in one round trip, a Fault in the place of each refusal."""
+        """Return the answers of many RPCs in one round trip, a Fault in the place of each refusal.
+
+        :raises JawsError: as C(call).
+        """
         if not calls:
             return []
         packed = [{"methodName": call[0], "params": list(call[1:])} for call in calls]
-        return [_unpack(answer) for answer in self.call("system.multicall", packed)]
+        answers = self._call(self.timeout + CALL_TIMEOUT * len(calls), "system.multicall", packed)
+        if not isinstance(answers, list) or len(answers) != len(calls):
+            raise self._not_supervisord()
+        return [self._unpack(answer) for answer in answers]
+
+    def _call(self, timeout: float, method: str, *params: Any) -> Any:
+        self.round_trips += 1
+        answer = self._post(xmlrpc.client.dumps(params, method).encode(), timeout)
+        try:
+            return xmlrpc.client.loads(answer)[0][0]
+        except xmlrpc.client.Fault as fault:
+            raise self._shutting_down(fault) or fault from None
+        except (ExpatError, xmlrpc.client.ResponseError, LookupError, TypeError, ValueError):
+            raise self._not_supervisord() from None
+
+    def _unpack(self, answer: Any) -> Any:
+        if not isinstance(answer, dict) or "faultCode" not in answer:
+            return answer
+        fault = xmlrpc.client.Fault(answer["faultCode"], answer.get("faultString", ""))
+        shutting_down = self._shutting_down(fault)
+        if shutting_down:
+            raise shutting_down
+        return fault
 
     def close(self) -> None:
         """Drop the connection; the next call opens a new one."""
@@ -194,66 +281,85 @@ class Supervisor:
             self._connection.close()
             self._connection = None
 
-    def _post(self, body: bytes) -> bytes:
+    def _post(self, body: bytes, timeout: float) -> bytes:
         try:
-            return self._exchange(body)
+            return self._exchange(body, timeout)
         except JawsError:
-            raise
-        except (http.client.HTTPException, OSError) as error:
             self.close()
-            raise self._classify(error) from error
+            raise
+        except (http.client.HTTPException, OSError, ValueError) as error:  # a NUL in a path, say
+            self.close()
+            raise self._classify(error, timeout) from error
 
-    def _exchange(self, body: bytes) -> bytes:
+    def _exchange(self, body: bytes, timeout: float) -> bytes:
         if self._connection is None:
             self._connection = self._connect()
+        self._connection.timeout = timeout
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(timeout)
         self._connection.request("POST", "/RPC2", body, self._headers())
         response = self._connection.getresponse()
         answer = response.read()
         if response.status == 401:
             raise self._error(
-                "wrong_key", "refuses the key in this file: it runs with another one; restart it, or restore the file"
+                "wrong_key",
+                "refuses this user name and key: it runs with others. Reload it, or restore those "
+                "that it was started with",
             )
         if response.status != 200:
-            raise self._error("unreachable", "answers with HTTP status %d" % response.status)
+            raise self._error(
+                "unreachable", "answers with HTTP status %d; correct the address" % response.status
+            )
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
         path = self.endpoint.socket_path
         if path is not None:
             return _UnixConnection(path, self.timeout)
-        parts = urlsplit(self.endpoint.url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise self._error("unreachable", "has an address that is neither unix:// nor http://")
-        return http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=self.timeout)
+        try:
+            parts = urlsplit(self.endpoint.url)
+            host, port = parts.hostname, parts.port or 80
+        except ValueError:
+            host = None
+        if not host or not self.endpoint.url.startswith("http://"):
+            raise self._error(
+                "unreachable", "has no address: that is neither unix:///PATH nor http://HOST:PORT"
+            )
+        return http.client.HTTPConnection(host, port, timeout=self.timeout)
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self) -> Dict[str, str]:
         headers = {"Content-Type": "text/xml", "User-Agent": "jgi.jaws"}
         if self.endpoint.username is not None and self.endpoint.password is not None:
             pair = "%s:%s" % (self.endpoint.username, self.endpoint.password)
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         return headers
 
-    def _classify(self, error: Exception) -> JawsError:
-        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
-            return self._error("down", "is down: nothing listens there")
-        if isinstance(error, PermissionError):
+    def _classify(self, error: Exception, timeout: float) -> JawsError:
+        if isinstance(error, FileNotFoundError):
             return self._error(
-                "refused", "refuses this user at its socket: only the members of its group may connect"
+                "down", "is down: there is no socket. Start it, or correct the address"
             )
-        if isinstance(error, (socket.timeout, BlockingIOError)):
-            return self._error(
-                "frozen", "does not answer within %g s: it is frozen (SIGSTOP?) or starved" % self.timeout
-            )
-        if isinstance(error, (ConnectionError, http.client.HTTPException)):
-            return self._error("down", "closed the connection: it is stopping, or its port is somebody else's")
+        if isinstance(error, ConnectionRefusedError):
+            stale = " any more; its socket is left of one that was killed"
+            left = stale if self.endpoint.socket_path else ""
+            return self._error("down", "is down: nothing listens there%s. Start it" % left)
+        for kinds, reason, what in _CAUSES:
+            if isinstance(error, kinds):
+                return self._error(reason, what % {"user": _user(), "seconds": timeout})
         return self._error("unreachable", "cannot be reached: %s" % error)
+
+    def _shutting_down(self, fault: xmlrpc.client.Fault) -> Optional[JawsError]:
+        if fault.faultCode != SHUTDOWN_STATE:
+            return None
+        return self._error("down", "is shutting down or restarting. Wait, and run this again")
+
+    def _not_supervisord(self) -> JawsError:
+        return self._error(
+            "unreachable", "answers, but not as supervisord does; correct the address"
+        )
 
     def _error(self, reason: str, what: str) -> JawsError:
         endpoint = self.endpoint
-        return JawsError("supervisord at %s (from %s) %s." % (endpoint.url, endpoint.source, what), reason)
-
-
-def _unpack(answer: Any) -> Any:
-    if isinstance(answer, dict) and "faultCode" in answer:
-        return xmlrpc.client.Fault(answer["faultCode"], answer["faultString"])
-    return answer
+        return JawsError(
+            "supervisord at %s (from %s) %s." % (endpoint.address, endpoint.source, what), reason
+        )

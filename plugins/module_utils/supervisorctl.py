@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import programs as planning
 from ansible_collections.jgi.jaws.plugins.module_utils.control import (
@@ -15,36 +15,56 @@ from ansible_collections.jgi.jaws.plugins.module_utils.control import (
     settings,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import Change, Plan, Program
+from ansible_collections.jgi.jaws.plugins.module_utils.programs import Plan, Program, Setting
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, endpoint_for
+
+Params = Dict[str, Any]
 
 # The states that depend on what the configuration on disk says.
 REREADING = ("present", "restarted", "updated")
 
 
-def inform(params: Dict[str, Any], _check_mode: bool) -> Dict[str, Any]:
+def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
     """Return the programs of one supervisord, or those that C(params.name) means.
 
     :raises JawsError: supervisord does not answer, or a name means no program.
     """
-    programs = observe(Supervisor(endpoint_for(params))).programs
-    if params["name"]:
+    with Supervisor(endpoint_for(params)) as client:
+        programs = observe(client).programs
+    if params["name"] is not None:
         programs = _known(programs, params["name"])
     return dict(changed=False, programs=[program.as_dict() for program in programs])
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
     """Bring the programs to C(params.state); see the supervisorctl module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    client = Supervisor(endpoint_for(params))
+    wanted = _wanted(params)
+    # A task for community.general.supervisorctl may read these back.
+    echo = dict(name=wanted[0].rstrip(":") if len(wanted) == 1 else wanted, state=params["state"])
+    try:
+        with Supervisor(endpoint_for(params)) as client:
+            return dict(_manage(client, params, check_mode), **echo)
+    except JawsError as error:
+        error.details.update(echo)
+        raise
+
+
+def _wanted(params: Params) -> List[str]:
+    # An empty list means nothing; it must not become everything.
+    return ["all"] if params["name"] is None else params["name"]
+
+
+def _manage(client: Supervisor, params: Params, check_mode: bool) -> Dict[str, Any]:
     before = observe(client, reread=params["state"] in REREADING)
-    plan = make_plan(params, before)
-    after = predict(client, before, plan)
+    configured = settings(client) if before.change.added or before.change.changed else {}
+    plan = make_plan(params, before, configured)
+    after = planning.predict(before.programs, plan, configured)
     programs = before.programs
     if not check_mode:
-        programs = _act(client, params, plan, before)
+        programs = _act(client, params, plan, before, configured)
         after = {program.name: program.state for program in programs}
     return dict(
         changed=plan.changes,
@@ -54,74 +74,86 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     )
 
 
-def make_plan(params: Dict[str, Any], before: Observation) -> Plan:
+def make_plan(params: Params, before: Observation, configured: Mapping[str, Setting]) -> Plan:
     """Return what is to be done; pure.
 
-    :raises JawsError: a name means no program, or a program that is to be removed runs.
+    :param configured: the settings on disk by namespec, where groups are new or changed there.
+    :raises JawsError: a name means no program, or a program is in a state that forbids it.
     """
-    state, wanted = params["state"], params["name"] or ["all"]
+    state, wanted = params["state"], _wanted(params)
     programs, change = before
-    if state == "updated":
-        return planning.plan_updated(change.only(wanted), programs)
     if state == "present":
-        return _plan_present(wanted, programs, change)
-    if state == "absent":
-        selected = planning.select(programs, wanted)[0]
-        return planning.plan_absent(selected, params["stop_before_removing"])
+        return Plan(add=change.only(_groups(before, wanted, configured)).added)
+    if state == "updated":
+        return planning.plan_updated(change.only(_groups(before, wanted, configured)), programs)
     if state == "restarted":
-        selected = _known(programs, wanted, change)
-        return planning.plan_restarted(selected, change, programs)
-    plans = {"started": planning.plan_started, "stopped": planning.plan_stopped}
-    return plans.get(state, planning.plan_signalled)(_known(programs, wanted))
+        staying = [program for program in programs if program.group not in change.groups]
+        updated = staying + planning.arriving(change.added + change.changed, configured)
+        return planning.plan_restarted(_known(updated, wanted), change, programs)
+    if state == "absent":
+        return planning.plan_absent(
+            planning.select(programs, wanted)[0], programs, params["stop_before_removing"]
+        )
+    selected = _known(programs, wanted)
+    if state == "signalled":
+        return planning.plan_signalled(selected, params["signal"])
+    return (
+        planning.plan_started(selected) if state == "started" else planning.plan_stopped(selected)
+    )
 
 
-def _plan_present(wanted: Sequence[str], programs: List[Program], change: Change) -> Plan:
-    unknown = planning.select(programs, wanted)[1]
-    _refuse_unknown([name for name in unknown if name.split(":")[0] not in change.added], programs)
-    return planning.plan_present(wanted, change)
+def _groups(
+    before: Observation, wanted: Sequence[str], configured: Mapping[str, Setting]
+) -> List[str]:
+    """Return the groups that the names mean, among what runs and what is new on disk."""
+    programs, change = before
+    found = _known(programs + planning.arriving(change.added, configured), wanted)
+    return [program.group for program in found]
 
 
-def _known(programs: List[Program], wanted: Sequence[str], change: Change = Change([], [], [])) -> List[Program]:
+def _known(programs: Sequence[Program], wanted: Sequence[str]) -> List[Program]:
     selected, unknown = planning.select(programs, wanted)
-    # An update adds these before they are looked for.
-    _refuse_unknown([name for name in unknown if name.split(":")[0] not in change.added], programs)
-    return selected
-
-
-def _refuse_unknown(unknown: List[str], programs: List[Program]) -> None:
     if unknown:
         known = ", ".join(planning.names(programs)) or "none"
         raise JawsError(
-            "no such program or group: %s. supervisord has: %s." % (", ".join(unknown), known),
+            "no such process or group: %s. There are: %s. Correct the name, or apply the "
+            "configuration that has it with state=updated." % (", ".join(unknown), known),
             reason="unknown_program",
         )
+    return selected
 
 
-def _act(client: Supervisor, params: Dict[str, Any], plan: Plan, before: Observation) -> List[Program]:
+def _act(
+    client: Supervisor,
+    params: Params,
+    plan: Plan,
+    before: Observation,
+    configured: Dict[str, Setting],
+) -> List[Program]:
     pending = params["wait"] and (plan.await_running or plan.await_stopped)
     if not plan.changes and not pending:
         return before.programs
-    Controller(client, params["timeout"], params["wait"]).execute(plan, params["signal"] or "")
-    return observe(client).programs
+    controller = Controller(client, params["timeout"], params["wait"], configured)
+    try:
+        return controller.execute(plan, params["signal"] or "")
+    except JawsError as error:
+        if "failed_programs" in error.details:  # supervisord itself still answers
+            found = observe(client).programs
+            error.details.update(
+                changed=plan.changes, programs=[program.as_dict() for program in found]
+            )
+        raise
 
 
-def predict(client: Supervisor, before: Observation, plan: Plan) -> Dict[str, str]:
-    """Return the state that each program will have after the plan."""
-    autostart = {}
-    if plan.add:
-        autostart = {name: setting.autostart for name, setting in settings(client).items()}
-    return planning.predict(before.programs, plan, autostart)
-
-
-def affected(plan: Plan, before: Sequence[Program], after: Dict[str, str]) -> List[str]:
+def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) -> List[str]:
     """Return the names of the programs that the plan touches."""
     groups = set(plan.add + plan.remove)
     touched = set(plan.stop + plan.start + plan.signal)
     touched.update(program.name for program in before if program.group in groups)
-    touched.update(name for name in after if name.split(":")[0] in groups)
+    touched.update(name for name in after if planning.group_of(name) in groups)
     return sorted(touched)
 
 
-def _diff(before: Sequence[Program], after: Dict[str, str]) -> Dict[str, str]:
+def _diff(before: Sequence[Program], after: Mapping[str, str]) -> Dict[str, str]:
     states = {program.name: program.state for program in before}
     return dict(before=planning.state_lines(states), after=planning.state_lines(after))

@@ -6,72 +6,128 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional
+from contextlib import suppress
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, Status
+from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, Status, user_name
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+Result = Dict[str, Any]
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: Dict[str, Any], check_mode: bool) -> Result:
     """Bring the daemon to C(params.state); see the supervisord module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     if check_mode and not os.path.exists(params["config"]):
-        return _absent(params)
+        return _absent(params["state"])
+    daemon, status, steps = _look(params)
+    if not steps or check_mode:
+        return _result(daemon, steps, status, None if steps else status)
+    with daemon.alone():
+        # Another run may have been at it while we waited.
+        daemon, status, steps = _look(params)
+        told = _act(daemon, steps, status)
+        return dict(_result(daemon, steps, status, daemon.status()), **told)
+
+
+def _look(params: Dict[str, Any]) -> Tuple[Daemon, Optional[Status], List[str]]:
+    """Return the daemon, how it is, and what is to be done."""
     daemon = Daemon(
         params["config"],
         params["supervisord_path"],
         params["python"],
         params["user"],
         params["timeout"],
+        params["owner"],
     )
     status = daemon.status()
-    steps = plan(params["state"], status is not None)
-    cleared = {} if check_mode else _act(daemon, steps, status)
-    after = status if check_mode or not steps else daemon.status()
-    running = bool(status) if not steps else steps[-1] != "stop"
-    return dict(
-        changed=bool(steps),
-        running=running,
-        url=daemon.endpoint.url,
-        pid=after.pid if after else None,
-        version=after.version if after else None,
-        cleared=dict({"orphans": [], "unreachable": []}, **cleared),
-        diff=dict(before=_line(bool(status)), after=_line(running)),
-    )
+    if status:
+        _refuse_other_user(daemon, params["state"], status)
+    # Only a stop asks what runs although the daemon is down: a start clears that anyhow.
+    asked = not status and params["state"] == "stopped"
+    leftovers = asked and bool(daemon.processes() or daemon.orphans())
+    return daemon, status, plan(params["state"], status is not None, leftovers)
 
 
-def _absent(params: Dict[str, Any]) -> Dict[str, Any]:
-    """Predict for an instance that would have been configured by now, had the play not been a dry run."""
-    running = params["state"] != "stopped"
-    return dict(changed=running, running=running, pid=None, diff=dict(before=_line(False), after=_line(running)))
+def _absent(state: str) -> Result:
+    """Predict for an instance that a play which is no dry run would have configured by now."""
+    running = state != "stopped"
+    return dict(changed=running, running=running, pid=None, diff=_diff(False, running))
 
 
-def plan(state: str, running: bool) -> List[str]:
-    """Return the steps from what is to what is wanted."""
+def plan(state: str, running: bool, leftovers: bool = False) -> List[str]:
+    """Return the steps from what is to what is wanted.
+
+    :param leftovers: a daemon that lost its socket, or what a killed one has left, still runs.
+    """
     if state == "stopped":
-        return ["stop"] if running else []
+        return ["stop"] if running else ["clear"] if leftovers else []
     if not running:
         return ["start"]
     return {"started": [], "restarted": ["stop", "start"], "reloaded": ["reload"]}[state]
 
 
-def _act(daemon: Daemon, steps: List[str], status: Optional[Status]) -> Dict[str, Any]:
-    cleared: Dict[str, Any] = {}
-    if "stop" in steps and "start" in steps:
-        # What could not be started again is not stopped.
-        daemon.refuse_wrong_user()
-        conf.validate(daemon.config, daemon.python)
+def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
+    """Refuse to leave a daemon running as another user than is wanted, or to make it another's."""
+    wanted = daemon.user
+    if state == "restarted":  # which makes it that user's, or would make it ours
+        wanted = None if daemon.user else user_name(os.geteuid())
+    if state == "stopped" or not wanted or status.user in (None, wanted):
+        return
+    raise JawsError(
+        "supervisord (%s) runs as %s (pid %d) and should run as %s. Nothing was changed: have it "
+        "stopped by somebody who may (state stopped), then start it as %s."
+        % (daemon.config, status.user, status.pid, wanted, wanted),
+        reason="somebody_elses",
+    )
+
+
+def _act(daemon: Daemon, steps: List[str], status: Optional[Status]) -> Result:
+    """Take the steps; return what is to be told of them."""
+    told: Result = {}
+    # What could not be started again is not stopped.
+    programs = daemon.check() if "start" in steps else []
+    if "stop" in steps:
+        conf.refuse_missing(programs, daemon.config)
     for step in steps:
         if step == "stop" and status:
             daemon.stop(status.pid)
         elif step == "reload":
             daemon.reload()
+        elif step == "clear":
+            with suppress(JawsError):  # then each program is stopped as is the default
+                programs = conf.parse(daemon.config, daemon.python)
+            told["cleared"] = daemon.clear(programs)
         elif step == "start":
-            cleared = daemon.start()
-    return cleared
+            # One program that lacks its command keeps no other down.
+            told["cleared"] = daemon.start(programs)
+            told["warn"] = [
+                "%(group)s:%(name)s cannot run: there is no %(command)s." % program
+                for program in programs
+                if not program["usable"]
+            ]
+    return told
 
 
-def _line(running: bool) -> str:
-    return "supervisord is %s\n" % ("running" if running else "down")
+def _result(
+    daemon: Daemon, steps: List[str], before: Optional[Status], after: Optional[Status]
+) -> Result:
+    running = steps[-1] in ("start", "reload") if steps else bool(before)
+    return dict(
+        changed=bool(steps),
+        running=running,
+        url=daemon.endpoint.address,
+        pid=after.pid if after else None,
+        version=after.version if after else None,
+        user=after.user if after else None,
+        cleared=dict(orphans=[], unreachable=[]),
+        diff=_diff(bool(before), running),
+    )
+
+
+def _diff(before: bool, after: bool) -> Dict[str, str]:
+    lines = {True: "supervisord is running\n", False: "supervisord is down\n"}
+    return dict(before=lines[before], after=lines[after])

@@ -1,54 +1,61 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The daemon's own sections and the key of one supervisord.conf, put in force without losing the way in.
+"""The daemon's own sections and the key of one supervisord.conf, and how they come in force.
 
 While a new file is not in force yet, the old one lies beside it as C(FILE.previous), since only its
-key and address open the running daemon. A run that was killed in between leaves it for the next one.
+key and address open the running daemon. A run that is killed in between leaves it for the next.
 """
 
 from __future__ import annotations
 
+import configparser
 import grp
 import os
 import re
 import secrets
-from typing import Any, Dict, Optional
+from contextlib import suppress
+from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_conf, read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.places import (
+    is_taken,
+    locked,
+    refuse_foreign,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import new_parser
 
-KEY = re.compile(r"^[A-Za-z0-9_-]{22,}$")  # 128 bits and more
-KEY_BYTES = 32  # 256 bits; written with the letters that Supervisor reads unescaped: [A-Za-z0-9_-]
+# 128 bits and more, in the letters that Supervisor reads unescaped.
+KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
+KEY_BYTES = 32  # 256 bits
 
 
 class ConfigFile:
     """One supervisord.conf and how it is put in force.
 
     :param params: the supervisord_config module's options.
+    :raises JawsError: an option is wrong, or the file cannot be read or is somebody else's.
     """
 
     def __init__(self, params: Dict[str, Any]) -> None:
         self.params = params
         self.path = os.path.abspath(params["config"])
         self.previous = self.path + ".previous"
-        text = conf.read_text(self.path)
-        self.old: Optional[Conf] = None if text is None else conf.split(text)
-        key = self._known_key()
+        self.mode = secret_mode(params["mode"])
+        self.gid = group_id(params["group"])
+        for path in (self.path, self.previous):
+            refuse_foreign(path)
+        self.text = conf.read_text(self.path)
+        self.old = conf.split(self.text or "")
+        _refuse_includes(self.path, self.old)
+        key = known_key(self.old)
         self.new_key = key is None or bool(params["rotate_key"])
-        fresh = secrets.token_urlsafe(KEY_BYTES) if self.new_key else key
-        daemon = conf.daemon_sections(params["sections"], params["username"], str(fresh))
-        self.new = Conf(daemon, self.old.programs if self.old else "")
-
-    def _known_key(self) -> Optional[str]:
-        if self.old is None:
-            return None
-        key = read_conf(self.path).get("supervisorctl", "password", fallback="")
-        # A password that people chose, as the old scripts had it, is replaced.
-        return key if KEY.match(key) else None
+        fresh = secrets.token_urlsafe(KEY_BYTES) if self.new_key else str(key)
+        daemon = conf.daemon_sections(params["sections"], params["username"], fresh)
+        self.new = Conf(daemon, self.old.programs)
 
     @property
     def interrupted(self) -> bool:
@@ -58,50 +65,139 @@ class ConfigFile:
     @property
     def differs(self) -> bool:
         """Whether the file's text or its access differs from what is wanted."""
-        return self.old is None or self.new.text != self.old.text or self._access() != self._wanted_access()
+        return self.new.text != self.text or self._access() != (self.mode, self.gid)
 
-    def _access(self) -> Any:
+    def _access(self) -> Tuple[int, Optional[int]]:
         found = os.stat(self.path)
-        return found.st_mode & 0o7777, found.st_gid
+        return found.st_mode & 0o7777, None if self.gid is None else found.st_gid
 
-    def _wanted_access(self) -> Any:
-        gid = group_id(self.params["group"])
-        return int(self.params["mode"], 8), os.stat(self.path).st_gid if gid is None else gid
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return self.differs or self.interrupted
+
+    def sweep(self) -> None:
+        """Remove what a killed run has left of either file."""
+        if os.path.isdir(os.path.dirname(self.path)):
+            conf.sweep(self.path)
+            conf.sweep(self.previous)
 
     def apply(self) -> bool:
-        """Write the file if it differs, and make a running daemon use it; return whether it reloaded."""
+        """Write the file if it differs; return whether a running daemon was reloaded for it."""
+        must_reload = self.interrupted or in_force(self.old) != in_force(self.new)
+        running = self._running() if must_reload else None
         if self.differs:
-            self._write()
-        if not self.interrupted:
-            return False
-        reloaded = self._put_in_force()
-        os.unlink(self.previous)
-        return reloaded
+            self._write(running)
+        elif running:
+            refuse_deadly_reload(running, Daemon(self.path))
+        if running:
+            Daemon(self.path, timeout=self.params["timeout"]).restart_in_place(running.client)
+        with suppress(FileNotFoundError):
+            os.unlink(self.previous)
+        return running is not None
 
-    def _write(self) -> None:
-        gid = group_id(self.params["group"])
-        with Candidate(self.path, self.new.text, int(self.params["mode"], 8), gid) as candidate:
-            conf.validate(candidate.path, self.params["python"])
-            needs_reload = self.old is not None and self.new.daemon != self.old.daemon
-            if needs_reload and not self.interrupted:
-                with Candidate(self.previous, self.old.text, 0o600) as old:  # type: ignore[union-attr]
-                    old.commit()
+    def _running(self) -> Optional[Daemon]:
+        """Return the daemon where it is up and answers by this file or the previous one.
+
+        :raises JawsError: it is up and answers to neither; nothing has been changed yet.
+        """
+        shut: Optional[JawsError] = None
+        for path in (self.path, self.previous):
+            if not os.path.exists(path):
+                continue
+            daemon = Daemon(path, timeout=self.params["timeout"])
+            try:
+                if daemon.status():
+                    return daemon
+            except JawsError as error:
+                if error.reason != "wrong_key":
+                    raise
+                shut = error
+        if shut:
+            raise shut
+        return None
+
+    def _write(self, running: Optional[Daemon]) -> None:
+        with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
+            conf.parse(candidate.path, self.params["python"])
+            if running:
+                refuse_deadly_reload(running, Daemon(candidate.path))
+                if not self.interrupted:
+                    with Candidate(self.previous, self.text or "") as old:
+                        old.commit()
             candidate.commit()
 
-    def _put_in_force(self) -> bool:
-        """Reload the daemon through whichever of the two files opens it; False where it is down."""
-        daemon = Daemon(self.path, python=self.params["python"], timeout=self.params["timeout"])
-        for path in (self.path, self.previous):
-            client = Supervisor(read_endpoint(path), daemon.client.timeout)
-            try:
-                client.call("supervisor.getState")
-            except JawsError as error:
-                if error.reason not in ("down", "wrong_key"):
-                    raise
-                continue
-            daemon.restart_in_place(client)
-            return True
-        return False
+
+def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
+    """Refuse a change with which the running daemon would end in its reload.
+
+    :raises JawsError: says what is in the way; nothing has been changed yet.
+    """
+    moved = old.endpoint.url != new.endpoint.url
+    new.refuse_unusable_places(socket=moved)
+    if moved and is_taken(new.endpoint):
+        raise JawsError(
+            "%s is taken by another process. Nothing was changed: choose another address, or end "
+            "that process." % new.endpoint.address,
+            reason="address_taken",
+        )
+    status = old.status()
+    if status and new.user and status.user not in (None, new.user):
+        raise JawsError(
+            "supervisord (%s) runs as %s and cannot become %s. Nothing was changed: stop it, then "
+            "run this again." % (old.config, status.user, new.user),
+            reason="somebody_elses",
+        )
+
+
+def known_key(old: Conf) -> Optional[str]:
+    """Return the key to keep: one that was generated here, not one that people chose and shared."""
+    found = KEY.search(old.daemon) if old.daemon.startswith(conf.BANNER) else None
+    return found.group(1) if found else None
+
+
+def in_force(text: Conf) -> Any:
+    """Return what a daemon takes from its own sections: no comments, nothing of supervisorctl."""
+    parser = new_parser()
+    try:
+        parser.read_string(text.daemon)
+    except configparser.Error:
+        return None
+    return {name: dict(parser[name]) for name in parser.sections() if name != "supervisorctl"}
+
+
+def _refuse_includes(path: str, old: Conf) -> None:
+    if re.search(r"^\s*\[include\]", old.text, re.MULTILINE):
+        raise JawsError(
+            "%s has an [include] section, and one file has to hold everything. Move the programs "
+            "of those files into it, or into the catalogue, and remove the section." % path,
+            reason="broken_conf",
+        )
+
+
+def secret_mode(text: str) -> int:
+    """Return the mode of a file that holds a key.
+
+    :raises JawsError: it is no octal number, or lets everybody in (bad_option).
+    """
+    mode = file_mode(text)
+    if mode & 0o7137:
+        raise JawsError(
+            "mode %s: the file holds the key, so its owner and its group alone may read it, as "
+            "with 0640 or 0600." % text,
+            reason="bad_option",
+        )
+    return mode
+
+
+def file_mode(text: str) -> int:
+    """Return an octal mode as a number.
+
+    :raises JawsError: it is none (bad_option).
+    """
+    if not re.match(r"[0-7]{3,5}\Z", text):
+        raise JawsError("mode %s: write an octal number in quotes, as '0640'." % text, "bad_option")
+    return int(text, 8)
 
 
 def group_id(name: Optional[str]) -> Optional[int]:
@@ -114,11 +210,14 @@ def group_id(name: Optional[str]) -> Optional[int]:
     try:
         gid = grp.getgrnam(name).gr_gid
     except KeyError:
-        raise JawsError("there is no unix group %s here: correct the inventory." % name, "bad_option") from None
+        raise JawsError(
+            "there is no unix group %s here: correct the inventory." % name, "bad_option"
+        ) from None
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
-            "this process is not a member of the unix group %s. Add the user to it; if it is a member since "
-            "lately, end its old sessions (and ssh control masters) and log in again." % name,
+            "this process is not a member of the unix group %s. Add the user to it; if it is a "
+            "member since lately, end its old sessions (and ssh control masters) and log in again."
+            % name,
             reason="not_a_member",
         )
     return gid
@@ -129,15 +228,35 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    group_id(params["group"])
     file = ConfigFile(params)
-    changed = file.differs or file.interrupted
-    reloaded = file.apply() if changed and not check_mode else False
-    before = conf.redact(file.old.daemon) if file.old else ""
+    if check_mode:
+        return _result(file, file.changed, False)
+    file.sweep()
+    if not file.changed:
+        return _result(file, False, False)
+    with locked(_lock_folder(file), params["timeout"]):
+        # Another run may have been at it while we waited.
+        file = ConfigFile(params)
+        changed = file.changed
+        return _result(file, changed, changed and file.apply())
+
+
+def _lock_folder(file: ConfigFile) -> str:
+    """Return the directory that Daemon.alone locks too: a start must not meet half a change."""
+    pid_file = file.params["sections"].get("supervisord", {}).get("pidfile")
+    return os.path.dirname(str(pid_file or file.path))
+
+
+def _result(file: ConfigFile, changed: bool, reloaded: bool) -> Dict[str, Any]:
     return dict(
         changed=changed,
         reloaded=reloaded,
         new_key=file.new_key,
         config=file.path,
-        diff=dict(before=before, after=conf.redact(file.new.daemon), before_header=file.path, after_header=file.path),
+        diff=dict(
+            before=conf.redact(file.old.daemon),
+            after=conf.redact(file.new.daemon),
+            before_header=file.path,
+            after_header=file.path,
+        ),
     )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, read_text
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import user_name
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import group_id
+from ansible_collections.jgi.jaws.plugins.module_utils.places import user_name
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
 
 Item = Dict[str, Any]
 
@@ -22,53 +23,83 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     :raises JawsError: a path is somebody else's (somebody_elses), or cannot be made.
     """
-    items = params["paths"]
+    items = [understood(item) for item in params["paths"]]
     for item in items:
-        group_id(item["group"])
-        refuse_somebody_elses(item["path"])
+        refuse_somebody_elses(item)
     due = [item for item in items if not is_right(item)]
     if not check_mode:
         for item in due:
             _make(item)
     paths = [item["path"] for item in due]
-    return dict(changed=bool(due), paths=paths, diff=dict(before="", after="".join(path + "\n" for path in paths)))
+    return dict(
+        changed=bool(due),
+        paths=paths,
+        diff=dict(before="", after="".join(path + "\n" for path in paths)),
+    )
 
 
-def refuse_somebody_elses(path: str) -> None:
-    """Refuse a path that exists and is not this user's own, nor reached through a stranger's link.
+def understood(item: Item) -> Item:
+    """Return the item with the mode and the group as numbers.
 
-    :raises JawsError: names the owner.
+    :raises JawsError: there is no such mode or group, or it is a file and a link at once.
     """
-    owner = _owner(path)
-    if owner is not None and owner != os.geteuid():
+    path = item["path"]
+    if not os.path.isabs(path) or (item["content"] is not None and item["target"]):
         raise JawsError(
-            "%s is there already and belongs to %s, not to %s. Nothing was read, run or written there: "
-            "remove it, or choose another path." % (path, user_name(owner), user_name(os.geteuid())),
-            reason="somebody_elses",
+            "%s: give an absolute path, and content or target, not both." % path, "bad_option"
         )
+    path = os.path.normpath(path)
+    return dict(item, path=path, mode=file_mode(item["mode"]), group=group_id(item["group"]))
+
+
+def refuse_somebody_elses(item: Item) -> None:
+    """Refuse a path that a stranger made first, or that leads through what a stranger could make.
+
+    A directory may be a link of our own to a directory of our own.
+
+    :raises JawsError: names the owner (somebody_elses).
+    """
+    path = item["path"]
+    ours = (0, os.geteuid())
+    places = (
+        [path] if item["target"] or not os.path.islink(path) else [path, os.path.realpath(path)]
+    )
+    while path != "/":
+        path = os.path.dirname(path)
+        if _owner(path) is not None and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
+            places.append(path)
+    for place in places:
+        owner = _owner(place)
+        if owner is not None and owner not in ours:
+            raise JawsError(
+                "%s is there already and belongs to %s, not to %s. Nothing was read, run or "
+                "written there: have it removed, or choose another path."
+                % (place, user_name(owner), user_name(os.geteuid())),
+                reason="somebody_elses",
+            )
 
 
 def _owner(path: str) -> Optional[int]:
     try:
         return os.lstat(path).st_uid
-    except FileNotFoundError:
+    except OSError:  # not there, or behind what is closed to us: making it will say
         return None
 
 
 def is_right(item: Item) -> bool:
     """Whether the path is as the item wants it."""
+    path = item["path"]
     try:
-        found = os.lstat(item["path"])
-    except FileNotFoundError:
+        if item["target"]:
+            return bool(os.readlink(path) == item["target"])
+        found = os.lstat(path) if item["content"] is not None else os.stat(path)
+    except OSError:
         return False
-    if item["target"]:
-        return stat.S_ISLNK(found.st_mode) and os.readlink(item["path"]) == item["target"]
-    gid = group_id(item["group"])
-    if found.st_mode & 0o7777 != int(item["mode"], 8) or gid not in (None, found.st_gid):
+    if stat.S_IMODE(found.st_mode) != item["mode"] or item["group"] not in (None, found.st_gid):
         return False
     if item["content"] is None:
         return stat.S_ISDIR(found.st_mode)
-    return stat.S_ISREG(found.st_mode) and read_text(item["path"]) == item["content"]
+    return stat.S_ISREG(found.st_mode) and read_text(path) == item["content"]
 
 
 def _make(item: Item) -> None:
@@ -77,21 +108,39 @@ def _make(item: Item) -> None:
         if item["target"]:
             _link(path, item["target"])
         elif item["content"] is not None:
-            with Candidate(path, item["content"], int(item["mode"], 8), group_id(item["group"])) as candidate:
+            with Candidate(path, item["content"], item["mode"], item["group"]) as candidate:
                 candidate.commit()
         else:
-            _directory(path, int(item["mode"], 8), group_id(item["group"]))
+            _directory(item)
     except OSError as error:
-        raise JawsError("cannot make %s: %s." % (path, error.strerror), reason="cannot_write") from error
+        raise JawsError(
+            "cannot make %s: %s (%s)." % (path, error.strerror, error.filename or path),
+            reason="cannot_write",
+        ) from error
+    if not is_right(item):
+        raise JawsError(
+            "%s was made, but its filesystem did not take the mode %04o%s. Choose a path on "
+            "another one, or have its rules changed."
+            % (path, item["mode"], "" if item["group"] is None else " or gid %d" % item["group"]),
+            reason="cannot_write",
+        )
 
 
-def _directory(path: str, mode: int, gid: Optional[int]) -> None:
+def _directory(item: Item) -> None:
+    path = item["path"]
     for missing in reversed(_missing(path)):
-        # Closed until its group is right.
-        os.mkdir(missing, 0o700 if missing == path else 0o711)
-    if gid is not None and os.stat(path).st_gid != gid:
-        os.chown(path, -1, gid)
-    os.chmod(path, mode)
+        # Closed until its group is right; the directories above are for passing through.
+        with suppress(FileExistsError):
+            os.mkdir(missing, 0o700)
+            if missing != path:
+                os.chmod(missing, 0o711)
+    # Another instance of the same machine may have been faster, or a stranger.
+    refuse_somebody_elses(item)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(0, "there is something else that is no directory", path)
+    if item["group"] not in (None, os.stat(path).st_gid):
+        os.chown(path, -1, item["group"])
+    os.chmod(path, item["mode"])
 
 
 def _missing(path: str) -> List[str]:
@@ -104,5 +153,11 @@ def _missing(path: str) -> List[str]:
 
 def _link(path: str, target: str) -> None:
     aside = "%s.%d" % (path, os.getpid())
+    with suppress(FileNotFoundError):
+        os.unlink(aside)  # a killed run's that had our pid
     os.symlink(target, aside)
-    os.replace(aside, path)
+    try:
+        os.replace(aside, path)
+    except OSError:
+        os.unlink(aside)
+        raise

@@ -3,34 +3,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Virtual environments that never change: each is named by what goes into it, and built once.
 
-The path says the version and a digest of everything that determines the content, so the command of a
-program names its code, and an environment that is there and marked complete needs no work, no network.
+The path says the version and a digest of everything that determines the content. So the command of
+a program names its code, and an environment that is there needs no work and no network.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
+import glob
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from functools import lru_cache
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked
 
 MARKER = "jgi-jaws.json"
+INPUTS = ".inputs"
 IDENTIFY = (
     "import json, os, sys; "
-    "json.dump([os.path.realpath(sys.executable), '%d.%d.%d' % sys.version_info[:3]], sys.stdout)"
+    "print(json.dumps([os.path.realpath(sys.executable), '%d.%d.%d' % sys.version_info[:3]]))"
 )
 LOAD = 'for m in $JGI_JAWS_MODULES; do module load "$m" || exit 1; done; exec "$0" "$@"'
-CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
+LAST_LINES = 12
+CHANGED = (
+    "%s was changed by hand. It is left as it is; a new environment is built beside it, and what "
+    "uses it is restarted."
+)
 
 Spec = Dict[str, Any]
 
@@ -38,28 +47,47 @@ Spec = Dict[str, Any]
 def wheel_digest(path: str) -> str:
     """Return the SHA-256 of a wheel's members, so that the time of a build does not count.
 
-    :raises JawsError: it is not a wheel.
+    :raises JawsError: it is not a whole wheel (bad_wheel).
     """
     total = hashlib.sha256()
     try:
         with zipfile.ZipFile(path) as wheel:
             for name in sorted(wheel.namelist()):
-                total.update(b"%s\0%s\0" % (name.encode(), hashlib.sha256(wheel.read(name)).digest()))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise JawsError("%s is not a whole wheel: %s. Build it again." % (path, error), "bad_wheel") from error
+                content = hashlib.sha256(wheel.read(name)).digest()
+                total.update(b"%s\0%s\0" % (name.encode(), content))
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise JawsError(
+            "%s is not a whole wheel: %s. Build it again." % (path, error), "bad_wheel"
+        ) from error
     return total.hexdigest()
 
 
+def refuse_credentials(spec: Spec) -> None:
+    """Refuse user names and passwords in urls: pip and git would show them in `ps`.
+
+    :raises JawsError: names the environment and the option (bad_option).
+    """
+    for option in ("requirements", "pip_arguments"):
+        if any(CREDENTIALS.search(text) for text in spec.get(option) or []):
+            raise JawsError(
+                "%s: a url in %s holds credentials, which every user of the host would see in "
+                "`ps`. Put them into ~/.netrc there, which pip and git read."
+                % (spec["name"], option),
+                reason="bad_option",
+            )
+
+
 def version_of(spec: Spec) -> str:
-    """Return the version to show in the path: of the first wheel, or of the first pinned requirement."""
+    """Return the version to show: of the first wheel, or of the first pinned requirement."""
     for wheel in spec["wheels"]:
         return str(wheel["name"]).split("-")[1]
-    found = re.search(r"==\s*([A-Za-z0-9.+!]+)", " ".join(spec["requirements"][:1]))
+    first = " ".join(spec["requirements"][:1])
+    found = re.search(r"==\s*([\w.+!]+)", first) or re.search(r"@([\w.+-]+)(?:#|\s|$)", first)
     return found.group(1) if found else "0"
 
 
 def digest(spec: Spec, interpreter: Sequence[str]) -> str:
-    """Return the first 12 hexadecimal digits of the SHA-256 of all that determines an environment."""
+    """Return 12 hexadecimal digits of the SHA-256 of all that determines an environment."""
     inputs = [
         sorted((wheel["name"].split("-")[0], wheel["digest"]) for wheel in spec["wheels"]),
         spec["requirements"],
@@ -68,6 +96,65 @@ def digest(spec: Spec, interpreter: Sequence[str]) -> str:
         list(interpreter),
     ]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Environment:
+    """A directory that holds an environment, in whatever state."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._marker = os.path.join(path, MARKER)
+
+    @property
+    def record(self) -> Optional[Dict[str, Any]]:
+        """What was recorded when it was complete; None where it never was."""
+        try:
+            with open(self._marker, encoding="utf-8") as stream:
+                found: Dict[str, Any] = json.load(stream)
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is complete, and its files are as they were then."""
+        record = self.record
+        return record is not None and record.get("files") == self._fingerprint()
+
+    def complete(self, **record: Any) -> None:
+        """Record that it is complete, in one step."""
+        with open(self._marker + ".new", "w", encoding="utf-8") as stream:
+            json.dump(dict(record, files=self._fingerprint()), stream)
+        os.rename(self._marker + ".new", self._marker)
+
+    def _fingerprint(self) -> str:
+        """Return a digest of the files' names, modes, sizes and times: a look, not a reading."""
+        return hashlib.sha256(json.dumps(sorted(self._files())).encode()).hexdigest()
+
+    def _files(self) -> Iterator[List[Any]]:
+        for folder, folders, names in os.walk(self.path):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in names:
+                path = os.path.join(folder, name)
+                if not path.startswith(self._marker):
+                    found = os.lstat(path)
+                    yield [path, found.st_mode, found.st_size, int(found.st_mtime)]
+
+
+def place(directory: str, name: str) -> Tuple[Environment, List[str]]:
+    """Return the environment to use, and the paths of those that somebody has changed.
+
+    What was changed by hand is left to what runs from it; the next one is built beside it.
+    """
+    base = os.path.join(directory, name)
+    known = [base, *sorted(glob.glob(glob.escape(base) + ".[0-9]*"))]
+    for path in known:
+        if Environment(path).intact:
+            return Environment(path), []
+    changed = [path for path in known if Environment(path).record is not None]
+    numbered = ("%s.%d" % (base, number) for number in itertools.count(1))
+    free = (path for path in itertools.chain([base], numbered) if path not in changed)
+    return Environment(next(free)), changed
 
 
 class Builder:
@@ -79,126 +166,141 @@ class Builder:
 
     def __init__(self, directory: str, spec: Spec) -> None:
         self.spec = spec
-        self.interpreter = self._identify()
+        self.interpreter = identify(spec["python"], tuple(spec["modules"]))
         name = "%s-%s-%s" % (spec["name"], version_of(spec), digest(spec, self.interpreter))
-        self.path = os.path.join(directory, name)
+        self.environment, self.changed = place(directory, name)
+        self.due = not self.environment.intact
 
-    @property
-    def complete(self) -> bool:
-        """Whether it was built to its end."""
-        return os.path.exists(os.path.join(self.path, MARKER))
-
-    @property
-    def lacks_wheels(self) -> bool:
-        """Whether the content of a wheel is needed and was not sent."""
-        return not self.complete and any(wheel.get("content") is None for wheel in self.spec["wheels"])
-
-    def build(self) -> None:
+    def build(self, contents: Mapping[str, str], timeout: float) -> None:
         """Build it, unless somebody else has by now; a failed build leaves nothing.
 
-        :raises JawsError: with the last lines of pip's output.
+        :param contents: the wheels in base64, by digest.
+        :param timeout: seconds to wait for somebody else who builds it.
+        :raises JawsError: with the last lines of pip's output (build_failed).
         """
-        with umask(self.spec["umask"]), locked(self.path + ".lock"):
-            if self.complete:
-                return
+        path = self.environment.path
+        try:
+            with umask(self.spec["umask"]), locked(path + ".lock", timeout) as lock:
+                if not self.environment.intact:
+                    self._build(contents, lock)
+        except OSError as error:
+            raise JawsError(
+                "cannot build %s: %s. What runs now is untouched; correct the cause and run this "
+                "again." % (path, error),
+                reason="build_failed",
+            ) from error
+
+    def _build(self, contents: Mapping[str, str], lock: int) -> None:
+        self._remove()
+        try:
+            self._install(contents, lock)
+        except BaseException:
             self._remove()
-            try:
-                self._install()
-            except BaseException:
-                self._remove()
-                raise
+            raise
 
-    def packages(self) -> List[str]:
-        """Return the installed packages as C(name==version), as recorded when it was built."""
-        with open(os.path.join(self.path, MARKER), encoding="utf-8") as stream:
-            packages: List[str] = json.load(stream)["packages"]
-        return packages
+    def _install(self, contents: Mapping[str, str], lock: int) -> None:
+        path = self.environment.path
+        inputs = os.path.join(path, INPUTS)
+        os.mkdir(path)
+        os.mkdir(inputs, 0o700)
+        arguments = self._inputs(inputs, contents)
+        create = [self.spec["python"], "-I", "-m", "venv", path]
+        self._run(create, "create the virtual environment", lock)
+        if arguments:
+            self._pip(lock, "install", *self.spec["pip_arguments"], *arguments)
+        shutil.rmtree(inputs)
+        self._pip(lock, "check")
+        listed = self._pip(lock, "list", "--format=freeze")
+        packages = re.findall(r"^\S+==\S+$", listed, re.MULTILINE)
+        self.environment.complete(packages=packages, interpreter=self.interpreter)
 
-    def _identify(self) -> List[str]:
-        found: List[str] = json.loads(self._run(["-c", IDENTIFY], "find the interpreter"))
-        return found
-
-    def _install(self) -> None:
-        self._run(["-m", "venv", self.path], "create the virtual environment")
-        with tempfile.TemporaryDirectory(prefix="jgi-jaws-") as folder:
-            arguments = self._pip_arguments(folder)
-            if arguments:
-                self._pip("install", *self.spec["pip_arguments"], *arguments)
-        self._pip("check")
-        packages = self._pip("list", "--format=freeze").split()
-        marker = os.path.join(self.path, MARKER)
-        with open(marker + ".tmp", "w", encoding="utf-8") as stream:
-            json.dump({"packages": packages, "interpreter": self.interpreter}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(marker + ".tmp", marker)
-
-    def _pip_arguments(self, folder: str) -> List[str]:
+    def _inputs(self, folder: str, contents: Mapping[str, str]) -> List[str]:
+        """Write what pip is to read, and return its arguments."""
         arguments = []
-        for name, text in (("constraints", self.spec["constraints"]), ("requirements", self._requirements())):
+        requirements = "".join(line + "\n" for line in self.spec["requirements"])
+        for option, text in (("--constraint", self.spec["constraints"]), ("-r", requirements)):
             if text:
-                path = os.path.join(folder, name + ".txt")
-                with open(path, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                arguments += ["--%s" % name[:-1], path] if name == "constraints" else ["-r", path]
+                path = os.path.join(folder, option.strip("-") + ".txt")
+                write(path, text.encode())
+                arguments += [option, path]
         for wheel in self.spec["wheels"]:
             path = os.path.join(folder, os.path.basename(wheel["name"]))
-            with open(path, "wb") as stream:
-                stream.write(base64.b64decode(wheel["content"]))
+            write(path, base64.b64decode(contents[wheel["digest"]]))
             if wheel_digest(path) != wheel["digest"]:
                 raise JawsError("%s arrived damaged: run this again." % wheel["name"], "bad_wheel")
             arguments.append(path)
         return arguments
 
-    def _requirements(self) -> str:
-        return "".join(line + "\n" for line in self.spec["requirements"])
+    def _pip(self, lock: int, *arguments: str) -> str:
+        python = os.path.join(self.environment.path, "bin", "python")
+        options = ["--no-input", "--disable-pip-version-check"]
+        command = [python, "-I", "-m", "pip", *options, *arguments]
+        return self._run(command, "pip %s" % arguments[0], lock)
 
-    def _pip(self, *arguments: str) -> str:
-        python = os.path.join(self.path, "bin", "python")
-        command = [python, "-m", "pip", "--no-input", "--disable-pip-version-check", *arguments]
-        return run(command, "pip %s for %s" % (arguments[0], self.spec["name"]))
-
-    def _run(self, arguments: Sequence[str], what: str) -> str:
-        command = [self.spec["python"], *arguments]
+    def _run(self, command: Sequence[str], what: str, lock: int) -> str:
+        # A command that outlives us still writes: it holds the lock for as long.
         what = "%s for %s" % (what, self.spec["name"])
-        if not self.spec["modules"]:
-            return run(command, what)
-        modules = dict(os.environ, JGI_JAWS_MODULES=" ".join(self.spec["modules"]))
-        return run(["bash", "-lc", LOAD, *command], what, modules)
+        return run(command, what, self.spec["modules"], (lock,))
 
     def _remove(self) -> None:
-        if os.path.lexists(self.path):
-            shutil.rmtree(self.path)
+        if os.path.lexists(self.environment.path):
+            shutil.rmtree(self.environment.path)
 
 
-def run(command: Sequence[str], what: str, environment: Optional[Dict[str, str]] = None) -> str:
+@lru_cache(maxsize=None)
+def identify(python: str, modules: Tuple[str, ...]) -> List[str]:
+    """Return the path and the version of an interpreter, the same for all that lead to it.
+
+    :raises JawsError: there is none (build_failed).
+    """
+    told = run([python, "-I", "-c", IDENTIFY], "find the Python interpreter", modules)
+    found: List[str] = json.loads(told.splitlines()[-1])  # a login shell may print before it
+    return found
+
+
+def run(
+    command: Sequence[str], what: str, modules: Iterable[str] = (), descriptors: Iterable[int] = ()
+) -> str:
     """Return a command's standard output.
 
-    :raises JawsError: it fails; with the last lines that it printed, credentials in urls removed.
+    :param modules: environment modules to load first.
+    :param descriptors: open files that the command inherits.
+    :raises JawsError: it fails; with the last lines that it printed (build_failed).
     """
+    names = " ".join(modules)
     try:
         done = subprocess.run(
-            command,
+            ["bash", "-lc", LOAD, *command] if names else command,
+            env=dict(os.environ, JGI_JAWS_MODULES=names),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
+            capture_output=True,
+            pass_fds=tuple(descriptors),
             check=False,
         )
     except OSError as error:
-        raise JawsError("cannot %s: %s: %s." % (what, command[0], error.strerror), "build_failed") from error
+        raise JawsError(
+            "cannot %s: %s: %s. Correct its path, or install it."
+            % (what, command[0], error.strerror),
+            reason="build_failed",
+        ) from error
     if done.returncode:
-        told = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+        told = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
         raise JawsError(_explain(command, what, done.returncode, told), "build_failed")
     return done.stdout.decode()
 
 
 def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
-    last = "\n".join(CREDENTIALS.sub(r"\1***@", line) for line in told.splitlines()[-12:])
+    last = "\n".join(CREDENTIALS.sub(r"\1***@", told).splitlines()[-LAST_LINES:])
     remedy = "What runs now is untouched; correct the cause and run this again."
     if "ensurepip" in told:
-        remedy = "This Python lacks ensurepip: install python3-venv, or load a module with a whole Python."
+        remedy = "This Python lacks ensurepip: install python3-venv, or load a module that has it."
     return "cannot %s: %s ended with %d. %s\n%s" % (what, command[0], code, remedy, last)
+
+
+def write(path: str, content: bytes) -> None:
+    """Write a file."""
+    with open(path, "wb") as stream:
+        stream.write(content)
 
 
 @contextmanager
@@ -211,47 +313,28 @@ def umask(octal: str) -> Iterator[None]:
         os.umask(old)
 
 
-@contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold an exclusive lock that the kernel releases when we die; the file goes with its last holder."""
-    while True:
-        with open(path, "a", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            # The holder before us may have removed the file that we waited for.
-            if not _is_at(stream.fileno(), path):
-                continue
-            try:
-                yield
-            finally:
-                os.unlink(path)
-            return
-
-
-def _is_at(descriptor: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Build what is missing; see the venv module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     builders = [Builder(params["directory"], spec) for spec in params["environments"]]
-    due = [builder for builder in builders if not builder.complete]
-    lacking = sorted(builder.spec["name"] for builder in due if builder.lacks_wheels)
+    due = [builder for builder in builders if builder.due]
+    needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
+    lacking = sorted(needed.difference(params["contents"]))
     if not check_mode and not lacking:
         for builder in due:
-            builder.build()
+            builder.build(params["contents"], params["timeout"])
+    paths = [builder.environment.path for builder in due]
     return dict(
         changed=bool(due),
         lacking=lacking,
-        environments={builder.spec["name"]: _describe(builder) for builder in builders},
-        diff=dict(before="", after="".join(builder.path + "\n" for builder in due)),
+        environments={builder.spec["name"]: _describe(builder.environment) for builder in builders},
+        diff=dict(before="", after="".join(path + "\n" for path in paths)),
+        warn=[CHANGED % path for builder in due for path in builder.changed],
     )
 
 
-def _describe(builder: Builder) -> Dict[str, Any]:
-    return dict(path=builder.path, packages=builder.packages() if builder.complete else [])
+def _describe(environment: Environment) -> Dict[str, Any]:
+    record = environment.record or {}
+    return dict(path=environment.path, packages=record.get("packages", []))

@@ -10,13 +10,18 @@ module: release
 short_description: Prepare and activate releases of the programs under one supervisord
 version_added: 0.1.0
 description:
-  - A release is the part of a C(supervisord.conf) that defines programs, with the immutable files that these use.
-  - V(prepared) publishes the files and has Supervisor's own parser validate the candidate, while what runs is untouched.
-  - V(active) replaces the programs' part of the C(supervisord.conf) in one step, applies exactly what differs, and
-    verifies it. Every changed program has to hold C(RUNNING) with one process through a window and to pass its health
-    check. Otherwise the instance gets back what it had, the release is marked bad, and the module fails.
+  - A release is the part of a C(supervisord.conf) that defines programs, with the immutable files
+    that these use.
+  - V(prepared) publishes the files and has Supervisor's own parser validate the candidate, while
+    what runs is untouched.
+  - V(active) replaces the programs' part of the C(supervisord.conf) in one step, applies exactly
+    what differs, and verifies it. Every changed program has to hold C(RUNNING) with one process
+    through a window, and to pass its health check. Otherwise the instance gets back what it had,
+    the release is marked bad, and the module fails.
   - The same inputs are the same release, so that a second run changes nothing.
-  - Programs that have died are started; those that an operator has stopped are left alone.
+  - Programs that have died are started. Those that an operator has stopped stay stopped, with their
+    new definition. Those that a release no longer has are removed when the others have held.
+  - A published file that was changed by hand is repaired. What runs goes on with what it has read.
 options:
   state:
     description: What to do.
@@ -26,7 +31,9 @@ options:
   config:
     required: true
   directory:
-    description: The instance's own directory. Records of releases are kept in C(releases/) below it, which has to exist.
+    description:
+      - The instance's own directory. Records of releases are kept in C(releases/) below it, which
+        has to exist.
     type: path
     required: true
   python:
@@ -43,21 +50,32 @@ options:
     description: With O(state=prepared), the sections of the programs.
     type: str
   files:
-    description: Files to publish, whose names say their content, since they are never changed afterwards.
+    description:
+      - Files to publish. Their names say their content, since they are never changed afterwards.
     type: list
     elements: dict
     default: []
     suboptions:
-      path: {description: Absolute path., type: path, required: true}
-      content: {description: The whole content. It may hold secrets., type: str, required: true}
-      mode: {description: "The mode, octal.", type: str, default: "0640"}
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      content:
+        description: The whole content. It may hold secrets.
+        type: str
+        required: true
+      mode:
+        description: The mode, octal.
+        type: str
+        default: "0640"
   links:
-    description: Symbolic links to set when the release becomes active, from absolute path to target.
+    description: Symbolic links to set when the release becomes active, from path to target.
     type: dict
     default: {}
   health:
     description:
-      - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or C(command) (a list).
+      - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
+        C(command) (a list of words that has to end with 0).
       - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
     type: dict
     default: {}
@@ -80,7 +98,9 @@ options:
     type: str
     default: ""
   window:
-    description: How many seconds a changed program has to keep running with one process. Choose more than C(startsecs).
+    description:
+      - How many seconds a changed program has to keep running with one process. Choose more than
+        C(startsecs).
     type: int
     default: 10
   health_timeout:
@@ -88,11 +108,13 @@ options:
     type: int
     default: 60
   timeout:
-    description: How many seconds a step may take, on top of the programs' own C(startsecs) and C(stopwaitsecs).
+    description:
+      - How many seconds a step may take, on top of the programs' own C(startsecs) and
+        C(stopwaitsecs).
     type: int
     default: 60
   lock_timeout:
-    description: How many seconds to wait for another deploy of the same instance.
+    description: How many seconds to wait for another run that works on the same instance.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -103,7 +125,9 @@ attributes:
     description: Predicts; writes nothing and changes nothing.
   diff_mode:
     support: partial
-    description: Shows the paths of the files to be published, never their content.
+    description:
+      - Shows the paths of the files to be published, never their content, and the programs' part of
+        the C(supervisord.conf) before and after.
   platform:
     support: full
     description: The systems that the module runs on.
@@ -111,6 +135,7 @@ attributes:
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
+  - module: jgi.jaws.release_info
   - module: jgi.jaws.venv
   - module: jgi.jaws.supervisord_config
 """
@@ -145,11 +170,11 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: The release.
-  returned: success
+  returned: success, and where it did not hold
   type: str
   sample: 20261122T130000Z-0123abcd
 current:
-  description: With O(state=prepared), the release that is current now.
+  description: With O(state=prepared), the release that is current now; null where there is none.
   returned: success
   type: str
   sample: 20261121T130000Z-4567cdef
@@ -165,26 +190,29 @@ published:
   elements: str
   sample: []
 affected:
-  description: With O(state=active), the programs that were started, restarted or removed.
+  description:
+    - With O(state=prepared), the programs that it defines otherwise than the current release.
+    - With O(state=active), the programs that were started, restarted or removed.
   returned: success
   type: list
   elements: str
   sample: [jaws-central-rest]
 programs:
   description: With O(state=active), every program, as M(jgi.jaws.supervisorctl) returns them.
-  returned: success
+  returned: success, not in check mode
   type: list
   elements: dict
   sample: []
 reverted_to:
-  description: The release that was put back.
+  description: The release that was put back; null where there was none before.
   returned: when the release did not hold
   type: str
   sample: 20261121T130000Z-4567cdef
 reason:
   description:
     - One word for the cause of a failure.
-    - For example V(broken_conf), V(unknown_release), V(locked), V(program_failed), V(unstable), V(unhealthy), V(down).
+    - For example V(broken_conf), V(unknown_release), V(locked), V(program_failed), V(unstable),
+      V(unhealthy), V(down).
   returned: failure
   type: str
   sample: unstable
@@ -207,28 +235,31 @@ FILE = dict(
 )
 
 
+OPTIONS = dict(
+    state=dict(type="str", required=True, choices=["prepared", "active"]),
+    config=dict(type="path", required=True),
+    directory=dict(type="path", required=True),
+    python=dict(type="path", required=True),
+    group=dict(type="str"),
+    id=dict(type="str"),
+    programs=dict(type="str"),
+    files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
+    links=dict(type="dict", default={}),
+    health=dict(type="dict", default={}),
+    venvs=dict(type="list", elements="path", default=[]),
+    packages=dict(type="list", elements="str", default=[]),
+    author=dict(type="str", default=""),
+    ci_job=dict(type="str", default=""),
+    window=dict(type="int", default=10),
+    health_timeout=dict(type="int", default=60),
+    timeout=dict(type="int", default=60),
+    lock_timeout=dict(type="int", default=300),
+)
+
+
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(
-            state=dict(type="str", required=True, choices=["prepared", "active"]),
-            config=dict(type="path", required=True),
-            directory=dict(type="path", required=True),
-            python=dict(type="path", required=True),
-            group=dict(type="str"),
-            id=dict(type="str"),
-            programs=dict(type="str"),
-            files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
-            links=dict(type="dict", default={}),
-            health=dict(type="dict", default={}),
-            venvs=dict(type="list", elements="path", default=[]),
-            packages=dict(type="list", elements="str", default=[]),
-            author=dict(type="str", default=""),
-            ci_job=dict(type="str", default=""),
-            window=dict(type="int", default=10),
-            health_timeout=dict(type="int", default=60),
-            timeout=dict(type="int", default=60),
-            lock_timeout=dict(type="int", default=300),
-        ),
+        argument_spec=OPTIONS,
         required_if=[("state", "active", ["id"]), ("state", "prepared", ["programs"])],
         supports_check_mode=True,
     )

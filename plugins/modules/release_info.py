@@ -56,13 +56,39 @@ releases:
   type: list
   elements: dict
   contains:
-    id: {description: Its id., type: str, sample: 20261122T130000Z-0123abcd}
-    status: {description: "One of V(prepared), V(good) and V(bad).", type: str, sample: good}
-    created: {description: When it was prepared in Unix seconds., type: int, sample: 1790000000}
-    author: {description: Who deployed it., type: str, sample: jaws}
-    ci_job: {description: The url of the CI job that deployed it., type: str, sample: ""}
-    packages: {description: Its packages with their versions., type: list, elements: str, sample: [jaws-site==2.6.0]}
-    why: {description: Why it is bad., type: str, sample: ""}
+    id:
+      description: Its id.
+      type: str
+      sample: 20261122T130000Z-0123abcd
+    status:
+      description: One of V(prepared), V(good) and V(bad).
+      type: str
+      sample: good
+    created:
+      description: When it was prepared, in Unix seconds.
+      type: int
+      sample: 1790000000
+    activated:
+      description: When it was last switched to and held, in Unix seconds; null where it never was.
+      type: float
+      sample: 1790000060.5
+    author:
+      description: Who deployed it.
+      type: str
+      sample: jaws
+    ci_job:
+      description: The url of the CI job that deployed it.
+      type: str
+      sample: ""
+    packages:
+      description: Its packages with their versions.
+      type: list
+      elements: str
+      sample: [jaws-site==2.6.0]
+    why:
+      description: Why it is bad.
+      type: str
+      sample: ""
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -10,7 +10,8 @@ module: status_report
 short_description: Print the states of programs as one table
 version_added: 0.1.0
 description:
-  - Prints one table of the programs of all given instances, and fails when one of them is not C(RUNNING).
+  - Prints one table of the programs of all given instances, and fails when one of them is not
+    C(RUNNING).
 options:
   instances:
     description: The instances, in the order in which they are shown.

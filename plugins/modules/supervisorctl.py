@@ -10,16 +10,20 @@ module: supervisorctl
 short_description: Manage the states of programs under supervisord
 version_added: 0.1.0
 description:
-  - Starts, stops, restarts, signals, adds and removes programs under supervisord, and applies a changed configuration.
-  - Every task that is written for M(community.general.supervisorctl#module) works with this module too.
-  - It waits until the programs have reached their state, all of them at once. A program that fails makes the task fail,
-    with its exit status and the last lines of its log.
+  - Starts, stops, restarts, signals, adds and removes programs under supervisord, and applies a
+    changed configuration.
+  - Every task that is written for M(community.general.supervisorctl) works with this module
+    too.
+  - It waits until the programs have reached their state, all of them at once. A program that fails
+    makes the task fail, with its exit status and the last lines of its log, and keeps no other
+    program down.
 options:
   name:
     description:
-      - The programs or groups. V(group:program) is a program, V(group), V(group:) and V(group:*) are all programs of
-        a group, and V(all) is every program.
+      - The programs or groups. V(group:program) is a program, V(group), V(group:) and V(group:*)
+        are all programs of a group, and V(all) is every program.
       - A program of a group may be named without its group where the name is not ambiguous.
+      - An empty list means no program.
       - Required unless O(state=updated), where it defaults to V(all).
     type: list
     elements: str
@@ -27,10 +31,11 @@ options:
     description:
       - V(started) starts what does not run.
       - V(stopped) stops what runs, starts, or waits to be started again.
-      - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that this has not
-        restarted already.
-      - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are added, changed groups are
-        restarted with their new definition, and groups that are gone are stopped and removed. The rest is left alone.
+      - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that
+        this has not restarted already.
+      - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are
+        added, changed groups are restarted with their new definition, and groups that are gone are
+        stopped and removed. The rest is left alone.
       - V(present) adds groups that are on disk and not yet active.
       - V(absent) removes groups. Running ones are refused, unless O(stop_before_removing=true).
       - V(signalled) sends O(signal) to what runs.
@@ -47,14 +52,16 @@ options:
   wait:
     description:
       - Wait until the programs have reached their final state.
-      - Without it a failing program is not noticed. What has to stop before it can be removed or started again
-        is waited for in any case.
+      - Without it a failing program is not noticed. What has to stop before it can be removed or
+        started again is waited for in any case.
     type: bool
     default: true
   timeout:
     description:
-      - How many seconds to wait for each step, on top of what the programs' own C(startsecs), C(startretries) and
-        C(stopwaitsecs) allow.
+      - How many seconds to wait for each step, on top of what the programs' own C(startsecs),
+        C(startretries) and C(stopwaitsecs) allow.
+      - A program whose definition changes or leaves is given ten minutes more to stop, as
+        supervisord does not tell its old C(stopwaitsecs).
     type: int
     default: 60
 extends_documentation_fragment:
@@ -73,9 +80,12 @@ attributes:
     description: The systems that the module runs on.
     platforms: posix
 notes:
-  - Programs start in ascending order of C(priority) and stop in descending order. Each priority waits for the one before;
-    programs of one priority go in parallel.
-  - A program in C(BACKOFF) is waited for until supervisord has started it or given it up (C(FATAL)).
+  - Programs start in ascending order of C(priority) and stop in descending order. Each priority
+    waits for the one before; programs of one priority go in parallel.
+  - A program in C(BACKOFF) is waited for until supervisord has started it or given it up
+    (C(FATAL)).
+  - A program that ends at once and is meant to (C(startsecs=0)) counts as started when its exit
+    status is among its C(exitcodes).
 seealso:
   - module: jgi.jaws.supervisorctl_info
   - module: jgi.jaws.supervisord
@@ -104,30 +114,71 @@ EXAMPLES = r"""
 RETURN = r"""
 programs:
   description: Every program of the instance, whether the task named it or not, after the task.
-  returned: always, where supervisord answers
+  returned: success, and where a program failed or timed out
   type: list
   elements: dict
   contains:
-    name: {description: "The program's name, with its group where the two differ.", type: str, sample: jaws-jtm}
-    group: {description: Its group., type: str, sample: jaws-jtm}
-    state: {description: Its state as supervisord names it., type: str, sample: RUNNING}
-    pid: {description: Its process id; null where it does not run., type: int, sample: 4711}
-    start_time: {description: When it was last started in Unix seconds., type: int, sample: 1790000000}
-    exit_status: {description: "Its last exit status; null while it runs, -1 where a signal ended it.", type: int, sample: 1}
-    spawn_error: {description: Why supervisord could not start it., type: str, sample: Exited too quickly}
-    log_file: {description: The file that its standard output goes to., type: str, sample: /tmp/jaws-dev/logs/jtm.log}
-    error_log_file: {description: "The same for its standard error, where that is another file.", type: str, sample: null}
+    name:
+      description: The program's name, with its group where the two differ.
+      type: str
+      sample: jaws-jtm
+    group:
+      description: Its group.
+      type: str
+      sample: jaws-jtm
+    state:
+      description: Its state as supervisord names it.
+      type: str
+      sample: RUNNING
+    pid:
+      description: Its process id; null where it does not run.
+      type: int
+      sample: 4711
+    start_time:
+      description: When it was last started, in Unix seconds; null where it never was.
+      type: int
+      sample: 1790000000
+    exit_status:
+      description:
+        - The exit status of an C(EXITED) program, -1 where a signal ended it. supervisord forgets
+          it in every other state.
+      type: int
+      sample: 1
+    spawn_error:
+      description: Why supervisord could not start it, or that it ended badly.
+      type: str
+      sample: Exited too quickly (process log may have details)
+    log_file:
+      description: The file that its standard output goes to.
+      type: str
+      sample: /tmp/jaws-dev/logs/jtm.log
+    error_log_file:
+      description: The file that its standard error goes to, where that is another one.
+      type: str
+      sample: null
 affected:
   description: The programs that the task started, stopped, signalled, added or removed.
   returned: success
   type: list
   elements: str
   sample: [jaws-jtm]
+name:
+  description:
+    - The option O(name), a string where it is one name, without the colon of a group.
+  returned: always
+  type: raw
+  sample: jaws-jtm
+state:
+  description: The option O(state).
+  returned: always
+  type: str
+  sample: restarted
 reason:
   description:
     - One word for the cause of a failure.
-    - One of V(down), V(refused), V(wrong_key), V(frozen), V(unreachable), V(unreadable_conf), V(broken_conf),
-      V(unknown_program), V(ambiguous_program), V(still_running), V(program_failed), V(timed_out), V(bad_option).
+    - One of V(down), V(refused), V(wrong_key), V(frozen), V(unreachable), V(unreadable_conf),
+      V(broken_conf), V(unknown_program), V(ambiguous_program), V(partial_group), V(still_running),
+      V(lost_program), V(program_failed), V(timed_out), V(refused_by_supervisord), V(bad_option).
   returned: failure
   type: str
   sample: program_failed
@@ -136,6 +187,7 @@ failed_programs:
   returned: when a program failed or timed out
   type: list
   elements: str
+  sample: [jaws-jtm]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -10,11 +10,12 @@ module: supervisorctl_info
 short_description: List the programs under supervisord
 version_added: 0.1.0
 description:
-  - Returns the programs of one supervisord with their states. A program that is stopped or has failed is an answer,
-    not an error.
+  - Returns the programs of one supervisord with their states. A program that is stopped or has
+    failed is an answer, not an error.
 options:
   name:
-    description: The programs or groups, as for M(jgi.jaws.supervisorctl). Without it, every program.
+    description:
+      - The programs or groups, as for M(jgi.jaws.supervisorctl). Without it, every program.
     type: list
     elements: str
 extends_documentation_fragment:

@@ -10,22 +10,29 @@ module: supervisord
 short_description: Start, stop, restart or reload a supervisord
 version_added: 0.1.0
 description:
-  - Manages the supervisord daemon of one configuration, without root and without the operating system's help.
-  - It is started in a session of its own, with an empty environment and a umask of 027, so that it survives the play and
-    no variable of its starter reaches a service.
+  - Manages the supervisord daemon of one configuration, without root and without the operating
+    system's help.
+  - It is started in a session of its own, with an empty environment and a umask of 027, so that it
+    survives the play and no variable of its starter reaches a service. The one variable that it
+    gets besides C(PATH), C(HOME) and the locale is C(SUPERVISORD_CONFIG), by which its orphans are
+    known.
   - Whether it runs is asked of the daemon itself; a pid file is never believed.
-  - Before a start, processes that a killed predecessor left behind are found by their environment and ended, so that
-    nothing runs twice. Only the instance's own user can find them.
+  - Before a start, processes that a killed predecessor left behind are found by their environment
+    and ended, so that nothing runs twice. Only the instance's own user can find them.
+  - One run at a time changes an instance; the others wait for at most O(timeout) seconds. The lock
+    is on the directory of the pid file.
 options:
   state:
     description:
-      - V(started) starts it where it is down.
-      - V(stopped) stops it and all its programs.
+      - V(started) starts it where it is down. Programs whose command does not exist keep no other
+        down; there is a warning for each.
+      - V(stopped) stops it and all its programs, also those that a killed daemon has left behind.
       - V(restarted) stops it, if it runs, and starts it.
-      - V(reloaded) makes it read its whole configuration again, which restarts every program. Its umask, its limits
-        and its version of Supervisor stay.
-      - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's own parser refuses
-        the configuration.
+      - V(reloaded) makes it read its whole configuration again, which restarts every program. Its
+        umask, its limits and its version of Supervisor stay.
+      - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's
+        own parser refuses the configuration, where a program's command does not exist, or where
+        the daemon could not come back for another reason that can be known before.
     type: str
     choices: [started, stopped, restarted, reloaded]
     default: started
@@ -36,13 +43,22 @@ options:
     type: path
   python:
     description:
-      - The Python interpreter that has Supervisor installed, whose parser validates the configuration.
+      - The Python interpreter that has Supervisor installed, whose parser validates the
+        configuration.
       - Without it, the one in the first line of O(supervisord_path).
     type: path
   user:
     description:
-      - The only user that the instance may run as. When it is down and the module runs as another user, the module
-        fails and says who has to do what.
+      - The only user that the instance may run as. When it has to be started and the module runs as
+        another user, or when it runs as another user already, the module fails and says who has to
+        do what.
+      - Without it, the C(user) in the C([supervisord]) section of O(config), if there is one.
+    type: str
+  owner:
+    description:
+      - The user who writes O(config), where that is not the one that the instance runs as.
+      - Before a start, O(config) and its directory have to belong to this user, to the one that the
+        module runs as, or to root, since what they say is run.
     type: str
   timeout:
     description: How many seconds a step may take, on top of the programs' C(stopwaitsecs).
@@ -77,6 +93,7 @@ EXAMPLES = r"""
     supervisord_path: /tmp/jaws-supervisord/bin/supervisord
     python: /tmp/jaws-supervisord/venv/bin/python
     user: jaws_jtm
+    owner: jaws
 
 - name: Stop it with everything that it runs
   jgi.jaws.supervisord:
@@ -100,23 +117,37 @@ version:
   returned: success
   type: str
   sample: 4.3.0
+user:
+  description: The user that it runs as, where the system tells.
+  returned: success
+  type: str
+  sample: jaws_jtm
 url:
   description: Where it listens.
   returned: success
   type: str
   sample: unix:///tmp/jaws-supervisord/run/jtm/socket
 cleared:
-  description: The process ids that were ended before the start.
+  description: The process ids that were ended before a start, or by V(stopped) where it was down.
   returned: success
   type: dict
   contains:
-    orphans: {description: What a killed predecessor had left behind., type: list, elements: int, sample: []}
-    unreachable: {description: A daemon with this configuration that had lost its socket., type: list, elements: int, sample: []}
+    orphans:
+      description: What a killed predecessor had left behind.
+      type: list
+      elements: int
+      sample: []
+    unreachable:
+      description: A daemon with this configuration that had lost its socket.
+      type: list
+      elements: int
+      sample: []
 reason:
   description:
     - One word for the cause of a failure.
-    - For example V(may_not_start), V(frozen), V(refused), V(wrong_key), V(broken_conf), V(somebody_elses),
-      V(unusable_directory), V(did_not_start), V(timed_out).
+    - For example V(may_not_start), V(frozen), V(refused), V(wrong_key), V(broken_conf),
+      V(not_installed), V(somebody_elses), V(unusable_directory), V(did_not_start), V(locked),
+      V(timed_out).
   returned: failure
   type: str
   sample: may_not_start
@@ -127,15 +158,22 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import manage
 
+STATES = ["started", "stopped", "restarted", "reloaded"]
+
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", default="started", choices=["started", "stopped", "restarted", "reloaded"]),
+            state=dict(
+                type="str",
+                default="started",
+                choices=["started", "stopped", "restarted", "reloaded"],
+            ),
             config=dict(type="path", required=True),
             supervisord_path=dict(type="path"),
             python=dict(type="path"),
             user=dict(type="str"),
+            owner=dict(type="str"),
             timeout=dict(type="int", default=60),
         ),
         supports_check_mode=True,

@@ -10,18 +10,27 @@ module: supervisord_config
 short_description: Write the daemon's own sections and the key of a supervisord.conf
 version_added: 0.1.0
 description:
-  - Writes the sections that concern supervisord itself, and its key, which is generated on the host and kept.
+  - Writes the sections that concern supervisord itself, and its key, which is generated on the host
+    and kept.
   - The sections of programs are left as they are; M(jgi.jaws.release) writes them.
   - The new file is validated by Supervisor's own parser before it replaces the old one in one step.
-  - A running supervisord is then reloaded, because it cannot take up these sections otherwise. That restarts its
-    programs. When a run is killed before that, the next one finishes it.
+  - A running supervisord is then reloaded where it has to take up a change, because it cannot do so
+    otherwise. That restarts its programs. Its umask, its limits and its user change with a restart
+    only.
+  - A file that was written by other means is taken over, with a new key. The daemon that runs with
+    it is reloaded by the old one.
+  - When a run is killed before the reload, the old file lies beside the new one as
+    C(FILE.previous), and the next run finishes.
 options:
   config:
     required: true
   sections:
     description:
-      - The sections and their options, in the order in which they are written.
+      - The sections and their options, in the order in which they are written. An option without a
+        value is left out.
       - C(username) and C(password) are added to the sections of servers and to C(supervisorctl).
+      - An option that Supervisor would ignore is refused, and so are a port of another address than
+        127.0.0.1, and C(nodaemon).
     type: dict
     required: true
   username:
@@ -33,10 +42,13 @@ options:
     type: bool
     default: false
   group:
-    description: The unix group that may read the file, and with it control the instance. Without it, the directory's.
+    description:
+      - The unix group that may read the file, and with it control the instance. Without it, the
+        directory's.
     type: str
   mode:
-    description: The file's mode, octal.
+    description:
+      - The file's mode, octal. It may let the group read, and nobody else.
     type: str
     default: "0640"
   python:
@@ -58,8 +70,8 @@ attributes:
     description: Shows the daemon's sections without the key.
   platform:
     support: full
-    description: The systems that the module runs on.
-    platforms: posix
+    description: The systems that the module runs on; it reads C(/proc).
+    platforms: linux
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
@@ -103,7 +115,9 @@ reloaded:
   type: bool
   sample: false
 reason:
-  description: One word for the cause of a failure, for example V(broken_conf), V(not_a_member) or V(timed_out).
+  description:
+    - One word for the cause of a failure, for example V(bad_option), V(broken_conf),
+      V(not_a_member), V(somebody_elses), V(address_taken), V(wrong_key), V(locked) or V(timed_out).
   returned: failure
   type: str
   sample: broken_conf

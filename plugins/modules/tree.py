@@ -11,7 +11,10 @@ short_description: Make directories, small files and links in one step, and only
 version_added: 0.1.0
 description:
   - Makes a list of directories, files and symbolic links in one call.
-  - Unlike M(ansible.builtin.file), it refuses a path that somebody else made first, which matters below C(/tmp).
+  - Unlike M(ansible.builtin.file), it refuses a path that somebody else made first, which matters
+    below C(/tmp). Every part of the path that lies where everybody may write has to belong to the
+    user or to root.
+  - A directory may be a symbolic link of the user's own to a directory of the user's own.
 options:
   paths:
     description: The paths, parents first.
@@ -19,11 +22,23 @@ options:
     elements: dict
     required: true
     suboptions:
-      path: {description: Absolute path., type: path, required: true}
-      mode: {description: "The mode of a directory or a file, octal.", type: str, default: "0755"}
-      group: {description: Its unix group. Without it it is left alone., type: str}
-      content: {description: Makes it a file with this text. It must not be a secret., type: str}
-      target: {description: Makes it a symbolic link to this path., type: str}
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      mode:
+        description: The mode of a directory or a file, octal.
+        type: str
+        default: "0755"
+      group:
+        description: Its unix group. Without it, it is left alone.
+        type: str
+      content:
+        description: Makes it a file with this text. It must not be a secret.
+        type: str
+      target:
+        description: Makes it a symbolic link to this path.
+        type: str
 attributes:
   check_mode:
     support: full
@@ -56,7 +71,9 @@ paths:
   elements: str
   sample: [/tmp/jaws-dev/jaws]
 reason:
-  description: One word for the cause of a failure, one of V(somebody_elses), V(not_a_member), V(cannot_write), V(bad_option).
+  description:
+    - One word for the cause of a failure, one of V(somebody_elses), V(not_a_member),
+      V(cannot_write), V(bad_option).
   returned: failure
   type: str
   sample: somebody_elses

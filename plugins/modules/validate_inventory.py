@@ -10,14 +10,11 @@ module: validate_inventory
 short_description: Find what is wrong with an inventory before anything connects
 version_added: 0.1.0
 description:
-  - Looks at the variables of every instance in the inventory, on the control node, and connects to none.
-  - It names misspelt variables, missing facts and secrets, values of the wrong type, and paths or ports that two
-    instances of one machine would share.
-options:
-  group:
-    description: The group of the instances.
-    type: str
-    default: supervisord
+  - Looks at the variables of every host in the inventory, on the control node; connects to none.
+  - It names misspelt variables, missing facts and secrets, values of the wrong type, and paths,
+    ports or databases that two instances would share.
+  - A role's options count for the hosts that state one of those which it requires.
+options: {}
 attributes:
   check_mode:
     support: full

@@ -10,10 +10,13 @@ module: venv
 short_description: Build virtual environments that are named by their content
 version_added: 0.1.0
 description:
-  - Builds Python virtual environments, each in a directory whose name carries its version and a digest of everything
-    that goes into it. Such an environment is never changed afterwards, so the old one serves while the new one is built.
+  - Builds Python virtual environments, each in a directory whose name carries its version and a
+    digest of everything that goes into it. Such an environment is never changed afterwards, so the
+    old one serves while the new one is built.
   - Nothing is built, sent or downloaded where the environment is there already.
   - A build that fails or is killed leaves nothing that looks complete.
+  - An environment that somebody has changed by hand is left to what runs from it, and the next one
+    is built beside it.
 options:
   directory:
     description: Absolute path of the directory that holds the environments. It has to exist.
@@ -31,7 +34,8 @@ options:
         required: true
       wheels:
         description:
-          - Patterns of wheels on the control node, for example V(/builds/jaws/site/dist/*.whl). Each has to match one wheel.
+          - Patterns of wheels on the control node, for example V(/builds/jaws/site/dist/*.whl).
+            Each has to match one wheel.
           - Their content counts, not the time at which they were built.
         type: list
         elements: raw
@@ -43,8 +47,11 @@ options:
         default: []
       requirements:
         description:
-          - Requirements as in pip's requirements files, pinned. C(--hash) is supported, as are git URLs with a commit.
-          - What a moving reference (a branch, an unpinned name) means is looked up once, when the environment is built.
+          - Requirements as in pip's requirements files, pinned. C(--hash) is supported, as are git
+            URLs with a commit.
+          - What a moving reference (a branch, an unpinned name) means is looked up once, when the
+            environment is built.
+          - No URL may hold credentials; pip and git read C(~/.netrc) on the host.
         type: list
         elements: str
         default: []
@@ -70,6 +77,14 @@ options:
         description: The umask to build with, octal. V(022) is for what holds nothing private.
         type: str
         default: "027"
+  contents:
+    description: The content of the wheels that the host lacks. The action plugin fills it in.
+    type: dict
+    default: {}
+  timeout:
+    description: How many seconds to wait for another run that builds the same environment.
+    type: int
+    default: 1800
 attributes:
   check_mode:
     support: full
@@ -81,6 +96,9 @@ attributes:
     support: full
     description: The systems that the module runs on.
     platforms: posix
+  action:
+    support: full
+    description: The action plugin finds the wheels on the control node, and sends what is lacking.
 requirements:
   - Python 3.8 or later with venv and ensurepip on the host
 author:
@@ -104,15 +122,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 environments:
-  description: The environments by name.
+  description: The environments by name. In check mode, one that is not there has no packages.
   returned: success
   type: dict
   sample:
     site:
       path: /tmp/jaws-dev/jaws/venvs/site-2.6.0-0123456789ab
       packages: [jaws-site==2.6.0]
+lacking:
+  description: The digests of the wheels whose content is needed. The action plugin answers it.
+  returned: to the action plugin only
+  type: list
+  elements: str
 reason:
-  description: One word for the cause of a failure, one of V(no_wheels), V(bad_wheel), V(build_failed).
+  description:
+    - One word for the cause of a failure, one of V(no_wheels), V(no_constraints), V(bad_wheel),
+      V(bad_option), V(build_failed), V(locked) and V(no_locks).
   returned: failure
   type: str
   sample: build_failed
@@ -141,6 +166,9 @@ def main() -> None:
         argument_spec=dict(
             directory=dict(type="path", required=True),
             environments=dict(type="list", elements="dict", required=True, options=ENVIRONMENT),
+            # Large, not secret: kept out of syslog.
+            contents=dict(type="dict", default={}, no_log=True),
+            timeout=dict(type="int", default=1800),
         ),
         supports_check_mode=True,
     )

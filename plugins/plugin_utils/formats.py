@@ -1,15 +1,16 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration files from dictionaries, so that every value arrives in the service exactly as given.
+"""Configuration files from dictionaries, so that every value arrives in the service as given.
 
-Each format is written, read back with the parser that the service uses, and compared. A value that would
-not arrive is refused by its name; the value itself is never shown, since it may be a secret.
+Each file is written, read back as the service reads it, and compared. A value that would not arrive
+is refused by its name; the value itself is never shown, since it may be a secret.
 """
 
 from __future__ import annotations
 
 import configparser
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 HOCON_INCLUDE = 'include required(classpath("application"))\n'
+SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, one stands for itself
 
 Data = Mapping[str, Any]
 
@@ -24,37 +26,62 @@ Data = Mapping[str, Any]
 def render(name: str, format_name: str, data: Data) -> str:
     """Return the text of the configuration file C(name).
 
-    :param format_name: V(ini) for ConfigParser, V(ini_extended) for ConfigParser with ExtendedInterpolation,
-        V(hocon) for Cromwell.
+    :param format_name: V(ini) for ConfigParser, V(ini_extended) for ConfigParser with
+        ExtendedInterpolation, V(hocon) for Cromwell.
     :raises JawsError: an unknown format, or a value that the service would not read as given.
     """
     if format_name == "hocon":
-        return _hocon(data)
-    signs = {"ini": "%", "ini_extended": "$"}
-    if format_name not in signs:
-        raise JawsError(f"{name}: there is no format {format_name}; there are hocon, {', '.join(signs)}.")
-    return _ini(name, data, signs[format_name])
-
-
-def _hocon(data: Data) -> str:
-    # JSON is HOCON, but after an include the root object must not have braces of its own.
-    members = [f"{json.dumps(key)}: {json.dumps(value, indent=2, ensure_ascii=False)}" for key, value in data.items()]
-    return HOCON_INCLUDE + ",\n".join(members) + "\n"
-
-
-def _ini(name: str, data: Data, sign: str) -> str:
-    wanted = {section: _texts(options) for section, options in data.items() if options is not None}
-    parts = []
-    for section, options in wanted.items():
-        lines = [f"{key} = {_escape(value, sign)}\n" for key, value in options.items()]
-        parts.append(f"[{section}]\n{''.join(lines)}")
-    text = "\n".join(parts)
-    _refuse_unfaithful(name, text, wanted, sign)
+        text = _hocon(name, data)
+    elif format_name in SIGNS:
+        text = _ini(name, data, SIGNS[format_name])
+    else:
+        known = ", ".join(["hocon", *SIGNS])
+        raise JawsError(f"{name}: there is no format {format_name}; there are {known}.")
     return text
 
 
-def _texts(options: Data) -> dict[str, str]:
-    """Return the options as text; null drops one, so that a site can take a default away."""
+def _hocon(name: str, data: Data) -> str:
+    # JSON is HOCON, but after an include the root object must not have braces of its own.
+    try:
+        members = [f"{_json(str(key))}: {_json(value)}" for key, value in data.items()]
+    except (TypeError, ValueError):
+        raise JawsError(
+            f"{name}: a value in it is not text, a finite number, true, false, a list or a mapping."
+        ) from None
+    return HOCON_INCLUDE + ",\n".join(members) + "\n"
+
+
+def _json(value: Any) -> str:
+    # In ASCII: nothing depends on the encoding that Java assumes.
+    return json.dumps(value, indent=2, allow_nan=False)
+
+
+def _ini(name: str, data: Data, sign: str) -> str:
+    wanted = {
+        str(section): _texts(name, str(section), options)
+        for section, options in data.items()
+        if options is not None
+    }
+    for section, options in wanted.items():
+        for key, value in options.items():
+            _refuse_unfaithful(name, section, key, value, sign)
+    text = "\n".join(_section(*item, sign) for item in wanted.items())
+    found = _parsed(text, sign)
+    if found is None or not {*wanted} <= {*found.sections(), found.default_section}:
+        raise JawsError(
+            f"{name}: the service's parser cannot read it: two of its sections or keys are the "
+            "same but for their case, or a section's name has a character that is not allowed."
+        )
+    return text
+
+
+def _texts(name: str, section: str, options: Any) -> dict[str, str]:
+    """Return a section's options as text; null drops one, so a site can take a default away."""
+    if not isinstance(options, Mapping):
+        raise JawsError(f"{name}: [{section}] must be a mapping from keys to values.")
+    for key, value in options.items():
+        if isinstance(value, Mapping | list | tuple):
+            raise JawsError(f"{name}: [{section}] {key} must be one value, no list or mapping.")
     return {str(key): _text(value) for key, value in options.items() if value is not None}
 
 
@@ -62,28 +89,35 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _section(section: str, options: Mapping[str, str], sign: str) -> str:
+    lines = [f"{key} = {_escape(value, sign)}\n" for key, value in options.items()]
+    return f"[{section}]\n{''.join(lines)}"
+
+
 def _escape(value: str, sign: str) -> str:
     return value.replace(sign, sign * 2).replace("\n", "\n\t")
 
 
-def parser_for(sign: str) -> configparser.ConfigParser:
-    """Return a parser as the services make it: interpolating C(%) or, extended, C($)."""
-    if sign == "$":
-        return configparser.ConfigParser(interpolation=configparser.ExtendedInterpolation())
-    return configparser.ConfigParser()
-
-
-def _refuse_unfaithful(name: str, text: str, wanted: dict[str, dict[str, str]], sign: str) -> None:
-    parser = parser_for(sign)
+def _parsed(text: str, sign: str) -> configparser.ConfigParser | None:
+    """Return what the service reads, or None where it cannot."""
+    extended = configparser.ExtendedInterpolation()
+    parser = configparser.ConfigParser(
+        interpolation=extended if sign == "$" else configparser.BasicInterpolation()
+    )
     try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        message = f"{name}: a section or a key in it has a character that the service's parser cannot read"
-        raise JawsError(f"{message} ({type(error).__name__}).") from None
-    for section, options in wanted.items():
-        for key, value in options.items():
-            if parser.get(section, key, fallback=None) != value:
-                raise JawsError(
-                    f"{name}: [{section}] {key} would not arrive as given: the service's parser drops outer "
-                    "blanks, blank lines, and lines that begin with # or ;. Change the value."
-                )
+        text.encode()
+        # Services read files, where \r ends a line too.
+        parser.read_file(io.StringIO(text, newline=None))
+    except (configparser.Error, UnicodeEncodeError):
+        return None
+    return parser
+
+
+def _refuse_unfaithful(name: str, section: str, key: str, value: str, sign: str) -> None:
+    found = _parsed(_section(section, {key: value}, sign), sign)
+    if found is None or found.get(section, key, fallback=None) != value:
+        raise JawsError(
+            f"{name}: [{section}] {key} would not arrive as given: the service's parser drops "
+            "outer blanks and lines that begin with # or ;, ends a line at a carriage return, and "
+            "splits a key at = or :. Change it."
+        )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -16,7 +17,10 @@ def format_table(columns: Sequence[str], rows: Sequence[Row]) -> str:
     lines = [[column.upper() for column in columns]]
     lines += [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def _cell(value: Any) -> str:
@@ -29,7 +33,7 @@ def duration(seconds: float | None) -> str | None:
         return None
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
     left = max(0, int(seconds))
-    for (name, size), (next_name, next_size) in zip(units, units[1:]):
+    for (name, size), (next_name, next_size) in pairwise(units):
         if left >= size:
             return f"{left // size}{name}{left % size // next_size:02d}{next_name}"
     return f"{left}s"

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,45 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30) -> 
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; who reaps it, and when, is another matter."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+CLONE = Path(__file__).parents[2]
+
+
+def ansible(
+    subcommand: str, *arguments: str, home: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run C(ansible-playbook) (C(playbook)) or C(ansible) (C(adhoc)) in the clone.
+
+    :param home: the home directory, which no other test uses.
+    :param variables: more environment variables.
+    :returns: its exit status, and all its output as stdout.
+    """
+    environment = {
+        "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **variables,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "ansible", subcommand, *arguments],
+        cwd=CLONE,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
 class Daemon:
     """One supervisord of the test's own, with the programs that the test writes."""
 
@@ -71,23 +111,39 @@ class Daemon:
         self.conf.write_text(head.format(root=self.root, key=key) + programs)
         self.conf.chmod(0o600)
 
-    def start(self) -> int:
-        """Start it, wait until it answers, and return its pid."""
-        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.conf)]
+    def start(self, code: str = "") -> int:
+        """Start it, or C(code) in its place, wait until it answers, and return its pid."""
+        program = ["-c", code] if code else ["-m", "supervisor.supervisord"]
+        command = [sys.executable, *program, "-c", str(self.conf)]
         subprocess.run(command, check=True, cwd=self.root, timeout=60)
-        pid = int(wait_until(lambda: (self.root / "pid").read_text().strip(), "a pid file"))
+        pid = int(wait_until(self._pid_file, "a pid file"))
         self.pids.append(pid)
         return pid
+
+    def _pid_file(self) -> str:
+        path = self.root / "pid"
+        return path.read_text().strip() if path.exists() else ""
 
     def stop(self) -> None:
         """End it and what it runs, whatever state the test left it in."""
         for pid in self.pids:
             for sign in (signal.SIGCONT, signal.SIGTERM):
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, sign)
-                except ProcessLookupError:
-                    pass
-            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), f"the end of {pid}", 40)
+            wait_until(partial(has_ended, pid), f"the end of {pid}", 40)
+        self.pids.clear()
+
+    def end(self) -> None:
+        """End it and what it runs at once: a shutdown takes a second for each group."""
+        for pid in self.pids:
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            groups = children.read_text().split() if children.exists() else []
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            for group in groups:
+                with suppress(ProcessLookupError):
+                    os.killpg(int(group), signal.SIGKILL)
+            wait_until(partial(has_ended, pid), f"the end of {pid}")
         self.pids.clear()
 
 
@@ -104,12 +160,68 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
     """A supervisord that the test configures and starts."""
     found = Daemon(short_tmp)
     yield found
-    found.stop()
+    found.end()
+
+
+@pytest.fixture
+def instance(daemon: Daemon) -> Iterator[Daemon]:
+    """A supervisord that modules start: what bears the directory's name is ended after the test."""
+    yield daemon
+    for pid in bearing(str(daemon.root)):
+        for sign in (signal.SIGCONT, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+        wait_until(partial(has_ended, pid), f"the end of {pid}")
+
+
+def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[int]:
+    """Return the processes that have a text in their command line or environment, but not us."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            shown = b"".join((path / name).read_bytes() for name in where)
+            if text.encode() in shown and int(path.name) != os.getpid():
+                found.append(int(path.name))
+    return sorted(pid for pid in found if not has_ended(pid))
+
+
+RUNNER = """\
+import json, sys
+from importlib import import_module
+from ansible.module_utils.testing import patch_module_args
+name, options, hook = json.load(sys.stdin)
+exec(hook)
+with patch_module_args(options):
+    import_module(name).main()
+"""
+
+
+@pytest.fixture
+def spawn_module() -> Callable[..., subprocess.Popen[str]]:
+    """Start a module in a process of its own, after the code in C(hook); return it."""
+
+    def spawn(module_name: str, /, hook: str = "", **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUNNER],
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        assert process.stdin is not None
+        with process.stdin as stream:
+            json.dump([MODULES + module_name, options, hook], stream)
+        process.stdin = None  # communicate() would flush it
+        return process
+
+    return spawn
 
 
 @pytest.fixture
 def run_module() -> Callable[..., Result]:
-    """Run a module in this process, with check mode and diff mode as keywords, and return its result."""
+    """Run a module in this process, C(check) and C(diff) mode as keywords; return its result."""
 
     def run(module_name: str, /, check: bool = False, diff: bool = False, **options: Any) -> Result:
         arguments = dict(options, _ansible_check_mode=check, _ansible_diff=diff)

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From services to a release: configuration files, shims, and program sections.
+
+Pure functions on the control node. Everything that a program uses is named by its content, so the
+command= of its section changes exactly when something that the program uses changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.jgi.jaws.plugins.module_utils.conf import section
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import TOKEN, Service
+from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import render
+
+PROGRAM_KEYS = (
+    "priority",
+    "autostart",
+    "autorestart",
+    "startsecs",
+    "startretries",
+    "exitcodes",
+    "stopsignal",
+    "stopwaitsecs",
+    "stopasgroup",
+    "killasgroup",
+)
+LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+
+
+class Context(NamedTuple):
+    """What a release needs to know of its host.
+
+    :param directory: the instance's own directory, absolute.
+    :param environments: by component: path of its virtual environment.
+    :param artifacts: by name: path of a file that commands use, for example V(cromwell.jar).
+    :param modules: environment modules that the virtual environments' Python needs.
+    """
+
+    directory: str
+    environments: Mapping[str, str]
+    artifacts: Mapping[str, str]
+    modules: Sequence[str] = ()
+
+    @property
+    def logs(self) -> str:
+        """The directory of logs."""
+        return os.path.join(self.directory, "logs")
+
+    def current(self, *parts: str) -> str:
+        """Return the path by which the current release's environments are known."""
+        return os.path.join(self.directory, "current", *parts)
+
+
+def plan_release(
+    services: Mapping[str, Service],
+    configs: Mapping[str, Mapping[str, Any]],
+    context: Context,
+) -> dict[str, Any]:
+    """Return C(files), C(programs), C(links) and C(health), as the release module takes them.
+
+    :param services: as C(services_of) returns them.
+    :param configs: by name: C(format) and C(data).
+    :raises JawsError: a value that cannot be written, or a token that means nothing.
+    """
+    files = [_config_file(name, config, context) for name, config in configs.items()]
+    paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
+    sections, health = [], {}
+    for name, given in sorted(services.items()):
+        service = _expand(given, _tokens(name, paths, context), f"service {name}")
+        file = _file("shims", name, "", shim(name, service, context), context)
+        files.append({**file, "mode": "0750"})
+        sections.append(_program(name, service, file["path"], context))
+        if service["health"]:
+            health[name] = service["health"]
+    links = _links(paths, context)
+    return {"files": files, "programs": "\n".join(sections), "links": links, "health": health}
+
+
+def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:
+    # No tokens here: a password may look like one.
+    content = render(name, config["format"], config["data"])
+    stem, extension = os.path.splitext(name)
+    return {**_file("configs", stem, extension, content, context), "mode": "0640"}
+
+
+def _file(folder: str, stem: str, extension: str, content: str, context: Context) -> dict[str, str]:
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    path = os.path.join(context.directory, folder, f"{stem}-{digest}{extension}")
+    return {"path": path, "content": content}
+
+
+def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str, str]:
+    logs = context.logs
+    own = {"log": f"{logs}/{name}.log", "logs": logs, "current": context.current()}
+    return {**context.artifacts, **configs, **own}
+
+
+def shim(name: str, service: Service, context: Context) -> str:
+    """Return the script that a program's command= names: its environment, then exec."""
+    modules = [*(context.modules if service["component"] else ()), *service["modules"]]
+    lines = [
+        "#!/bin/bash -l" if modules else "#!/bin/bash",
+        f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
+        "set -e",
+        "umask 027",
+    ]
+    lines += [f"module load {_quoted(module)}" for module in modules]
+    lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
+    lines += [f"export {key}={value}" for key, value in _environment(service, context).items()]
+    for source, target in service["copies"]:
+        lines += _copy(source, target)
+    if service["directory"]:
+        # By the instance's user, whose scratch it is.
+        folder = _quoted(service["directory"])
+        lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
+    lines.append("exec " + " ".join(_quoted(word) for word in service["command"]))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: Any) -> str:
+    return shlex.quote(str(value))
+
+
+def _environment(service: Service, context: Context) -> dict[str, str]:
+    """Return the variables to export, their values quoted for the shell."""
+    found = dict(LOCALE)
+    folders = [context.current(component) for component in service["path"]]
+    if service["component"]:
+        own = context.environments[service["component"]]
+        found["VIRTUAL_ENV"] = _quoted(own)
+        folders.insert(0, own)
+    if folders:
+        found["PATH"] = ":".join([_quoted(f"{folder}/bin") for folder in folders] + ['"$PATH"'])
+    found.update({key: _quoted(value) for key, value in service["environment"].items()})
+    return found
+
+
+def _copy(source: str, target: str) -> list[str]:
+    # By the instance's user, where it starts: on GPFS a runner's process cannot chgrp for it.
+    aside = _quoted(f"{target}.new")
+    return [
+        f"install -m 0600 -- {_quoted(source)} {aside}",
+        f"mv -f -- {aside} {_quoted(target)}",
+    ]
+
+
+def _program(name: str, service: Service, command: str, context: Context) -> str:
+    options = {"command": _quoted(command), "directory": "/", "umask": "027"}
+    options.update((key, service[key]) for key in PROGRAM_KEYS)
+    options.update(
+        redirect_stderr="true",
+        stdout_logfile=f"{context.logs}/{name}.out",
+        stdout_logfile_maxbytes=service["log_maxbytes"],
+        stdout_logfile_backups=service["log_backups"],
+    )
+    return section(f"program:{name}", options)
+
+
+def _links(configs: Mapping[str, str], context: Context) -> dict[str, str]:
+    """Return stable names, by which people and running services look things up.
+
+    Such as Cromwell, which calls `jtm submit` for each task.
+    """
+    folder = os.path.join(context.directory, "configs")
+    links = {os.path.join(folder, name): path for name, path in configs.items()}
+    links.update((context.current(name), path) for name, path in context.environments.items())
+    return links
+
+
+def _expand(value: Any, tokens: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _expand(item, tokens, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, tokens, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    unknown = [name for name in TOKEN.findall(value) if name not in tokens]
+    if unknown:
+        there_are = ", ".join(sorted(tokens))
+        raise JawsError(f"{where}: @{unknown[0]}@ means nothing; there are {there_are}.")
+    return TOKEN.sub(lambda found: tokens[found[1]], value)

@@ -1,0 +1,659 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The release module against a real supervisord: switch, verify, and go back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
+from ansible_collections.jgi.jaws.plugins.module_utils.control import Observation, observe
+from ansible_collections.jgi.jaws.plugins.module_utils.places import locked
+from ansible_collections.jgi.jaws.plugins.module_utils.programs import Change, Program
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
+from tests.integration.conftest import HEAD, KEY, Daemon, has_ended, wait_until
+
+Result = dict[str, Any]
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+SLEEP = "exec sleep 1000\n"
+CRASH = "echo about to fail\necho for this reason >&2\nexit 3\n"
+# Long enough to be RUNNING, and again and again.
+CRASH_LATE = "sleep 1.5\necho lost the broker\nexit 4\n"
+SECRET = "hunter2-%$-very-secret"
+
+
+class Site:
+    """One instance: what its programs do, and the module that releases them."""
+
+    def __init__(self, daemon: Daemon, run_module: Callable[..., Result]) -> None:
+        self.daemon = daemon
+        self.run_module = run_module
+        self.directory = daemon.root / 'it\'s 100% "odd"'
+        (self.directory / "releases").mkdir(parents=True)
+        self.common = {
+            "config": str(daemon.conf),
+            "directory": str(self.directory),
+            "python": sys.executable,
+        }
+        self.limits = {"window": 1, "health_timeout": 2, "timeout": 20, "lock_timeout": 20}
+
+    def inputs(self, scripts: dict[str, str], lines: str = "", **options: Any) -> Result:
+        """Return the options of a release whose programs run these scripts."""
+        files, sections = [], []
+        for name, script in scripts.items():
+            digest = hashlib.sha256(script.encode()).hexdigest()[:12]
+            path = f"{self.directory}/{name}-{digest}"
+            files.append({"path": path, "content": f"#!/bin/sh\n{script}", "mode": "0750"})
+            command = path.replace("%", "%%").replace("'", "'\\''")
+            sections.append(
+                f"[program:{name}]\ncommand='{command}'\nstartsecs=1\nstartretries=1\n"
+                f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{lines}"
+            )
+        return {**self.common, "programs": "\n".join(sections), "files": files, **options}
+
+    def prepare(self, scripts: dict[str, str], check: bool = False, **options: Any) -> Result:
+        inputs = self.inputs(scripts, **options)
+        return self.run_module("release", check, True, state="prepared", **inputs)
+
+    def activate(self, release: str, check: bool = False, **limits: Any) -> Result:
+        options = {**self.common, **self.limits, **limits}
+        return self.run_module("release", check, True, state="active", id=release, **options)
+
+    def deploy(self, scripts: dict[str, str], **options: Any) -> Result:
+        prepared = self.prepare(scripts, **options)
+        assert "failed" not in prepared, prepared["msg"]
+        return self.activate(prepared["id"])
+
+    def observe(self) -> Observation:
+        with Supervisor(read_endpoint(str(self.daemon.conf))) as client:
+            return observe(client, reread=True)
+
+    def programs(self) -> dict[str, Program]:
+        """Return what runs; fail where it is not what the file says."""
+        seen = self.observe()
+        assert seen.change == Change([], [], [])
+        return {program.name: program for program in seen.programs}
+
+    def states(self) -> dict[str, str]:
+        return {name: program.state for name, program in self.programs().items()}
+
+    def pids(self) -> dict[str, int | None]:
+        return {name: program.pid for name, program in self.programs().items()}
+
+    def stop(self, *names: str) -> None:
+        result = self.run_module(
+            "supervisorctl", name=names, state="stopped", config=str(self.daemon.conf)
+        )
+        assert result["changed"], result
+
+    def releases(self) -> Result:
+        options = {key: self.common[key] for key in ("config", "directory")}
+        return self.run_module("release_info", **options)
+
+    def statuses(self) -> dict[str, str]:
+        return {found["id"]: found["status"] for found in self.releases()["releases"]}
+
+    def conf(self) -> str:
+        return self.daemon.conf.read_text()
+
+
+@pytest.fixture
+def site(daemon: Daemon, run_module: Callable[..., Result]) -> Site:
+    """An instance with a supervisord that runs nothing yet."""
+    daemon.write("")
+    daemon.start()
+    return Site(daemon, run_module)
+
+
+TWO = {"one": SLEEP, "two": SLEEP}
+
+
+# ---- The good case
+
+
+def test_a_release_is_prepared_without_touching_what_runs(site: Site) -> None:
+    before = site.conf()
+    first = site.prepare(TWO)
+    assert first["changed"]
+    assert (first["differs"], first["current"]) == (True, None)
+    assert first["affected"] == ["one", "two"]
+    assert site.conf() == before
+    assert site.states() == {}
+    files = [Path(path) for path in first["published"]]
+    assert [path.stat().st_mode & 0o7777 for path in files] == [0o750, 0o750]
+    second = site.prepare(TWO)
+    assert (second["changed"], second["id"], second["published"]) == (False, first["id"], [])
+
+
+def test_a_release_is_switched_to_and_a_second_run_changes_nothing(site: Site) -> None:
+    first = site.deploy(TWO)
+    assert (first["changed"], first["affected"]) == (True, ["one", "two"]), first
+    assert {program["state"] for program in first["programs"]} == {"RUNNING"}
+    assert first["diff"]["after"].count("[program:") == 2
+    pids, conf = site.pids(), site.conf()
+    prepared = site.prepare(TWO)
+    assert (prepared["changed"], prepared["differs"], prepared["affected"]) == (False, False, [])
+    second = site.activate(prepared["id"])
+    assert (second["changed"], second["affected"]) == (False, [])
+    assert (site.pids(), site.conf()) == (pids, conf)
+    info = site.releases()
+    assert info["current"] == first["id"]
+    assert site.statuses() == {first["id"]: "good"}
+
+
+def test_only_what_changed_restarts(site: Site) -> None:
+    site.deploy(TWO)
+    before = site.pids()
+    result = site.deploy({"one": SLEEP, "two": f"# new\n{SLEEP}"})
+    assert result["affected"] == ["two"], result
+    after = site.pids()
+    assert after["one"] == before["one"]
+    assert after["two"] != before["two"]
+
+
+def test_what_is_removed_stops_after_the_others_are_healthy(site: Site, tmp_path: Path) -> None:
+    site.deploy({"one": SLEEP, "leaves": f"echo $$ > {tmp_path}/pid\n{SLEEP}"})
+    pid = int((tmp_path / "pid").read_text())
+    check = {"command": ["sh", "-c", f"kill -0 {pid}"]}
+    result = site.deploy({"one": f"# new\n{SLEEP}"}, health={"one": check})
+    assert result["affected"] == ["leaves", "one"], result
+    assert site.states() == {"one": "RUNNING"}
+    assert has_ended(pid)
+
+
+def test_a_program_that_ignores_sigterm_is_killed_with_its_children(
+    site: Site, tmp_path: Path
+) -> None:
+    deaf = f"trap '' TERM\nsleep 1000 &\necho $! > {tmp_path}/pid\nwhile :; do sleep 1; done\n"
+    lines = "stopwaitsecs=1\nstopasgroup=true\nkillasgroup=true\n"
+    site.deploy({"one": deaf}, lines=lines)
+    child = int((tmp_path / "pid").read_text())
+    assert site.deploy({"one": SLEEP}, lines=lines)["affected"] == ["one"]
+    assert has_ended(child)
+
+
+def test_links_follow_the_release_and_go_back_with_it(site: Site) -> None:
+    link = f"{site.directory}/current"
+    site.deploy(TWO, links={link: "/v/1"})
+    assert os.readlink(link) == "/v/1"
+    assert site.deploy({"one": CRASH, "two": SLEEP}, links={link: "/v/2"})["failed"]
+    assert os.readlink(link) == "/v/1"
+
+
+# ---- The release does not hold
+
+
+def assert_reverted(site: Site, result: Result, conf: str, pids: Any, failed: str) -> None:
+    """See that everything is as it was before a release that broke program C(failed)."""
+    assert result["failed"], result
+    assert result["failed_programs"] == [failed], result
+    assert f"Everything was put back to {result['reverted_to']}" in result["msg"]
+    assert site.conf() == conf
+    assert site.statuses()[result["id"]] == "bad"
+    after = site.pids()
+    assert {name: after[name] for name in after if name != failed} == {
+        name: pids[name] for name in pids if name != failed
+    }
+    if failed in pids:
+        assert site.states()[failed] == "RUNNING"
+
+
+def test_a_program_that_crashes_at_once_takes_everything_back(site: Site) -> None:
+    good = site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    result = site.deploy({"one": SLEEP, "two": CRASH, "three": SLEEP})
+    assert_reverted(site, result, conf, pids, "two")
+    assert result["reverted_to"] == good["id"]
+    assert result["reason"] == "program_failed"
+    for part in ("two is FATAL, exit status 3", "about to fail", "for this reason"):
+        assert part in result["msg"]
+    bad = next(found for found in site.releases()["releases"] if found["id"] == result["id"])
+    assert bad["why"].startswith("could not start two")
+
+
+def test_a_program_that_dies_just_past_startsecs_takes_everything_back(site: Site) -> None:
+    site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    site.limits["window"] = 5
+    result = site.deploy({"one": SLEEP, "two": CRASH_LATE})
+    assert_reverted(site, result, conf, pids, "two")
+    assert result["reason"] == "unstable"
+    for part in ("did not stay up for 5 s", "exit status 4", "lost the broker"):
+        assert part in result["msg"]
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_a_program_that_never_answers_takes_everything_back(site: Site, kind: str) -> None:
+    site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        address = "127.0.0.1:%d" % listener.getsockname()[1]
+    check = {"http": {"http": f"http://{address}/"}, "tcp": {"tcp": address}}[kind]
+    result = site.deploy({"one": SLEEP, "two": f"echo deaf\n{SLEEP}"}, health={"two": check})
+    assert_reverted(site, result, conf, pids, "two")
+    assert result["reason"] == "unhealthy"
+    for part in ("not healthy within 2 s: two: ", "Connection refused", "two is RUNNING", "deaf"):
+        assert part in result["msg"]
+
+
+def test_a_program_that_answers_late_is_waited_for(site: Site, tmp_path: Path) -> None:
+    check = {"command": ["test", "-e", f"{tmp_path}/ready"]}
+    late = f"(sleep 2; touch {tmp_path}/ready) & {SLEEP}"
+    prepared = site.prepare({"one": late}, health={"one": check})
+    result = site.activate(prepared["id"], health_timeout=60, window=1)
+    assert result["changed"], result
+
+
+def test_a_first_release_that_does_not_hold_leaves_nothing_running(site: Site) -> None:
+    before = site.conf()
+    result = site.deploy({"one": SLEEP, "two": CRASH})
+    assert (result["failed"], result["reverted_to"]) == (True, None)
+    assert "Everything was put back to what it was" in result["msg"]
+    assert (site.states(), site.conf()) == ({}, before)
+
+
+def test_a_bad_release_is_tried_again_only_when_somebody_deploys_it_again(
+    site: Site, tmp_path: Path
+) -> None:
+    script = f"test -e {tmp_path}/database || exit 1\n{SLEEP}"
+    bad = site.deploy({"one": script})
+    assert site.statuses() == {bad["id"]: "bad"}
+    (tmp_path / "database").touch()
+    result = site.deploy({"one": script})
+    assert (result["id"], result["changed"]) == (bad["id"], True)
+    assert site.statuses() == {bad["id"]: "good"}
+
+
+# ---- What an operator has done
+
+
+def test_what_an_operator_has_stopped_stays_stopped(site: Site) -> None:
+    site.deploy(TWO)
+    site.stop("two")
+    result = site.deploy(TWO)
+    assert (result["changed"], site.states()["two"]) == (False, "STOPPED")
+
+
+def test_what_is_stopped_gets_its_new_definition_and_stays_stopped(site: Site) -> None:
+    site.deploy(TWO)
+    site.stop("two")
+    result = site.deploy({"one": SLEEP, "two": f"# new\n{SLEEP}"})
+    assert (result["changed"], result["affected"]) == (True, ["two"]), result
+    assert site.states() == {"one": "RUNNING", "two": "STOPPED"}
+
+
+def test_what_is_stopped_is_not_what_a_release_is_judged_by(site: Site) -> None:
+    site.deploy(TWO)
+    site.stop("two")
+    result = site.deploy({"one": SLEEP, "two": CRASH})
+    assert result["changed"], result
+    assert site.states() == {"one": "RUNNING", "two": "STOPPED"}
+
+
+def test_what_has_died_is_started_by_the_next_deploy(site: Site, tmp_path: Path) -> None:
+    flag = tmp_path / "broken"
+    site.deploy({"one": SLEEP, "two": f"test -e {flag} && exit 1\n{SLEEP}"})
+    flag.touch()
+    os.kill(site.pids()["two"] or 0, signal.SIGKILL)
+    wait_until(lambda: site.states()["two"] == "FATAL", "FATAL")
+    pids = site.pids()
+    flag.unlink()
+    result = site.deploy({"one": SLEEP, "two": f"test -e {flag} && exit 1\n{SLEEP}"})
+    assert (result["changed"], result["affected"]) == (True, ["two"]), result
+    assert site.states()["two"] == "RUNNING"
+    assert site.pids()["one"] == pids["one"]
+
+
+def test_what_died_and_dies_again_is_told_and_nothing_is_taken_back(
+    site: Site, tmp_path: Path
+) -> None:
+    flag = tmp_path / "broken"
+    scripts = {"one": SLEEP, "two": f"test -e {flag} && exit 5\n{SLEEP}"}
+    site.deploy(TWO)
+    good = site.deploy(scripts)
+    flag.touch()
+    os.kill(site.pids()["two"] or 0, signal.SIGKILL)
+    wait_until(lambda: site.states()["two"] == "FATAL", "FATAL")
+    conf, pid = site.conf(), site.pids()["one"]
+    result = site.deploy(scripts)
+    assert (result["failed"], result["failed_programs"]) == (True, ["two"])
+    assert "exit status 5" in result["msg"]
+    assert "put back" not in result["msg"]
+    assert site.conf() == conf
+    assert site.pids()["one"] == pid
+    assert site.statuses()[good["id"]] == "good"
+
+
+def test_a_conf_and_a_shim_that_were_changed_by_hand_are_repaired(site: Site) -> None:
+    good = site.deploy(TWO)
+    conf, shim = site.conf(), next(site.directory.glob("one-*"))
+    content = shim.read_text()
+    site.daemon.conf.write_text(conf.replace("startretries=1", "startretries=9"))
+    shim.write_text("#!/bin/sh\necho by hand\n")
+    shim.chmod(0o777)
+    prepared = site.prepare(TWO)
+    assert (prepared["changed"], prepared["id"]) == (True, good["id"])
+    assert prepared["published"] == [str(shim)]
+    assert prepared["affected"] == ["one", "two"]
+    assert (shim.read_text(), shim.stat().st_mode & 0o7777) == (content, 0o750)
+    assert site.activate(good["id"])["changed"]
+    assert site.conf() == conf
+    assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+
+
+def test_a_conf_that_was_broken_by_hand_is_repaired(site: Site) -> None:
+    good = site.deploy(TWO)
+    conf, pids = site.conf(), site.pids()
+    site.daemon.conf.write_text(conf.replace("startsecs=1", "startsecs=soon"))
+    assert site.deploy(TWO)["changed"]
+    assert (site.conf(), site.pids()) == (conf, pids)
+    assert site.activate(good["id"])["changed"] is False
+
+
+# ---- What is refused before anything is switched
+
+
+def refused(site: Site, result: Result, reason: str, conf: str, pids: Any) -> bool:
+    """Whether nothing has happened but that the reason was told."""
+    assert result["failed"], result
+    assert result["reason"] == reason, result
+    return site.conf() == conf and site.pids() == pids
+
+
+@pytest.mark.parametrize("lines", ["startsecs=soon\n", "command=/no/such/command\n", "no option\n"])
+def test_a_candidate_that_supervisor_refuses_is_never_committed(site: Site, lines: str) -> None:
+    site.deploy(TWO)
+    pids, conf, known = site.pids(), site.conf(), site.statuses()
+    programs = f"[program:one]\ncommand=/bin/sleep 9\n{lines}".replace(
+        "command=/bin/sleep 9\ncommand", "command"
+    )
+    result = site.prepare({}, programs=programs)
+    assert refused(site, result, "broken_conf", conf, pids)
+    assert site.statuses() == known
+
+
+def test_a_release_that_lost_a_file_is_not_switched_to(site: Site) -> None:
+    site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    prepared = site.prepare({"one": f"# new\n{SLEEP}"})
+    Path(prepared["published"][0]).unlink()
+    assert refused(site, site.activate(prepared["id"]), "broken_conf", conf, pids)
+
+
+def test_a_health_check_for_no_program_is_refused(site: Site) -> None:
+    result = site.prepare(TWO, health={"tow": {"tcp": "127.0.0.1:1"}})
+    assert refused(site, result, "bad_option", site.conf(), {})
+    assert "health checks are given for tow, which the release does not have" in result["msg"]
+
+
+def test_an_unknown_release_is_named(site: Site) -> None:
+    assert refused(site, site.activate("20260101T000000Z-0"), "unknown_release", site.conf(), {})
+
+
+def test_a_wrong_key_switches_nothing(site: Site) -> None:
+    good = site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    prepared = site.prepare({"one": f"# new\n{SLEEP}"})
+    site.daemon.conf.write_text(conf.replace(KEY, "another-key_0123456789"))
+    result = site.activate(prepared["id"])
+    assert site.conf() == conf.replace(KEY, "another-key_0123456789")
+    site.daemon.conf.write_text(conf)
+    assert refused(site, result, "wrong_key", conf, pids)
+    assert site.statuses() == {prepared["id"]: "prepared", good["id"]: "good"}
+
+
+def test_a_supervisord_that_is_down_switches_nothing(site: Site) -> None:
+    prepared = site.prepare(TWO)
+    conf = site.conf()
+    site.daemon.end()
+    result = site.activate(prepared["id"])
+    assert (result["reason"], site.conf()) == ("down", conf)
+    assert site.statuses() == {prepared["id"]: "prepared"}
+
+
+def test_a_program_that_supervisord_has_lost_is_named_and_not_doubled(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = site.prepare(TWO)
+    conf = site.conf()
+    lost = Observation([Program("one", "one", "UNKNOWN", 7)], Change([], [], []))
+    monkeypatch.setattr(under_test, "observe", lambda *_args, **_options: lost)
+    result = site.activate(prepared["id"])
+    assert (result["reason"], site.conf()) == ("lost_program", conf)
+
+
+def test_an_instance_that_is_not_configured_is_named(site: Site) -> None:
+    site.daemon.conf.rename(site.daemon.root / "away")
+    result = site.prepare(TWO)
+    (site.daemon.root / "away").rename(site.daemon.conf)
+    assert (result["failed"], result["reason"]) == (True, "unreadable_conf")
+    assert "configure the instance first" in result["msg"]
+
+
+# ---- One at a time
+
+
+HOLDER = """\
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_is_waited_for_and_its_holder_named_and_a_dead_one_s_is_free(site: Site) -> None:
+    prepared = site.prepare(TWO)
+    conf = site.conf()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, site.daemon.root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        result = site.activate(prepared["id"], lock_timeout=0)
+        assert refused(site, result, "locked", conf, {})
+        assert f"pid {holder.pid}" in result["msg"]
+        holder.kill()
+    assert site.activate(prepared["id"], lock_timeout=0)["changed"]
+
+
+def test_deployers_at_once_activate_one_after_the_other(
+    site: Site, spawn_module: Spawn, tmp_path: Path
+) -> None:
+    scripts = [f"echo {number} > {tmp_path}/served\n{SLEEP}" for number in range(3)]
+    ids = [site.prepare({"one": script})["id"] for script in scripts]
+    options = {**site.common, **site.limits, "lock_timeout": 120}
+    with locked(str(site.daemon.root), 10):  # all of them wait
+        runs = [spawn_module("release", state="active", id=release, **options) for release in ids]
+    results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+    assert [result.get("changed") for result in results] == [True] * 3, results
+    assert int((tmp_path / "served").read_text()) == ids.index(site.releases()["current"])
+    assert site.states() == {"one": "RUNNING"}
+    assert set(site.statuses().values()) == {"good"}
+
+
+# ---- Killed
+
+
+KILL = """
+import os, signal
+from ansible_collections.jgi.jaws.plugins.module_utils import {module} as module
+real = module.{name}
+def killed(*args, **options):
+    {before}
+    os.kill(os.getpid(), signal.SIGKILL)
+module.{name} = killed
+"""
+
+
+def kill_at(site: Site, spawn: Spawn, release: str, step: str, after: bool = False) -> None:
+    """Activate a release and be killed at a step, before or after it was done."""
+    module, _dot, name = step.partition(".")
+    before = "real(*args, **options)" if after else "pass"
+    hook = KILL.format(module=module, name=name, before=before)
+    options = {**site.common, **site.limits, "state": "active", "id": release}
+    run = spawn("release", hook, **options)
+    assert run.communicate(timeout=120)[0] == ""
+    assert run.returncode == -signal.SIGKILL
+
+
+def litter(site: Site) -> list[str]:
+    found = [*site.daemon.root.glob("*.new"), *site.daemon.root.glob(".*")]
+    return [path.name for path in found]
+
+
+NEW = {"one": SLEEP, "two": f"# new\n{SLEEP}"}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
+    site: Site, spawn_module: Spawn, after: bool
+) -> None:
+    site.deploy(TWO)
+    conf, pids = site.conf(), {p.name: p.pid for p in site.observe().programs}
+    prepared = site.prepare(NEW)
+    kill_at(site, spawn_module, prepared["id"], "releases.Store.switch", after)
+    assert (site.conf() == conf) is not after
+    assert {p.name: p.pid for p in site.observe().programs} == pids
+    result = site.activate(site.prepare(NEW)["id"])
+    assert (result["changed"], result["affected"]) == (True, ["two"]), result
+    assert site.pids()["one"] == pids["one"]
+    assert litter(site) == []
+
+
+def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_release(
+    site: Site, spawn_module: Spawn
+) -> None:
+    site.deploy(TWO)
+    prepared = site.prepare(NEW)
+    kill_at(site, spawn_module, prepared["id"], "releases.Store.switch", after=True)
+    site.daemon.end()
+    site.daemon.start()
+    wait_until(lambda: set(site.states().values()) == {"RUNNING"}, "RUNNING")
+    result = site.activate(prepared["id"])
+    assert (result["changed"], result["affected"]) == (False, []), result
+    assert site.statuses()[prepared["id"]] == "good"
+
+
+def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spawn) -> None:
+    site.deploy(TWO)
+    prepared = site.prepare(NEW)
+    kill_at(site, spawn_module, prepared["id"], "control.Controller._add")
+    assert [program.name for program in site.observe().programs] == ["one"]
+    assert site.activate(prepared["id"])["affected"] == ["two"]
+    assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+
+
+def test_killed_before_it_was_verified_a_rerun_takes_a_bad_release_back(
+    site: Site, spawn_module: Spawn
+) -> None:
+    good = site.deploy(TWO)
+    conf = site.conf()
+    prepared = site.prepare({"one": SLEEP, "two": CRASH_LATE})
+    kill_at(site, spawn_module, prepared["id"], "convergence.Watch.hold")
+    site.limits["window"] = 5
+    result = site.activate(prepared["id"])
+    assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
+    assert site.conf() == conf
+    assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+
+
+@pytest.mark.parametrize("again", ["the bad one", "another one"])
+def test_killed_while_it_took_a_release_back_a_rerun_converges(
+    site: Site, spawn_module: Spawn, again: str
+) -> None:
+    good = site.deploy(TWO)
+    conf = site.conf()
+    scripts = {"one": SLEEP, "two": CRASH}
+    prepared = site.prepare(scripts)
+    kill_at(site, spawn_module, prepared["id"], "release.Activation._goal")
+    assert site.statuses()[prepared["id"]] == "bad"
+    if again == "another one":
+        scripts = {"one": CRASH, "two": SLEEP}
+    result = site.deploy(scripts)
+    assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
+    assert site.conf() == conf
+    assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+
+
+# ---- Check mode
+
+
+def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(
+    daemon: Daemon, run_module: Callable[..., Result]
+) -> None:
+    site = Site(daemon, run_module)
+    before = sorted(daemon.root.rglob("*"))
+    prepared = site.prepare(TWO, check=True)
+    assert (prepared["changed"], prepared["affected"]) == (True, ["one", "two"]), prepared
+    assert site.activate(prepared["id"], check=True)["changed"]
+    assert sorted(daemon.root.rglob("*")) == before
+
+
+def test_check_mode_predicts_exactly_and_touches_nothing(site: Site) -> None:
+    good = site.deploy(TWO)
+    for scripts, changes in ((TWO, False), (NEW, True)):
+        before = {path: path.lstat().st_mtime_ns for path in site.daemon.root.rglob("*")}
+        pids = site.pids()
+        prepared = site.prepare(scripts, check=True)
+        assert prepared["changed"] is changes, prepared
+        assert prepared["affected"] == (["two"] if changes else [])
+        assert site.activate(prepared["id"], check=True)["changed"] is changes
+        assert site.pids() == pids
+        del before[site.daemon.root / "supervisord.log"]
+        assert {path: path.lstat().st_mtime_ns for path in before} == before
+    site.prepare(NEW)
+    result = site.activate(site.prepare(NEW)["id"], check=True)
+    assert (result["changed"], result["affected"]) == (True, ["two"]), result
+    assert "# new" not in str(result)
+    assert site.releases()["current"] == good["id"]
+
+
+def test_check_mode_predicts_the_start_of_what_has_died(site: Site, tmp_path: Path) -> None:
+    flag = tmp_path / "broken"
+    scripts = {"one": f"test -e {flag} && exit 1\n{SLEEP}"}
+    good = site.deploy(scripts)
+    flag.touch()
+    os.kill(site.pids()["one"] or 0, signal.SIGKILL)
+    wait_until(lambda: site.states()["one"] == "FATAL", "FATAL")
+    result = site.activate(good["id"], check=True)
+    assert (result["changed"], result["affected"]) == (True, ["one"])
+    assert site.states() == {"one": "FATAL"}
+
+
+# ---- Secrets and modes
+
+
+def test_a_secret_is_in_its_file_only(site: Site) -> None:
+    file = {"path": f"{site.directory}/site.conf", "content": f"password = {SECRET}\n"}
+    results = []
+    for scripts in (TWO, {"one": CRASH}):
+        inputs = site.inputs(scripts)
+        inputs["files"].append(file)
+        results.append(site.run_module("release", False, True, state="prepared", **inputs))
+        results.append(site.activate(results[-1]["id"]))
+    results.append(site.releases())
+    assert [result.get("failed", False) for result in results] == [False, False, False, True, False]
+    assert SECRET not in json.dumps(results)
+    assert KEY not in json.dumps(results)
+    holders = [p for p in site.daemon.root.rglob("*") if p.is_file() and SECRET in p.read_text()]
+    assert holders == [site.directory / "site.conf"]
+    assert holders[0].stat().st_mode & 0o7777 == 0o640
+    records = site.directory.glob("releases/*.json")
+    assert {path.stat().st_mode & 0o7777 for path in records} == {0o640}
+    assert site.daemon.conf.stat().st_mode & 0o7777 == 0o600
+    assert HEAD.format(root=site.daemon.root, key=KEY) in site.conf()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of what runs, as Ansible prints it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.integration.conftest import ansible
+
+Result = dict[str, Any]
+
+
+def program(name: str, state: str = "RUNNING", pid: int | None = 7) -> Result:
+    return {"name": name, "state": state, "pid": pid, "start_time": int(time.time()) - 3700}
+
+
+def report(home: Path, *instances: Result) -> tuple[int, str]:
+    """Return the exit status and the output of the action plugin."""
+    call = ("-m", "jgi.jaws.status_report", "-a", json.dumps({"instances": instances}))
+    done = ansible("adhoc", "localhost", "-i", "localhost,", *call, home=home)
+    return done.returncode, done.stdout
+
+
+def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
+    programs = [program("jaws-jtm"), program("jaws-cromwell", pid=12345)]
+    jaws: Result = {"name": "dev_jaws", "status": {"programs": [program("rest")]}, "release": "r1"}
+    jtm = {"name": "dev_jtm", "status": {"programs": programs}, "release": None}
+    code, output = report(tmp_path, jaws, jtm)
+    assert code == 0, output
+    lines = output.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("INSTANCE"))
+    assert [line.split() for line in lines[start : start + 4]] == [
+        ["INSTANCE", "PROGRAM", "STATE", "PID", "UPTIME", "RELEASE"],
+        ["dev_jaws", "rest", "RUNNING", "7", "1h01m", "r1"],
+        ["dev_jtm", "jaws-jtm", "RUNNING", "7", "1h01m", "-"],
+        ["dev_jtm", "jaws-cromwell", "RUNNING", "12345", "1h01m", "-"],
+    ]
+
+
+def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
+    never = dict(program("never", "STOPPED", None), start_time=None)
+    fallen = program("fallen", "FATAL", None)
+    down = {"name": "down", "status": {"failed": True, "msg": "supervisord is down: start it."}}
+    code, output = report(
+        tmp_path,
+        {"name": "dev", "status": {"programs": [program("up"), fallen, never]}, "release": "r1"},
+        {"name": "empty", "status": {"programs": []}},
+        down,
+        {"name": "unreached", "status": {}},
+    )
+    assert code != 0
+    assert "not running: dev fallen, dev never, empty (supervisord), down (supervisord)," in output
+    assert "down: supervisord is down: start it." in output
+    assert "empty: supervisord runs no program: deploy first" in output
+    assert "unreached: not reached" in output
+    table = {tuple(line.split()[:3]) for line in output.splitlines()}
+    assert ("dev", "fallen", "FATAL") in table
+    assert ("dev", "never", "STOPPED") in table
+    assert ("down", "(supervisord)", "DOWN") in table

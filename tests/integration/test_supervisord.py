@@ -1,0 +1,828 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisord module against real daemons: alive, dead, frozen, lost, somebody else's."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import daemon as daemon_utils
+from ansible_collections.jgi.jaws.plugins.module_utils import places
+from tests.integration.conftest import HEAD, KEY, bearing, has_ended, wait_until
+
+BIN = Path(sys.executable).parent
+ME = getpass.getuser()
+NOBODY = 65534
+SLEEPER = """\
+[program:{name}]
+command=/bin/sleep 1000
+startsecs=0
+"""
+STATES = ["started", "stopped", "restarted", "reloaded"]
+
+
+@pytest.fixture
+def manage(instance, run_module):
+    """Run the module on the instance, and remember the daemon that it started."""
+
+    def run(state="started", **options):
+        known = dict(supervisord_path=str(BIN / "supervisord"), config=str(instance.conf))
+        return run_module("supervisord", **dict(known, state=state, **options))
+
+    return run
+
+
+def programs(instance):
+    """Return the pids of what the instance's daemon runs, or has left."""
+    return bearing(f"SUPERVISOR_SERVER_URL=unix://{instance.root}", ["environ"])
+
+
+def daemons(instance):
+    return [pid for pid in bearing(str(instance.conf), ["cmdline"]) if "supervisord" in words(pid)]
+
+
+def words(pid):
+    return " ".join(map(os.path.basename, Path(f"/proc/{pid}/cmdline").read_text().split("\0")))
+
+
+def environ(pid):
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
+
+
+def field(pid, name):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split(None, 1)[1] for line in lines if line.startswith(name + ":"))
+
+
+def session(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+
+
+def until_one_runs(instance):
+    return wait_until(lambda: programs(instance), "a program")
+
+
+def give_to_nobody(monkeypatch, *paths):
+    """Make paths somebody else's: really, or, where that takes root, as the module sees them."""
+    if os.geteuid() == 0:
+        for path in paths:
+            os.chown(path, NOBODY, -1, follow_symlinks=False)
+        return
+    for name in ("stat", "lstat"):
+        real = getattr(os, name)
+
+        def seen(path, *args, real=real, **kwargs):
+            found = list(real(path, *args, **kwargs))
+            found[stat.ST_UID] = NOBODY if str(path) in map(str, paths) else found[stat.ST_UID]
+            return os.stat_result(found)
+
+        monkeypatch.setattr(os, name, seen)
+
+
+# --- started ----------------------------------------------------------------------------------
+
+
+def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(instance, manage, monkeypatch):
+    monkeypatch.setenv("CI_JOB_TOKEN", "hush")
+    instance.write(SLEEPER.format(name="a"))
+    result = manage()
+    assert (result["changed"], result["running"], result["user"]) == (True, True, ME), result
+    pid = result["pid"]
+    given = {"PATH", "HOME", "LANG", "LC_ALL", "SUPERVISORD_CONFIG"}
+    assert set(environ(pid)) == given
+    (program,) = until_one_runs(instance)
+    own = {name for name in environ(program) if not name.startswith("SUPERVISOR_")}
+    assert own == given
+    assert session(pid) == pid != session(os.getpid())
+    assert field(pid, "Umask") == "0027"
+    assert stat.S_IMODE((instance.root / "supervisord.log").stat().st_mode) == 0o640
+
+
+def test_a_second_start_changes_nothing(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    first = manage()
+    before = until_one_runs(instance)
+    second = manage(diff=True)
+    assert (second["changed"], second["pid"]) == (False, first["pid"]), second
+    assert second["diff"]["before"] == second["diff"]["after"]
+    assert programs(instance) == before
+
+
+def test_a_umask_in_the_configuration_counts(instance, manage):
+    instance.write("[supervisord]\numask=077\n")
+    assert field(manage()["pid"], "Umask") == "0077"
+
+
+def test_it_survives_the_death_of_its_starter(instance, spawn_module):
+    instance.write("")
+    options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
+    hook = "import os, time, atexit; atexit.register(time.sleep, 1000)"
+    starter = spawn_module("supervisord", hook=hook, **options)
+    with starter.stdout as stream:
+        result = json.loads(next(line for line in stream if line.strip()))
+    os.killpg(starter.pid, signal.SIGHUP)
+    os.killpg(starter.pid, signal.SIGKILL)
+    starter.wait()
+    assert result["changed"]
+    assert not has_ended(result["pid"])
+
+
+def test_a_program_without_a_command_keeps_no_other_down(instance, manage):
+    instance.write(SLEEPER.format(name="a") + "[program:b]\ncommand=/nowhere/b\n")
+    result = manage()
+    assert result["running"]
+    assert ["b" in warning and "/nowhere/b" in warning for warning in warnings(result)] == [True]
+    until_one_runs(instance)
+
+
+def warnings(result):
+    found = result.get("warnings", [])
+    return [getattr(warning, "msg", None) or str(warning) for warning in found]
+
+
+# --- stopped, restarted, reloaded -------------------------------------------------------------
+
+
+def test_it_stops_with_everything_that_it_runs(instance, manage):
+    instance.write(SLEEPER.format(name="a") + SLEEPER.format(name="b"))
+    pid = manage()["pid"]
+    wait_until(lambda: len(programs(instance)) == 2, "both programs")
+    result = manage("stopped")
+    assert (result["changed"], result["running"], result["pid"]) == (True, False, None)
+    assert has_ended(pid)
+    assert not programs(instance)
+    assert not (instance.root / "s").exists()
+    assert manage("stopped")["changed"] is False
+
+
+def test_a_restart_makes_it_and_its_programs_new(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    before = manage()["pid"], until_one_runs(instance)
+    result = manage("restarted")
+    after = result["pid"], until_one_runs(instance)
+    assert result["changed"]
+    assert after[0] != before[0]
+    assert after[1] != before[1]
+    assert len(after[1]) == 1
+
+
+def test_a_reload_keeps_it_and_makes_its_programs_new(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    before = manage()["pid"], until_one_runs(instance)
+    instance.write(SLEEPER.format(name="b"))
+    result = manage("reloaded")
+    wait_until(lambda: programs(instance) not in ([], before[1]), "the new program")
+    assert (result["changed"], result["pid"]) == (True, before[0]), result
+    assert [environ(pid)["SUPERVISOR_PROCESS_NAME"] for pid in programs(instance)] == ["b"]
+
+
+def test_what_is_down_is_started(instance, manage):
+    instance.write("")
+    for state in ("restarted", "reloaded"):
+        assert manage(state)["running"]
+        assert manage("stopped")["changed"]
+
+
+BROKEN = {
+    "a value that Supervisor refuses": "[program:b]\ncommand=/bin/true\nautorestart=perhaps\n",
+    "no section": "nonsense\n",
+    "a group of nothing": "[group:b]\nprograms=c\n",
+    "a command that does not exist": "[program:b]\ncommand=/nowhere/b\n",
+    "an unexpandable name": "[program:b]\ncommand=/bin/echo %(ENV_NONE)s\n",
+}
+
+
+@pytest.mark.parametrize("state", ["restarted", "reloaded"])
+def test_nothing_stops_for_a_broken_configuration(instance, manage, state):
+    instance.write(SLEEPER.format(name="a"))
+    before = manage()["pid"], until_one_runs(instance)
+    for broken in BROKEN.values():
+        instance.write(SLEEPER.format(name="a") + broken)
+        result = manage(state)
+        assert (result["failed"], result["reason"]) == (True, "broken_conf"), result
+        assert str(instance.conf) in result["msg"]
+    instance.write(SLEEPER.format(name="a"))
+    assert (manage()["pid"], programs(instance)) == before
+
+
+def test_nothing_stops_for_a_start_that_would_never_end(instance, manage):
+    instance.write("")
+    pid = manage()["pid"]
+    instance.write("[supervisord]\nnodaemon=true\n")
+    assert "nodaemon" in manage("restarted")["msg"]
+    assert not has_ended(pid)
+
+
+def test_a_refusal_does_not_show_the_key(instance, manage):
+    instance.write("", key="a-key%(x)s" + KEY)
+    result = manage()
+    assert result["reason"] == "broken_conf"
+    assert KEY not in json.dumps(result)
+
+
+# --- what a dead predecessor left -------------------------------------------------------------
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: has_ended(pid), "the end of the daemon")
+
+
+def test_a_stale_socket_is_in_nobodys_way(instance, manage):
+    instance.write("")
+    kill(manage()["pid"])
+    assert (instance.root / "s").exists()
+    assert manage()["running"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_innocent_process_with_the_pid_of_a_stale_file_is_left_alone(instance, manage, state):
+    instance.write("")
+    innocent = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True)
+    try:
+        (instance.root / "pid").write_text(f"{innocent.pid}\n")
+        assert not manage(state).get("failed")
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+FAMILY = """\
+[program:a]
+command=/bin/sh -c 'setsid sleep 1001 & sleep 1002 & exec sleep 1003'
+startsecs=0
+"""
+
+
+def test_after_a_kill_the_orphans_end_before_anything_is_started_again(instance, manage):
+    instance.write(FAMILY)
+    pid = manage()["pid"]
+    orphans = wait_until(lambda: len(programs(instance)) == 3 and programs(instance), "three")
+    kill(pid)
+    assert programs(instance) == orphans
+    result = manage()
+    assert sorted(result["cleared"]["orphans"]) == orphans, result
+    wait_until(lambda: len(programs(instance)) == 3, "three again")
+    assert not set(orphans) & set(programs(instance))
+
+
+def test_what_was_stopped_leaves_no_orphans_either(instance, manage):
+    instance.write(FAMILY)
+    pid = manage()["pid"]
+    orphans = wait_until(lambda: len(programs(instance)) == 3 and programs(instance), "three")
+    kill(pid)
+    predicted = manage("stopped", check=True)
+    assert (predicted["changed"], programs(instance)) == (True, orphans)
+    result = manage("stopped")
+    assert (result["changed"], sorted(result["cleared"]["orphans"])) == (True, orphans), result
+    assert not programs(instance)
+    assert manage("stopped")["changed"] is False
+
+
+def test_orphans_of_another_address_are_found_too(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    pid = manage()["pid"]
+    orphans = until_one_runs(instance)
+    kill(pid)
+    instance.write(SLEEPER.format(name="a"), head=HEAD.replace("{root}/s\n", "{root}/other\n"))
+    assert manage()["cleared"]["orphans"] == orphans
+
+
+STUBBORN = """\
+[program:a]
+command=/bin/sh -c 'trap "" TERM; trap "exit 0" USR1; while :; do sleep 0.1; done'
+startsecs=0
+stopwaitsecs={seconds}
+stopsignal={signal}
+"""
+
+
+def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(instance, manage):
+    instance.write(STUBBORN.format(seconds=1, signal="TERM"))
+    pid = manage()["pid"]
+    (orphan, *_children) = until_one_runs(instance)
+    kill(pid)
+    assert orphan in manage("stopped")["cleared"]["orphans"]
+    assert has_ended(orphan)
+
+
+def test_an_orphan_is_sent_the_signal_of_its_program(instance, manage):
+    instance.write(STUBBORN.format(seconds=1000, signal="USR1"))
+    pid = manage()["pid"]
+    (orphan, *_children) = until_one_runs(instance)
+    kill(pid)
+    manage()
+    assert has_ended(orphan)
+
+
+def test_a_deploy_that_an_orphan_runs_does_not_end_itself(instance, spawn_module):
+    instance.write("")
+    options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUPERVISOR_SERVER_URL", f"unix://{instance.root}/s")
+        deploy = spawn_module("supervisord", **options)
+    output = deploy.communicate()[0]
+    assert json.loads(output)["changed"], output
+
+
+# --- a daemon that does not answer ------------------------------------------------------------
+
+
+def test_a_frozen_daemon_is_named_and_left_alone(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    pid = manage()["pid"]
+    before = until_one_runs(instance)
+    os.kill(pid, signal.SIGSTOP)
+    for state in STATES:
+        result = manage(state, timeout=1)
+        assert (result["failed"], result["reason"]) == (True, "frozen"), result
+        assert f"kill -CONT {pid}" in result["msg"]
+    assert daemons(instance) == [pid]
+    os.kill(pid, signal.SIGCONT)
+    assert (manage()["pid"], programs(instance)) == (pid, before)
+
+
+def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    pid = manage()["pid"]
+    before = until_one_runs(instance)
+    (instance.root / "s").unlink()
+    result = manage()
+    assert result["cleared"] == {"unreachable": [pid], "orphans": []}, result
+    assert daemons(instance) == [result["pid"]] != [pid]
+    wait_until(lambda: programs(instance) not in ([], before), "the new program")
+    assert len(programs(instance)) == 1
+
+
+def test_a_daemon_that_lost_its_socket_is_stopped(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    pid = manage()["pid"]
+    until_one_runs(instance)
+    (instance.root / "s").unlink()
+    assert manage("stopped")["cleared"]["unreachable"] == [pid]
+    assert not daemons(instance) + programs(instance)
+
+
+def spelt(instance):
+    """Return other ways to name the configuration: arguments, and where they are given."""
+    (instance.root / "here").symlink_to(instance.root)
+    return {
+        "through a link": (["-c", str(instance.root / "here" / instance.conf.name)], "/"),
+        "in one word": ([f"--configuration={instance.conf}"], "/"),
+        "relative to its own directory": (["-c", instance.conf.name], instance.root),
+        "relative to another": (["-c", f"{instance.root.name}/{instance.conf.name}"], "/tmp"),
+    }
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["through a link", "in one word", "relative to its own directory", "relative to another"],
+)
+@pytest.mark.parametrize("program", [SLEEPER.format(name="a"), ""], ids=["busy", "idle"])
+def test_a_lost_daemon_is_found_however_it_was_started(instance, manage, how, program):
+    instance.write(program)
+    arguments, folder = spelt(instance)[how]
+    command = [str(BIN / "supervisord"), *arguments]
+    subprocess.run(command, check=True, cwd=folder, env=dict(os.environ, PWD=str(folder)))
+    pid = manage()["pid"]
+    (instance.root / "s").unlink()
+    assert manage()["cleared"]["unreachable"] == [pid]
+
+
+def test_whoever_only_reads_the_configuration_is_left_alone(instance, manage):
+    instance.write("")
+    kill(manage()["pid"])
+    with ExitStack() as stack:
+        readers = []
+        for command in (
+            ["/usr/bin/tail", "-f", str(instance.conf)],
+            [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(instance.conf)],
+        ):
+            reader = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            readers.append(stack.enter_context(reader))
+            stack.callback(reader.kill)
+        assert manage()["cleared"] == {"unreachable": [], "orphans": []}
+        assert [reader.poll() for reader in readers] == [None, None]
+
+
+def test_a_wrong_key_is_named_and_stops_nothing(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    pid = manage()["pid"]
+    before = until_one_runs(instance)
+    instance.write(SLEEPER.format(name="a"), key="another-key_0123456789")
+    for state in STATES:
+        assert manage(state)["reason"] == "wrong_key"
+    assert (daemons(instance), programs(instance)) == ([pid], before)
+
+
+# --- who may ----------------------------------------------------------------------------------
+
+
+def test_what_another_user_has_to_start_is_left_to_him(instance, manage):
+    instance.write("")
+    result = manage(user="jaws_jtm")
+    assert (result["failed"], result["reason"]) == (True, "may_not_start"), result
+    for word in ("jaws_jtm", ME, "playbook supervisors"):
+        assert word in result["msg"]
+    assert not daemons(instance)
+
+
+def test_whether_another_users_daemon_runs_may_be_asked(instance, manage):
+    instance.write("")
+    result = manage(user="jaws_jtm", check=True)
+    assert (result["changed"], result["pid"]) == (True, None)
+
+
+def test_the_user_in_the_configuration_counts(instance, manage):
+    instance.write("[supervisord]\nuser=root\n" if ME != "root" else "[supervisord]\nuser=daemon\n")
+    assert manage()["reason"] == "may_not_start"
+    instance.write(f"[supervisord]\nuser={ME}\n")
+    assert manage()["user"] == ME
+
+
+def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance, manage):
+    instance.write("")
+    pid = manage()["pid"]
+    for state in ("started", "reloaded"):
+        result = manage(state, user="jaws_jtm")
+        assert result["reason"] == "somebody_elses"
+        for word in (f"runs as {ME}", f"pid {pid}", "should run as jaws_jtm"):
+            assert word in result["msg"]
+    assert manage("restarted", user="jaws_jtm")["reason"] == "may_not_start"
+    assert not has_ended(pid)
+
+
+def test_a_restart_does_not_make_another_users_daemon_ours(instance, manage, monkeypatch):
+    instance.write("")
+    pid = manage()["pid"]
+    monkeypatch.setattr(daemon_utils.Daemon, "_user_of", lambda *_: "jaws_jtm")
+    assert manage("restarted")["reason"] == "somebody_elses"
+    assert not has_ended(pid)
+
+
+# Reads what it needs as root, where nobody may not.
+AS_NOBODY = f"""\
+#!{sys.executable}
+import os
+from supervisor.supervisord import main
+os.setgroups([])
+os.setuid({NOBODY})
+main()
+"""
+
+
+def start_as_somebody_else(instance, monkeypatch):
+    """Start a daemon as another user: really, or, where that takes root, become the other one."""
+    if os.geteuid() == 0:
+        program = instance.root / "supervisord"
+        program.write_text(AS_NOBODY)
+        program.chmod(0o755)
+        for path in (instance.root, instance.conf):
+            os.chown(path, NOBODY, -1)
+        subprocess.run([str(program), "-c", str(instance.conf)], check=True, cwd="/")
+    else:
+        instance.start()
+        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    return wait_until(lambda: daemons(instance), "the daemon")[0]
+
+
+def test_nothing_is_started_beside_another_users_daemon(instance, manage, monkeypatch):
+    instance.write("")
+    owner = "nobody" if os.geteuid() == 0 else ME
+    pid = start_as_somebody_else(instance, monkeypatch)
+    wait_until((instance.root / "s").exists, "its socket")
+    (instance.root / "s").unlink()
+    for state in ("started", "stopped"):
+        result = manage(state, owner=owner)
+        assert result["reason"] == "somebody_elses", result
+        assert f"pid {pid}" in result["msg"]
+        assert f"as {owner}" in result["msg"]
+    assert daemons(instance) == [pid]
+
+
+def test_orders_that_a_stranger_wrote_are_not_run(instance, manage, monkeypatch):
+    instance.write("[program:a]\ncommand=/usr/bin/touch %(here)s/was-here\nstartsecs=0\n")
+    give_to_nobody(monkeypatch, instance.conf)
+    result = manage()
+    assert result["reason"] == "somebody_elses", result
+    assert "nobody" in result["msg"]
+    assert not daemons(instance)
+    assert manage(owner="nobody")["running"]
+
+
+def test_orders_in_a_strangers_directory_are_not_run(instance, manage, monkeypatch):
+    instance.write("")
+    give_to_nobody(monkeypatch, instance.root)
+    assert manage()["reason"] == "somebody_elses"
+    assert not daemons(instance)
+
+
+# --- places that somebody else took first -----------------------------------------------------
+
+
+@pytest.fixture
+def crowded(instance):
+    """A directory where everybody may write, with the instance's files in it."""
+    folder = instance.root / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    head = HEAD
+    for name in ("s\n", "supervisord.log", "pid"):
+        head = head.replace("{root}/" + name, "{root}/tmp/" + name)
+    instance.write("", head=head)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
+def test_a_file_that_a_stranger_made_first_is_refused(crowded, manage, monkeypatch, name):
+    path = crowded / name
+    path.write_text("trap")
+    give_to_nobody(monkeypatch, path)
+    result = manage()
+    assert result["reason"] == "somebody_elses", result
+    assert str(path) in result["msg"]
+    assert "nobody" in result["msg"]
+    assert path.read_text() == "trap"
+
+
+@pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
+def test_a_link_in_the_place_of_a_file_is_refused(crowded, instance, manage, name):
+    target = instance.root / "precious"
+    target.write_text("precious")
+    (crowded / name).symlink_to(target)
+    result = manage()
+    assert result["reason"] == "somebody_elses", result
+    assert "symbolic link" in result["msg"]
+    assert target.read_text() == "precious"
+
+
+def test_a_strangers_directory_is_refused(crowded, instance, manage, monkeypatch):
+    give_to_nobody(monkeypatch, crowded)
+    result = manage()
+    assert result["reason"] == "somebody_elses", result
+    assert str(crowded) in result["msg"]
+    assert not daemons(instance)
+
+
+def test_a_key_is_not_sent_to_a_strangers_socket(crowded, manage, monkeypatch):
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(crowded / "s"))
+        server.listen()
+        give_to_nobody(monkeypatch, crowded / "s")
+        assert manage()["reason"] == "somebody_elses"
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+LISTENER = """\
+import os, socket, sys
+if os.geteuid() == 0:
+    os.setuid(65534)
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    print(server.accept()[0].recv(4096), flush=True)
+"""
+TCP = HEAD.replace("[unix_http_server]\nfile={root}/s\nchmod=0700", "[inet_http_server]\nport=PORT")
+TCP = TCP.replace("unix://{root}/s", "http://PORT")
+
+
+def tcp(port):
+    return TCP.replace("PORT", f"127.0.0.1:{port}")
+
+
+def test_a_key_is_not_sent_to_a_strangers_port(instance, manage, monkeypatch):
+    stranger = subprocess.Popen([sys.executable, "-c", LISTENER], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(stranger.stdout.readline())
+        instance.write("", head=tcp(port))
+        if os.geteuid() != 0:
+            monkeypatch.setattr(places, "listeners", lambda *_: {NOBODY})
+        result = manage()
+        assert result["reason"] == "somebody_elses", result
+        assert "nobody" in result["msg"]
+        assert str(port) in result["msg"]
+    finally:
+        stranger.kill()
+        heard = stranger.communicate()[0]
+    assert heard == ""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_it_listens_at_a_port(instance, manage):
+    instance.write("", head=tcp(free_port()))
+    first = manage()
+    assert (first["running"], first["user"]) == (True, ME), first
+    assert manage()["pid"] == first["pid"]
+    assert manage("stopped")["changed"]
+
+
+# --- paths and tools --------------------------------------------------------------------------
+
+
+def test_a_socket_path_that_is_too_long_is_refused_with_its_length(instance, manage):
+    folder = instance.root / ("x" * 100)
+    folder.mkdir()
+    instance.write("", head=HEAD.replace("{root}/s", f"{folder}/s"))
+    result = manage()
+    assert result["reason"] == "bad_option", result
+    assert f"{len(str(folder)) + 2} bytes" in result["msg"]
+    assert "99" in result["msg"]
+
+
+def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(instance, manage):
+    folder = instance.root / "two blanks  äöü"
+    folder.mkdir()
+    name = "s" * (99 - len(os.fsencode(folder)) - 1)
+    instance.root = folder
+    instance.conf = folder / "supervisord ü.conf"
+    instance.write("", head=HEAD.replace("{root}/s\n", "{root}/" + name + "\n"))
+    assert manage()["running"]
+    assert manage("reloaded")["running"]
+    assert manage("stopped")["changed"]
+
+
+def test_a_filesystem_without_hard_links_is_named_before_a_start(instance, manage, monkeypatch):
+    def link(*_paths):
+        raise PermissionError(1, "Operation not permitted")
+
+    instance.write("")
+    monkeypatch.setattr(os, "link", link)
+    result = manage()
+    assert result["reason"] == "unusable_directory", result
+    assert "hard links" in result["msg"]
+    assert sorted(path.name for path in instance.root.iterdir()) == ["supervisord.conf"]
+
+
+def test_a_missing_directory_is_named(instance, manage):
+    instance.write("", head=HEAD.replace("{root}/s", "{root}/none/s"))
+    assert str(instance.root / "none") in manage()["msg"]
+    instance.write("", head=HEAD.replace("{root}/pid", "{root}/none/pid"))
+    assert str(instance.root / "none") in manage()["msg"]
+
+
+def test_a_missing_supervisor_is_named(instance, manage, tmp_path):
+    instance.write("")
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    for options in (
+        dict(supervisord_path="/nowhere/supervisord"),
+        dict(python="/nowhere/python"),
+        dict(python=str(bare)),
+    ):
+        result = manage(**options)
+        assert result["reason"] == "not_installed", result
+        assert next(iter(options.values())) in result["msg"]
+
+
+def test_a_script_that_does_not_say_its_python_needs_the_option(instance, manage, tmp_path):
+    instance.write("")
+    wrapper = tmp_path / "supervisord"
+    wrapper.write_text(f'#!/bin/sh\nexec "{BIN}/supervisord" "$@"\n')
+    wrapper.chmod(0o755)
+    assert "option python" in manage(supervisord_path=str(wrapper))["msg"]
+    assert manage(supervisord_path=str(wrapper), python=sys.executable)["running"]
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [("echo oops '%s'; exit 3" % KEY, "exit status 3"), ("exec sleep 1000", "no end within 1 s")],
+)
+def test_a_start_that_fails_says_why_without_the_key(instance, manage, tmp_path, does, says):
+    instance.write("")
+    program = tmp_path / "supervisord"
+    program.write_text(f"#!/bin/sh\n{does} # {instance.root}\n")
+    program.chmod(0o755)
+    result = manage(supervisord_path=str(program), python=sys.executable, timeout=1)
+    assert result["reason"] == "did_not_start", result
+    assert says in result["msg"]
+    assert KEY not in json.dumps(result)
+    assert not daemons(instance)
+
+
+# --- one at a time, and dry runs --------------------------------------------------------------
+
+
+def test_of_four_that_start_it_at_once_one_does(instance, spawn_module):
+    instance.write(SLEEPER.format(name="a"))
+    options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
+    runs = [spawn_module("supervisord", **options) for _number in range(4)]
+    results = [json.loads(run.communicate()[0]) for run in runs]
+    assert sorted(result["changed"] for result in results) == [False, False, False, True]
+    assert len({result["pid"] for result in results}) == 1
+    assert len(daemons(instance)) == 1
+    assert len(until_one_runs(instance)) == 1
+
+
+def test_a_run_that_waits_in_vain_says_for_whom(instance, manage):
+    instance.write("")
+    folder = os.open(instance.root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        result = manage(timeout=1)
+    finally:
+        os.close(folder)
+    assert result["reason"] == "locked", result
+    assert f"pid {os.getpid()} of {ME}" in result["msg"]
+    assert manage()["running"]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("up", [True, False])
+def test_a_dry_run_predicts_and_changes_nothing(instance, manage, state, up):
+    instance.write(SLEEPER.format(name="a"))
+    if up:
+        manage()
+        until_one_runs(instance)
+    before = snapshot(instance)
+    predicted = manage(state, check=True, diff=True)
+    assert snapshot(instance) == before
+    result = manage(state, diff=True)
+    for key in ("changed", "running", "diff"):
+        assert predicted[key] == result[key]
+
+
+def snapshot(instance):
+    files = {path: path.lstat() for path in instance.root.rglob("*")}
+    shown = {path: (found.st_mtime_ns, found.st_size) for path, found in files.items()}
+    return shown, instance.root.stat().st_mtime_ns, daemons(instance), programs(instance)
+
+
+def test_a_dry_run_before_the_configuration_is_there_predicts_too(manage):
+    assert manage(check=True)["changed"] is True
+    assert manage(check=True)["pid"] is None
+    assert manage("stopped", check=True)["changed"] is False
+    assert manage()["reason"] == "unreadable_conf"
+
+
+# --- where /proc hides other users' processes -------------------------------------------------
+
+
+@pytest.fixture
+def hidepid(monkeypatch):
+    """As another user than the daemon's sees it with /proc mounted hidepid=2."""
+
+    def hide():
+        monkeypatch.setattr(daemon_utils.processes, "read_process", lambda *_: None)
+        monkeypatch.setattr(daemon_utils.processes, "all_processes", lambda *_: iter(()))
+
+    return hide
+
+
+def test_a_hidden_daemon_is_stopped_and_its_end_is_waited_for(instance, manage, hidepid):
+    slow = "[program:a]\ncommand=/bin/sh -c 'trap \"sleep 1; exit\" TERM; sleep 1000 & wait'\n"
+    instance.write(slow + "startsecs=0\n")
+    pid = manage()["pid"]
+    until_one_runs(instance)
+    hidepid()
+    assert manage()["user"] == ME
+    assert manage("stopped")["changed"]
+    assert not (instance.root / "s").exists()
+    wait_until(lambda: has_ended(pid), "its last breath")
+
+
+def test_a_hidden_frozen_daemon_is_known_by_its_user(instance, manage, hidepid):
+    instance.write("")
+    pid = manage()["pid"]
+    hidepid()
+    os.kill(pid, signal.SIGSTOP)
+    assert f"runs as {ME}" in manage(timeout=1)["msg"]
+
+
+# --- a reload that cannot be foreseen to fail -------------------------------------------------
+
+
+def test_a_daemon_that_ends_in_its_reload_is_told_at_once(instance, manage):
+    instance.write(SLEEPER.format(name="a"))
+    manage()
+    until_one_runs(instance)
+    log = instance.root / "supervisord.log"
+    log.unlink()
+    log.mkdir()
+    result = manage("reloaded", timeout=1000)
+    assert result["reason"] == "did_not_start", result
+    assert "ended in its reload" in result["msg"]
+    assert str(log) in result["msg"]
+    log.rmdir()
+    assert manage()["running"]
+    assert len(until_one_runs(instance)) == 1

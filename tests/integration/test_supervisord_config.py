@@ -1,0 +1,572 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisord_config module: the key, the file, and a running daemon that must not be lost."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
+    Endpoint,
+    Supervisor,
+    read_conf,
+    read_endpoint,
+)
+from tests.integration.conftest import KEY, bearing, has_ended, wait_until
+
+PROGRAMS = """\
+; Programs. Written by the release; see `releases`.
+; release: 20260101T000000Z-abcdef01
+
+[program:a]
+command = /bin/sleep 1000 ; a comment, blanks around the sign
+startsecs=0
+environment=A="ü %% 'x'",
+   B="2"
+"""
+OLD = """\
+[inet_http_server]
+port=0.0.0.0:{port}
+username=jaws
+password=shared
+[supervisord]
+logfile={root}/supervisord.log
+pidfile={root}/pid
+[program:jaws-site]
+command=/bin/sleep 1000
+startsecs=0
+[group:jaws-dev]
+programs=jaws-site
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=http://localhost:{port}
+username=jaws
+password=shared
+"""
+
+
+def sections(root, listen="s", **supervisord):
+    """Return what a role would give: listen at a socket of this name, or at a port."""
+    if isinstance(listen, int):
+        server = {"inet_http_server": {"port": f"127.0.0.1:{listen}"}}
+        url = f"http://127.0.0.1:{listen}"
+    else:
+        server = {"unix_http_server": {"file": f"{root}/{listen}", "chmod": "0700"}}
+        url = f"unix://{root}/{listen}"
+    return {
+        **server,
+        "supervisord": {
+            "logfile": f"{root}/supervisord.log",
+            "pidfile": f"{root}/pid",
+            "childlogdir": str(root),
+            "identifier": "test",
+            **supervisord,
+        },
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisorctl": {"serverurl": url, "prompt": "test"},
+    }
+
+
+@pytest.fixture
+def options(instance):
+    """Return the module's options for the instance, with changes."""
+
+    def make(listen="s", supervisord=None, **changed):
+        given = dict(
+            config=str(instance.conf),
+            python=sys.executable,
+            sections=sections(instance.root, listen, **(supervisord or {})),
+        )
+        return dict(given, **changed)
+
+    return make
+
+
+@pytest.fixture
+def configure(instance, options, run_module):
+    """Run the module, and see that no key that the file had or has is in what it says."""
+
+    def run(*args, check=False, diff=True, **changed):
+        before = keys(instance)
+        result = run_module(
+            "supervisord_config", check=check, diff=diff, **options(*args, **changed)
+        )
+        shown = json.dumps(result)
+        assert not [key for key in before | keys(instance) if key in shown]
+        return result
+
+    return run
+
+
+def keys(instance):
+    texts = [path.read_text(errors="replace") for path in instance.root.glob("*.conf*")]
+    found = {key for text in texts for key in re.findall(r"password *= *(\S+)", text)}
+    return found - {"shared"} | ({"=shared"} if "shared" in found else set())
+
+
+def key(instance):
+    return read_conf(str(instance.conf)).get("supervisorctl", "password")
+
+
+def files(instance):
+    shown = {path.name: path for path in instance.root.iterdir() if "conf" in path.name}
+    return {name: (path.read_bytes(), path.stat().st_mtime_ns) for name, path in shown.items()}
+
+
+def pid_by(endpoint):
+    """Return the pid of the daemon that answers there, or the reason why none does."""
+    with Supervisor(endpoint, 5) as client:
+        try:
+            return client.call("supervisor.getPID")
+        except JawsError as error:
+            return error.reason
+
+
+def pid(instance):
+    return pid_by(read_endpoint(str(instance.conf)))
+
+
+def daemons(instance):
+    return bearing(str(instance.conf), ["cmdline"])
+
+
+def programs(instance):
+    """Return what the daemon runs; a child that it has just forked still has its command line."""
+    found = [Path(f"/proc/{pid}/task/{pid}/children").read_text() for pid in daemons(instance)]
+    return [pid for pid in map(int, " ".join(found).split()) if pid not in daemons(instance)]
+
+
+@pytest.fixture
+def running(instance, configure):
+    """A daemon that runs with what the module wrote, and one program; its pid."""
+    configure()
+    instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
+    found = instance.start()
+    until_one_runs(instance)
+    return found
+
+
+def until_one_runs(instance):
+    return wait_until(lambda: programs(instance), "a program")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+# --- the key and the file ---------------------------------------------------------------------
+
+
+def test_a_key_is_generated_and_kept(instance, configure):
+    first = configure()
+    assert (first["changed"], first["new_key"], first["reloaded"]) == (True, True, False)
+    made = key(instance)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", made), "256 bits in the letters of base64"
+    parser = read_conf(str(instance.conf))
+    assert parser.get("unix_http_server", "password") == made
+    before = files(instance)
+    second = configure()
+    assert (second["changed"], second["new_key"]) == (False, False)
+    assert files(instance) == before
+
+
+def test_two_instances_have_two_keys(instance, configure, run_module, options):
+    configure()
+    other = instance.root / "other.conf"
+    run_module("supervisord_config", **options(config=str(other)))
+    assert read_conf(str(other)).get("supervisorctl", "password") != key(instance)
+
+
+def test_a_diff_shows_what_changes_but_the_key(instance, configure):
+    configure()
+    result = configure(supervisord={"minfds": 2000})
+    assert "minfds=2000" in result["diff"]["after"]
+    assert "minfds=2000" not in result["diff"]["before"]
+    assert "password= (not shown)" in result["diff"]["after"]
+    assert result["diff"]["before_header"] == str(instance.conf)
+
+
+@pytest.mark.parametrize("mode", ["0640", "0600"])
+def test_the_file_is_closed_to_strangers(instance, configure, mode):
+    umask = os.umask(0)
+    try:
+        configure(mode=mode)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(instance.conf.stat().st_mode) == int(mode, 8)
+    instance.conf.chmod(0o666)
+    made = key(instance)
+    result = configure(mode=mode)
+    assert (result["changed"], result["new_key"], result["reloaded"]) == (True, False, False)
+    assert stat.S_IMODE(instance.conf.stat().st_mode) == int(mode, 8)
+    assert key(instance) == made
+
+
+def test_the_file_is_the_groups(instance, configure):
+    group = grp.getgrgid(1 if os.geteuid() == 0 else os.getgroups()[-1])
+    configure(group=group.gr_name)
+    assert instance.conf.stat().st_gid == group.gr_gid
+    assert configure(group=group.gr_name)["changed"] is False
+    assert configure(group="no-such-group")["reason"] == "bad_option"
+
+
+@pytest.mark.parametrize("mode", ["0644", "0660", "0750", "4640", "rw", "0o640", ""])
+def test_a_mode_that_lets_others_in_is_refused(instance, configure, mode):
+    assert configure(mode=mode)["reason"] == "bad_option"
+    assert not instance.conf.exists()
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_programs_are_left_byte_for_byte(instance, configure, newline):
+    configure()
+    theirs = (
+        PROGRAMS.replace("\n", newline).replace(f"releases`.{newline}", "releases`.\n").encode()
+    )
+    instance.conf.write_bytes(instance.conf.read_bytes() + theirs)
+    assert configure()["changed"] is False
+    assert configure(supervisord={"minfds": 2000})["changed"] is True
+    assert instance.conf.read_bytes().endswith(b"\n" + theirs)
+
+
+def test_what_supervisor_refuses_is_not_written(instance, configure):
+    configure()
+    before = files(instance)
+    for wrong in ({"loglevel": "shout"}, {"logfile": "/nowhere/log"}, {"umask": "rwx"}):
+        result = configure(supervisord=wrong)
+        assert result["reason"] == "broken_conf", result
+    assert configure(supervisord={"logfle": "/tmp/l"})["reason"] == "bad_option"
+    assert files(instance) == before
+
+
+def test_a_program_without_a_command_is_the_releases_business(instance, configure):
+    configure()
+    instance.conf.write_text(instance.conf.read_text() + "[program:a]\ncommand=/nowhere/a\n")
+    assert configure(supervisord={"minfds": 2000})["changed"] is True
+
+
+def test_a_dry_run_predicts_and_writes_nothing(instance, configure):
+    assert configure(check=True)["changed"] is True
+    assert files(instance) == {}
+    configure()
+    before = files(instance)
+    assert configure(check=True)["changed"] is False
+    assert configure(check=True, rotate_key=True)["changed"] is True
+    predicted = configure(check=True, supervisord={"minfds": 2000})
+    assert files(instance) == before
+    assert predicted["diff"] == configure(supervisord={"minfds": 2000})["diff"]
+
+
+def test_a_dry_run_asks_the_daemon_nothing(configure, running):
+    os.kill(running, signal.SIGSTOP)
+    assert configure(check=True, rotate_key=True)["changed"] is True
+
+
+def test_a_link_in_its_place_is_refused(instance, configure):
+    target = instance.root / "precious"
+    target.write_text("precious")
+    instance.conf.symlink_to(target)
+    result = configure()
+    assert result["reason"] == "somebody_elses", result
+    assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "content", [f"password={KEY}\n", f"[supervisord]\n{KEY}\n", "[supervisord\n", "\udce9"]
+)
+def test_a_broken_file_is_never_quoted(instance, configure, content):
+    instance.conf.write_bytes(content.encode("utf-8", "surrogateescape"))
+    result = configure()
+    assert KEY not in json.dumps(result)
+    if result.get("failed"):
+        assert str(instance.conf) in result["msg"]
+    else:
+        assert KEY not in instance.conf.read_text()
+
+
+def test_an_include_is_refused_rather_than_its_programs_lost(instance, configure):
+    configure()
+    text = instance.conf.read_text() + "[include]\nfiles=*.ini\n"
+    instance.conf.write_text(text)
+    assert "[include]" in configure()["msg"]
+    assert instance.conf.read_text() == text
+
+
+# --- a running daemon -------------------------------------------------------------------------
+
+
+def test_what_changes_for_the_daemon_reloads_it(instance, configure, running):
+    before = programs(instance)
+    log = instance.root / "other.log"
+    result = configure(supervisord={"logfile": str(log)})
+    assert (result["changed"], result["reloaded"], result["new_key"]) == (True, True, False), result
+    assert pid(instance) == running
+    assert log.exists()
+    wait_until(lambda: programs(instance) not in ([], before), "the new program")
+    assert not list(instance.root.glob("*.previous"))
+
+
+def test_what_changes_for_people_alone_reloads_nothing(instance, configure, running, options):
+    before = programs(instance)
+    changed = options()["sections"]
+    changed["supervisorctl"]["prompt"] = "other"
+    result = configure(sections=changed)
+    assert (result["changed"], result["reloaded"]) == (True, False), result
+    instance.conf.write_text("; by hand\n" + instance.conf.read_text())
+    assert (pid(instance), programs(instance)) == (running, before)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("s", "other"), ("s", "port"), ("port", "s"), ("port", "another port")]
+)
+def test_an_address_changes_under_a_running_daemon(instance, configure, old, new):
+    old, new = (free_port() if "port" in name else name for name in (old, new))
+    configure(old)
+    instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
+    started = instance.start()
+    before = until_one_runs(instance)
+    endpoint = read_endpoint(str(instance.conf))
+    result = configure(new)
+    assert (result["changed"], result["reloaded"]) == (True, True), result
+    assert pid(instance) == started
+    assert pid_by(endpoint) == "down"
+    wait_until(lambda: programs(instance) not in ([], before), "the new program")
+    assert (len(programs(instance)), daemons(instance)) == (1, [started])
+    assert configure(new)["changed"] is False
+
+
+def test_a_rotated_key_is_in_force_and_the_old_one_refused(instance, configure, running):
+    old = read_endpoint(str(instance.conf))
+    result = configure(rotate_key=True)
+    assert (result["new_key"], result["reloaded"]) == (True, True), result
+    assert read_endpoint(str(instance.conf)).password != old.password
+    assert pid(instance) == running
+    assert pid_by(old) == "wrong_key"
+    assert configure()["changed"] is False
+
+
+def test_a_key_is_rotated_while_the_daemon_is_down(instance, configure):
+    configure()
+    old = key(instance)
+    result = configure(rotate_key=True)
+    assert (result["changed"], result["reloaded"]) == (True, False)
+    assert key(instance) != old
+    assert not list(instance.root.glob("*.previous"))
+
+
+def test_a_conf_of_the_old_scripts_is_taken_over(instance, configure):
+    port = free_port()
+    instance.write("", head=OLD.replace("{port}", str(port)))
+    instance.conf.chmod(0o644)
+    started = instance.start()
+    until_one_runs(instance)
+    result = configure()
+    assert (result["new_key"], result["reloaded"]) == (True, True), result
+    assert pid(instance) == started
+    assert pid_by(Endpoint(f"http://127.0.0.1:{port}", "jaws", "shared", "test")) == "down"
+    assert stat.S_IMODE(instance.conf.stat().st_mode) == 0o640
+    assert "shared" not in instance.conf.read_text()
+    with Supervisor(read_endpoint(str(instance.conf))) as client:
+        (info,) = client.call("supervisor.getAllProcessInfo")
+    assert (info["group"], info["name"]) == ("jaws-dev", "jaws-site")
+    assert configure()["changed"] is False
+
+
+# --- what could go wrong before anything is written -------------------------------------------
+
+
+@pytest.fixture
+def unharmed(instance, running):
+    """See at the end that the files, the daemon and its program are what they were."""
+    before = files(instance), programs(instance)
+    yield running
+    os.kill(running, signal.SIGCONT)
+    assert (files(instance), programs(instance)) == before
+    assert not has_ended(running)
+
+
+def test_nothing_is_written_for_a_frozen_daemon(configure, unharmed):
+    os.kill(unharmed, signal.SIGSTOP)
+    result = configure(rotate_key=True, timeout=1)
+    assert result["reason"] == "frozen", result
+    assert f"kill -CONT {unharmed}" in result["msg"]
+
+
+def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
+    instance, configure, running
+):
+    instance.conf.write_text(instance.conf.read_text().replace(key(instance), "x" * 43))
+    before = files(instance)
+    result = configure(rotate_key=True)
+    assert result["reason"] == "wrong_key", result
+    assert files(instance) == before
+    assert not has_ended(running)
+
+
+def test_a_port_that_is_taken_is_refused(configure, unharmed):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = configure(port)
+        assert result["reason"] == "address_taken", result
+        assert str(port) in result["msg"]
+        with server.accept()[0] as connection:
+            assert connection.recv(100) == b"", "the key was sent"
+    assert unharmed
+
+
+def test_a_socket_that_another_daemon_listens_at_is_refused(instance, configure, unharmed):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(instance.root / "other"))
+        server.listen()
+        assert configure("other")["reason"] == "address_taken"
+    (instance.root / "other").unlink()
+    assert unharmed
+
+
+@pytest.mark.parametrize("listen", ["x" * 100, "none/s"])
+def test_an_address_that_would_not_do_is_refused(configure, unharmed, listen):
+    assert configure(listen)["reason"] in ("bad_option", "unusable_directory")
+    assert unharmed
+
+
+def test_a_log_through_somebodys_link_is_refused(instance, configure, unharmed):
+    (instance.root / "l").symlink_to("/etc/passwd")
+    result = configure(supervisord={"logfile": str(instance.root / "l")})
+    assert result["reason"] == "somebody_elses", result
+    assert unharmed
+
+
+def test_a_user_that_the_daemon_cannot_become_is_refused(configure, unharmed):
+    result = configure(supervisord={"user": "root" if os.geteuid() else "daemon"})
+    assert result["reason"] == "somebody_elses", result
+    assert unharmed
+
+
+# --- killed half-way --------------------------------------------------------------------------
+
+# Kills itself with -9 at one moment: before or after the call NUMBER of those that matter.
+KILLER = """
+import os, signal
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor
+calls = 0
+def at(holder, name, matters=lambda *_: True):
+    real = getattr(holder, name)
+    def call(*arguments, **options):
+        global calls
+        if not matters(*arguments):
+            return real(*arguments, **options)
+        calls += 1
+        if calls == NUMBER and not AFTER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = real(*arguments, **options)
+        if calls == NUMBER and AFTER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+    setattr(holder, name, call)
+at(os, "fsync")
+at(os, "replace")
+at(os, "unlink", lambda path, *_: path.endswith(".previous"))
+at(Supervisor, "call", lambda _self, method, *_: method.endswith("restart"))
+"""
+MOMENTS = 8  # that exist: see the test that counts them
+
+
+def killed(spawn_module, number, after, options):
+    hook = KILLER.replace("NUMBER", str(number)).replace("AFTER", str(after))
+    process = spawn_module("supervisord_config", hook=hook, **options)
+    output = process.communicate()[0]
+    assert process.returncode in (0, -signal.SIGKILL), output
+    return process.returncode == -signal.SIGKILL
+
+
+def one_of_two_keys_works(instance):
+    paths = [path for path in (instance.conf, Path(f"{instance.conf}.previous")) if path.exists()]
+    return [pid_by(read_endpoint(str(path))) for path in paths]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("listen", ["s", "other"])
+def test_killed_anywhere_a_rerun_finishes(
+    instance, configure, running, spawn_module, options, after, listen
+):
+    """With a new key at the same address, and with a new address besides."""
+    for number in range(1, MOMENTS + 1):
+        target = listen if number % 2 else "s"
+        old = key(instance)
+        assert killed(spawn_module, number, after, options(target, rotate_key=True))
+        wait_until(lambda: running in one_of_two_keys_works(instance), "a way in")
+        assert not configure(target).get("failed")
+        assert pid(instance) == running, f"killed at {number}"
+        if key(instance) != old:
+            assert pid_by(read_endpoint(str(instance.conf))._replace(password=old)) == "wrong_key"
+        assert configure(target)["changed"] is False
+        assert [name for name in os.listdir(instance.root) if "conf" in name] == [
+            instance.conf.name
+        ]
+        assert daemons(instance) == [running]
+    assert len(until_one_runs(instance)) == 1
+
+
+def test_every_moment_is_one_of_those(instance, running, spawn_module, options):
+    assert killed(spawn_module, MOMENTS, True, options(rotate_key=True))
+    assert not killed(spawn_module, MOMENTS + 1, False, options(rotate_key=True))
+    assert pid(instance) == running
+
+
+def test_a_first_run_that_is_killed_leaves_no_litter(instance, configure, spawn_module, options):
+    for number in (1, 2, 3):
+        killed(spawn_module, number, False, options())
+        configure(check=True)
+    assert not configure().get("failed")
+    assert list(files(instance)) == [instance.conf.name]
+
+
+def test_an_interrupted_run_is_seen_by_a_dry_run(
+    instance, configure, running, spawn_module, options
+):
+    assert killed(spawn_module, MOMENTS - 1, False, options(rotate_key=True))
+    assert configure(check=True)["changed"] is True
+    assert configure()["reloaded"] is True
+    assert pid(instance) == running
+
+
+def test_of_two_that_rotate_at_once_the_files_key_is_in_force(
+    instance, configure, running, spawn_module, options
+):
+    runs = [spawn_module("supervisord_config", **options(rotate_key=True)) for _number in range(2)]
+    outputs = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert pid(instance) == running
+    assert configure()["changed"] is False
+
+
+def test_a_key_is_in_no_environment_and_no_command_line(instance, configure, running, monkeypatch):
+    seen = []
+    real = subprocess.Popen.__init__
+
+    def watched(self, command, *rest, **kwargs):
+        seen.append(json.dumps([list(map(str, command)), dict(kwargs.get("env") or os.environ)]))
+        real(self, command, *rest, **kwargs)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", watched)
+    old = key(instance)
+    configure(rotate_key=True)
+    assert seen
+    assert not [text for text in seen if old in text or key(instance) in text]
+    for secret in (old, key(instance)):
+        assert not bearing(secret)
+    assert running

@@ -1,0 +1,498 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The venv module: real environments, built by the real pip from wheels that the tests write."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import venv
+from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
+from tests.integration.conftest import ansible, bearing, wait_until
+
+Result = dict[str, Any]
+OFFLINE = ["--no-index", "--no-cache-dir"]
+
+
+def make_wheel(folder: Path, version: str = "1.0", code: str = "", requires: str = "") -> Path:
+    """Write a wheel of a distribution `demo`, and return its path."""
+    info = f"demo-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n"
+    files = {
+        "demo.py": code or f"version = '{version}'\n",
+        f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    path = folder / f"demo-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as stream:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            stream.writestr(name, text)
+    return path
+
+
+def file_hash(path: Path) -> str:
+    return "--hash=sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Venvs:
+    """The module, with a directory of its own; wheels are sent as the action plugin sends them."""
+
+    def __init__(self, folder: Path, run_module: Callable[..., Result]) -> None:
+        self.folder = folder
+        self.run_module = run_module
+
+    def options(self, *wheels: Path, **spec: Any) -> Result:
+        spec = {"name": "site", "python": sys.executable, "pip_arguments": OFFLINE, **spec}
+        digests = {wheel: wheel_digest(str(wheel)) for wheel in wheels}
+        spec["wheels"] = [{"name": path.name, "digest": digest} for path, digest in digests.items()]
+        contents = {
+            digest: base64.b64encode(path.read_bytes()).decode() for path, digest in digests.items()
+        }
+        return {"directory": str(self.folder), "environments": [spec], "contents": contents}
+
+    def __call__(self, *wheels: Path, check: bool = False, **spec: Any) -> Result:
+        return self.run_module("venv", check=check, diff=True, **self.options(*wheels, **spec))
+
+    def path(self, result: Result) -> Path:
+        return Path(result["environments"]["site"]["path"])
+
+
+@pytest.fixture
+def venvs(tmp_path: Path, run_module: Callable[..., Result]) -> Venvs:
+    (tmp_path / "venvs").mkdir()
+    return Venvs(tmp_path / "venvs", run_module)
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that the module runs."""
+    found: list[list[str]] = []
+    real = subprocess.run
+
+    def recorded(command: list[str], **options: Any) -> Any:
+        found.append(command)
+        return real(command, **options)
+
+    monkeypatch.setattr(venv.subprocess, "run", recorded)
+    venv.identify.cache_clear()
+    return found
+
+
+def demo_version(path: Path) -> str:
+    code = "import demo; print(demo.version)"
+    return subprocess.check_output([path / "bin/python", "-c", code], text=True).strip()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ---- Building
+
+
+def test_an_environment_is_built_once_and_then_nothing_is_run(
+    venvs: Venvs, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    wheel = make_wheel(tmp_path)
+    predicted = venvs(wheel, check=True)
+    assert predicted["changed"]
+    assert names(venvs.folder) == []
+    first = venvs(wheel)
+    path = venvs.path(first)
+    assert (first["changed"], path) == (True, venvs.path(predicted)), first
+    assert first["diff"]["after"] == f"{path}\n"
+    assert "demo==1.0" in first["environments"]["site"]["packages"]
+    assert demo_version(path) == "1.0"
+    assert names(venvs.folder) == [path.name]
+    open_to_others = [f for f in [path, *path.rglob("*.py")] if f.stat().st_mode & 0o007]
+    assert path not in open_to_others
+    assert path / "lib/python3.11/site-packages/demo.py" not in open_to_others
+    assert not (path / venv.INPUTS).exists()
+
+    commands.clear()
+    second = venvs(wheel)
+    assert (second["changed"], second["environments"]) == (False, first["environments"])
+    assert [word for command in commands for word in command if word in ("pip", "venv")] == []
+
+
+def test_an_environment_that_was_changed_by_hand_is_built_again_beside_it(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path)
+    before = venvs.path(venvs(wheel))
+    module = next(before.rglob("demo.py"))
+    module.write_text("version = 'changed by hand'\n")
+    second = venvs(wheel)
+    after = venvs.path(second)
+    assert second["changed"]
+    assert after == before.with_name(before.name + ".1")
+    assert f"{before} was changed by hand" in str(second["warnings"])
+    assert demo_version(after) == "1.0"
+    assert demo_version(before) == "changed by hand"
+    third = venvs(wheel)
+    assert (third["changed"], venvs.path(third)) == (False, after)
+
+
+def test_another_content_of_the_same_version_is_another_path(venvs: Venvs, tmp_path: Path) -> None:
+    paths = set()
+    for code in ("version = 1", "version = 2"):
+        paths.add(venvs.path(venvs(make_wheel(tmp_path, code=code), check=True)))
+    assert len(paths) == 2
+    assert {path.name.rsplit("-", 1)[0] for path in paths} == {"site-1.0"}
+
+
+def test_the_content_is_asked_for_only_where_it_is_lacking(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    options = dict(venvs.options(wheel), contents={})
+    result = venvs.run_module("venv", **options)
+    assert result["lacking"] == [wheel_digest(str(wheel))]
+    assert names(venvs.folder) == []
+
+
+def test_constraints_and_hashes_hold(venvs: Venvs, tmp_path: Path) -> None:
+    wheels = [make_wheel(tmp_path, version) for version in ("1.0", "2.0")]
+    arguments = [*OFFLINE, "--find-links", str(tmp_path)]
+    loose = venvs(requirements=["demo"], constraints="demo<2", pip_arguments=arguments)
+    assert demo_version(venvs.path(loose)) == "1.0", loose
+    hashed = [*arguments, "--require-hashes"]
+    wrong = venvs(requirements=[f"demo==2.0 {file_hash(wheels[0])}"], pip_arguments=hashed)
+    assert wrong["failed"]
+    assert wrong["reason"] == "build_failed"
+    assert "DO NOT MATCH THE HASHES" in wrong["msg"]
+    assert names(venvs.folder) == [venvs.path(loose).name]
+
+
+# ---- What fails leaves nothing
+
+
+def test_content_that_was_tampered_with_is_refused(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    options = venvs.options(wheel)
+    other = make_wheel(tmp_path, code="evil = True\n")
+    for digest in options["contents"]:
+        options["contents"][digest] = base64.b64encode(other.read_bytes()).decode()
+    result = venvs.run_module("venv", **options)
+    assert result["msg"] == f"{wheel.name} arrived damaged: run this again."
+    assert result["reason"] == "bad_wheel"
+    assert names(venvs.folder) == []
+
+
+def test_a_dependency_that_cannot_be_had_fails_with_pip_s_last_words(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    result = venvs(make_wheel(tmp_path, requires="no-such-thing==1"))
+    assert result["failed"]
+    assert result["msg"].startswith("cannot pip install for site: ")
+    assert "No matching distribution found for no-such-thing==1" in result["msg"]
+    assert names(venvs.folder) == []
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_python_that_is_not_there_is_named(venvs: Venvs) -> None:
+    result = venvs(python="/no/such/python")
+    assert result["msg"].startswith(
+        "cannot find the Python interpreter: /no/such/python: No such file or directory"
+    )
+
+
+def test_a_python_without_ensurepip_is_named_with_the_remedy(venvs: Venvs, tmp_path: Path) -> None:
+    # What Debian's python3 says where python3-venv is not installed.
+    told = "The virtual environment was not created successfully because ensurepip is not available"
+    text = f'#!/bin/sh\n[ "$3" = venv ] || exec {sys.executable} "$@"\necho "{told}"\nexit 1\n'
+    result = venvs(python=script(tmp_path / "python", text))
+    assert "This Python lacks ensurepip: install python3-venv" in result["msg"]
+    assert names(venvs.folder) == []
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    venvs: Venvs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: str, _content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(venv, "write", full)
+    result = venvs(make_wheel(tmp_path))
+    assert "No space left on device" in result["msg"]
+    assert result["reason"] == "build_failed"
+    assert names(venvs.folder) == []
+
+
+def test_a_directory_that_is_not_there_is_named(venvs: Venvs, tmp_path: Path) -> None:
+    options = dict(venvs.options(make_wheel(tmp_path)), directory=str(tmp_path / "absent"))
+    result = venvs.run_module("venv", **options)
+    assert f"cannot lock {tmp_path}/absent/" in result["msg"]
+    assert "No such file or directory" in result["msg"]
+
+
+# ---- Environment modules
+
+
+PROFILE = """\
+echo welcome to this site
+module() {{ [ "$2" = python/9 ] || {{ echo "no module $2" >&2; return 1; }}; PATH={bin}:$PATH; }}
+export -f module
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A site with environment modules, and a profile that talks."""
+    home = tmp_path / "home"
+    (home / "bin").mkdir(parents=True)
+    (home / ".bash_profile").write_text(PROFILE.format(bin=home / "bin"))
+    script(home / "bin/python-of-the-module", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.mark.usefixtures("site")
+def test_an_environment_module_is_loaded_before_python_is_looked_for(venvs: Venvs) -> None:
+    spec = {"python": "python-of-the-module", "modules": ["python/9"]}
+    assert venvs(check=True, **spec)["changed"]
+    assert venvs(check=True, **dict(spec, modules=[]))["failed"]
+
+
+@pytest.mark.usefixtures("site")
+def test_an_environment_module_that_is_not_there_is_named(venvs: Venvs) -> None:
+    result = venvs(check=True, modules=["python/10"])
+    assert result["failed"]
+    assert "no module python/10" in result["msg"]
+
+
+# ---- An index of packages that misbehaves
+
+
+class Index(ThreadingHTTPServer):
+    """An index that serves one wheel, when it is let, as it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self, wheel: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.wheel = wheel
+        self.open = threading.Event()
+        self.status = 200
+        self.missing = 0  # bytes, at the end of the wheel
+        self.downloads = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/simple"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Index
+
+    def do_GET(self) -> None:
+        wheel = self.server.wheel
+        page = f'<html><body><a href="/{wheel.name}">{wheel.name}</a></body></html>'.encode()
+        if self.path == f"/{wheel.name}":
+            self.server.downloads += 1
+            page = wheel.read_bytes()
+        self.server.open.wait(60)
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "text/html" if page[:1] == b"<" else "application/zip")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        kept = len(page) if page[:1] == b"<" else len(page) - self.server.missing
+        self.wfile.write(page[:kept])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(wheel: Path) -> Iterator[Index]:
+    with Index(wheel) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.open.set()
+            server.shutdown()
+            thread.join()
+
+
+def from_index(index: Index, wheel: Path) -> Result:
+    """Return the spec of an environment that comes from the index."""
+    arguments = ["--index-url", index.url, "--no-cache-dir", "--retries", "0", "--timeout", "60"]
+    return {"requirements": [f"demo==1.0 {file_hash(wheel)}"], "pip_arguments": arguments}
+
+
+def test_an_index_that_fails_leaves_nothing(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        index.open.set()
+        index.status = 500
+        down = venvs(**from_index(index, wheel))
+        index.status, index.missing = 200, 100
+        truncated = venvs(**from_index(index, wheel))
+    assert "No matching distribution found for demo==1.0" in down["msg"]
+    assert truncated["failed"]
+    assert index.downloads == 1
+    assert names(venvs.folder) == []
+
+
+def test_two_at_once_build_once(
+    venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        options = venvs.options(**from_index(index, wheel))
+        runs = [spawn_module("venv", **options) for _ in range(2)]
+        wait_until(lambda: index.downloads or list(venvs.folder.glob("*.lock")), "a build")
+        index.open.set()
+        results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+    assert [result.get("msg") for result in results] == [None, None]
+    assert results[0]["environments"] == results[1]["environments"]
+    assert index.downloads == 1
+    assert demo_version(venvs.path(results[0])) == "1.0"
+    assert names(venvs.folder) == [venvs.path(results[0]).name]
+
+
+def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told(
+    venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        options = venvs.options(**from_index(index, wheel))
+        first = spawn_module("venv", **options)
+        lock = wait_until(lambda: list(venvs.folder.glob("*.lock")), "a build")[0]
+        wait_until(lock.read_text, "the holder's name")
+        result = venvs.run_module("venv", **options, timeout=0)
+        index.open.set()
+        first.communicate(timeout=120)
+    assert result["reason"] == "locked"
+    assert (
+        f"another run holds {lock} and has not ended within 0 s: pid {first.pid} of "
+        in result["msg"]
+    )
+
+
+def test_a_build_that_was_killed_is_done_again_when_its_pip_has_ended(
+    venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        options = venvs.options(**from_index(index, wheel))
+        killed = spawn_module("venv", **options)
+        pips = wait_until(lambda: pip_processes(venvs.folder), "pip")
+        killed.kill()  # the module alone: its pip goes on
+        killed.communicate()
+        assert pip_processes(venvs.folder) == pips
+        locked = venvs.run_module("venv", **options, timeout=0)
+        assert locked["reason"] == "locked"
+        rerun = spawn_module("venv", **options)
+        index.open.set()
+        result = json.loads(rerun.communicate(timeout=120)[0])
+    assert result["changed"], result
+    assert demo_version(venvs.path(result)) == "1.0"
+    assert names(venvs.folder) == [venvs.path(result).name]
+
+
+def pip_processes(folder: Path) -> list[int]:
+    found = []
+    for pid in bearing(str(folder), ["cmdline"]):
+        if b"\0install\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            found.append(pid)
+    return found
+
+
+def test_a_build_that_was_killed_with_all_its_processes_is_done_again(
+    venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        options = venvs.options(**from_index(index, wheel))
+        killed = spawn_module("venv", **options)
+        wait_until(lambda: pip_processes(venvs.folder), "pip")
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        assert len(names(venvs.folder)) == 2  # half an environment, and the lock's file
+        index.open.set()
+        result = venvs.run_module("venv", **options)
+    assert result["changed"], result
+    assert names(venvs.folder) == [venvs.path(result).name]
+
+
+# ---- Through Ansible, with the action plugin on the control node
+
+
+def adhoc(tmp_path: Path, *arguments: str, **options: Any) -> tuple[int, str]:
+    """Run the module as Ansible runs it, and return the exit status and the output."""
+    local = ("localhost", "-i", "localhost,", "-c", "local")
+    python = ("-e", f"ansible_python_interpreter={sys.executable}")
+    call = ("-m", "jgi.jaws.venv", "-a", json.dumps(options))
+    done = ansible("adhoc", *local, *python, *call, *arguments, home=tmp_path)
+    return done.returncode, done.stdout
+
+
+def test_a_wheel_of_the_control_node_is_found_and_sent_once(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    (tmp_path / "constraints.txt").write_text("demo==1.0\n")
+    spec = {
+        "name": "site",
+        "wheels": [f"{tmp_path}/**/demo-*.whl"],
+        "optional_wheels": [f"{tmp_path}/none-*.whl"],
+        "constraints": str(tmp_path / "constraints.txt"),
+        "python": sys.executable,
+        "pip_arguments": OFFLINE,
+    }
+    options = {"directory": str(venvs.folder), "environments": [spec]}
+    code, output = adhoc(tmp_path, "-vvv", **options)
+    assert (code, "changed: true" in output) == (0, True), output
+    assert base64.b64encode(wheel.read_bytes()).decode()[:100] not in output
+    path = next(path for path in venvs.folder.iterdir())
+    assert demo_version(path) == "1.0"
+    code, output = adhoc(tmp_path, **options)
+    assert (code, "changed: false" in output) == (0, True), output
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"wheels": ["{tmp}/none-*.whl"]}, "no wheel on this machine is {tmp}/none-*.whl"),
+        (
+            {"wheels": ["{tmp}/*.whl"]},
+            "several wheels on this machine are {tmp}/*.whl: {tmp}/demo-1",
+        ),
+        ({"wheels": ["{tmp}/*.txt"]}, "{tmp}/a.txt is not a whole wheel"),
+        ({"constraints": "{tmp}/none.txt"}, "cannot read the constraints on this machine: "),
+        (
+            {"requirements": ["a @ https://u:hunter2@h/a.whl"]},
+            "a url in requirements holds credentials",
+        ),
+    ],
+)
+def test_what_is_wrong_on_the_control_node_is_named_before_anything_is_sent(
+    tmp_path: Path, spec: Result, sentence: str
+) -> None:
+    for version in ("1.0", "2.0"):
+        make_wheel(tmp_path, version)
+    (tmp_path / "a.txt").write_text("no wheel")
+    filled = json.loads(json.dumps({"name": "site", **spec}).replace("{tmp}", str(tmp_path)))
+    code, output = adhoc(tmp_path, directory=str(tmp_path), environments=[filled])
+    assert code != 0
+    assert sentence.replace("{tmp}", str(tmp_path)) in output.replace("\\n", "\n")
+    assert "hunter2" not in output

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a catalogue of services to a release: what a site changes, and what changes with it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
+    check_service,
+    configs_of,
+    environments_of,
+    merge,
+    services_of,
+)
+from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import Context, plan_release
+
+Data = dict[str, Any]
+
+CATALOGUE: Data = {
+    "site-daemon": {
+        "instance": "jaws",
+        "component": "site",
+        "command": ["jaws-site", "--log", "@log@", "--config", "@site.conf@", "daemon"],
+    },
+    "site-server": {
+        "instance": "jaws",
+        "series": ["1"],
+        "component": "site",
+        "command": ["jaws-site", "--config", "@site.conf@", "server"],
+    },
+    "central-auth": {
+        "instance": "jaws",
+        "component": "central",
+        "command": ["jaws-central", "--config", "@central.conf@", "auth"],
+        "health": {"http": "http://127.0.0.1:3001/tokeninfo", "status": [401]},
+    },
+    "central-rest": {
+        "instance": "jaws",
+        "component": "central",
+        "command": ["jaws-central", "--config", "@central.conf@", "rest"],
+    },
+    "jtm": {
+        "instance": "jtm",
+        "component": "jtm",
+        "command": ["jtm", "--config=@jtm.conf@", "manager"],
+        "environment": {"JTM_CONFIG_FILE": "@jtm.conf@"},
+    },
+    "cromwell": {
+        "instance": "jtm",
+        "path": ["jtm"],
+        "command": ["java", "-Dconfig.file=@cromwell.conf@", "-jar", "@cromwell.jar@", "server"],
+    },
+}
+COMPONENTS: Data = {
+    "site": {"wheels": ["jaws_site"], "optional_wheels": ["jaws_rpc"]},
+    "central": {"wheels": ["jaws_central"]},
+    "jtm": {"wheels": ["jaws_jtm"]},
+}
+FORMATS = {
+    "site.conf": "ini",
+    "central.conf": "ini",
+    "jtm.conf": "ini_extended",
+    "cromwell.conf": "hocon",
+}
+CONFIGS: Data = {
+    "site.conf": {"DB": {"password": "one"}},
+    "central.conf": {"DB": {"password": "two"}, "SITE:*": {"amqp_user": "jaws"}},
+    "jtm.conf": {"MYSQL": {"password": "three"}},
+    "cromwell.conf": {"database": {"password": "four"}},
+}
+
+
+def release(
+    instance: str, changes: Data | None = None, environments: Data | None = None, **services: Any
+) -> Data:
+    """Return the release of one instance, with a site's changes to configurations and services."""
+    found = services_of(CATALOGUE, services, instance, "2")
+    configs = configs_of(CONFIGS, changes or {}, FORMATS, found)
+    paths = {"site": "/v/site-1-aa", "central": "/v/central-1-aa", "jtm": "/v/jtm-1-aa"}
+    jar = {"cromwell.jar": "/a/cromwell-1.jar"}
+    return plan_release(found, configs, Context("/d/jaws", {**paths, **(environments or {})}, jar))
+
+
+def sections(planned: Data) -> dict[str, dict[str, str]]:
+    """Return the options of each program, as Supervisor reads them."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
+    parser.read_string(planned["programs"])
+    return {name.removeprefix("program:"): dict(parser[name]) for name in parser.sections()}
+
+
+def changed(before: Data, after: Data) -> list[str]:
+    """Return the programs whose sections differ, and see that their command= does."""
+    old, new = sections(before), sections(after)
+    differ = [name for name in old if old[name] != new[name]]
+    assert [name for name in old if old[name]["command"] != new[name]["command"]] == differ
+    return differ
+
+
+# ---- What changes with what
+
+
+def test_a_value_of_central_restarts_the_central_programs_only() -> None:
+    changes = {"central.conf": {"DB": {"password": "new"}}}
+    assert changed(release("jaws"), release("jaws", changes)) == ["central-auth", "central-rest"]
+
+
+def test_a_new_jtm_does_not_restart_cromwell() -> None:
+    after = release("jtm", environments={"jtm": "/v/jtm-2-bb"})
+    assert changed(release("jtm"), after) == ["jtm"]
+
+
+def test_a_value_of_jtm_does_not_restart_cromwell() -> None:
+    changes = {"jtm.conf": {"MYSQL": {"password": "new"}}}
+    assert changed(release("jtm"), release("jtm", changes)) == ["jtm"]
+
+
+def test_a_change_of_startsecs_restarts_that_program_only() -> None:
+    before, after = (
+        sections(release("jaws", **change)) for change in ({}, {"site-daemon": {"startsecs": 5}})
+    )
+    assert [name for name in before if before[name] != after[name]] == ["site-daemon"]
+
+
+def test_the_same_inputs_are_the_same_release() -> None:
+    assert release("jaws") == release("jaws")
+
+
+def test_the_links_follow_what_services_look_up_later() -> None:
+    links = release("jtm")["links"]
+    assert links["/d/jaws/current/jtm"] == "/v/jtm-1-aa"
+    assert re.fullmatch(
+        r"/d/jaws/configs/jtm-[0-9a-f]{12}\.conf", links["/d/jaws/configs/jtm.conf"]
+    )
+
+
+def test_health_checks_are_those_of_the_services_that_have_one() -> None:
+    planned = release("jaws", **{"site-daemon": {"health": {"command": ["ls", "@site.conf@"]}}})
+    path = planned["links"]["/d/jaws/configs/site.conf"]
+    assert planned["health"] == {
+        "central-auth": {"http": "http://127.0.0.1:3001/tokeninfo", "status": [401]},
+        "site-daemon": {"command": ["ls", path]},
+    }
+
+
+def test_configurations_are_closed_to_others_and_shims_are_executable() -> None:
+    modes = {os.path.dirname(file["path"]): file["mode"] for file in release("jaws")["files"]}
+    assert modes == {"/d/jaws/configs": "0640", "/d/jaws/shims": "0750"}
+
+
+def test_a_password_that_looks_like_a_token_arrives_untouched() -> None:
+    changes = {"site.conf": {"DB": {"password": "@log@ @nothing@"}}}
+    contents = [file["content"] for file in release("jaws", changes)["files"]]
+    assert "[DB]\npassword = @log@ @nothing@\n" in contents
+
+
+def test_no_secret_is_in_the_programs_the_links_or_the_health_checks() -> None:
+    planned = release("jaws", {"site.conf": {"DB": {"password": "hunter2"}}})
+    del planned["files"]
+    assert "hunter2" not in json.dumps(planned)
+
+
+def test_only_configurations_that_a_service_names_are_written() -> None:
+    names = {os.path.basename(file["path"]).rsplit("-", 1)[0] for file in release("jaws")["files"]}
+    assert {"site", "central"} <= names
+    assert not names & {"jtm", "cromwell"}
+
+
+# ---- What a site changes
+
+
+def test_a_site_drops_adds_and_changes_services() -> None:
+    mine = {"instance": "jaws", "command": ["/bin/true"]}
+    overrides = {"central-rest": None, "mine": mine, "central-auth": {"startsecs": 7}}
+    found = services_of(CATALOGUE, overrides, "jaws", "2")
+    assert sorted(found) == ["central-auth", "mine", "site-daemon"]
+    assert found["central-auth"]["startsecs"] == 7
+    assert found["central-auth"]["command"] == CATALOGUE["central-auth"]["command"]
+
+
+def test_a_site_adds_one_variable_to_an_environment() -> None:
+    found = services_of(CATALOGUE, {"jtm": {"environment": {"TZ": "UTC"}}}, "jtm", "2")
+    assert found["jtm"]["environment"] == {"JTM_CONFIG_FILE": "@jtm.conf@", "TZ": "UTC"}
+
+
+def test_one_health_check_takes_the_place_of_another() -> None:
+    for change in ({"tcp": "127.0.0.1:3001"}, {}, None):
+        found = services_of(CATALOGUE, {"central-auth": {"health": change}}, "jaws", "2")
+        assert found["central-auth"]["health"] == (change or {})
+
+
+@pytest.mark.parametrize("series", ["1", 1])
+def test_a_series_has_its_own_services_however_it_is_written(series: Any) -> None:
+    assert "site-server" in services_of(CATALOGUE, {}, "jaws", series)
+    assert "site-server" not in services_of(CATALOGUE, {}, "jaws", "2")
+    numbered = {"site-server": {"series": [1]}}
+    assert "site-server" in services_of(CATALOGUE, numbered, "jaws", series)
+
+
+def test_null_drops_one_key_of_a_configuration() -> None:
+    changes: Data = {"site.conf": {"DB": {"password": None, "user": "u"}, "NEW": {"a": None}}}
+    found = configs_of(CONFIGS, changes, FORMATS, services_of(CATALOGUE, {}, "jaws", "2"))
+    assert found["site.conf"] == {"format": "ini", "data": {"DB": {"user": "u"}, "NEW": {}}}
+
+
+def test_what_sites_have_in_common_is_merged_into_each_site() -> None:
+    changes = {"central.conf": {"SITE:LBNL": {"max_ram": 1}, "SITE:NERSC": {"amqp_user": "other"}}}
+    found = configs_of(CONFIGS, changes, FORMATS, services_of(CATALOGUE, {}, "jaws", "2"))
+    assert found["central.conf"]["data"] == {
+        "DB": {"password": "two"},
+        "SITE:LBNL": {"amqp_user": "jaws", "max_ram": 1},
+        "SITE:NERSC": {"amqp_user": "other"},
+    }
+
+
+trees = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=6
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), trees))
+def test_no_change_changes_nothing(base: Data) -> None:
+    assert merge(base, {}) == base
+    assert merge(base, base) == base
+    assert merge(base, dict.fromkeys(base)) == {}
+
+
+def test_environments_come_from_wheels_or_else_from_requirements() -> None:
+    found = services_of(CATALOGUE, {}, "jaws", "2")
+    changes = {"central": {"requirements": ["jaws-central==2.6"], "python": "python3.12"}}
+    environments = environments_of(COMPONENTS, changes, found, "/w", {"python": "python3"})
+    central, site = environments
+    assert central["name"] == "central"
+    assert central["requirements"] == ["jaws-central==2.6"]
+    assert (central["wheels"], central["python"]) == ([], "python3.12")
+    assert site["wheels"] == ["/w/**/jaws_site-*.whl"]
+    assert site["optional_wheels"] == ["/w/**/jaws_rpc-*.whl"]
+    assert site["python"] == "python3"
+
+
+def test_a_component_in_a_path_is_built_too() -> None:
+    found = services_of(CATALOGUE, {"jtm": None}, "jtm", "2")
+    assert [e["name"] for e in environments_of(COMPONENTS, {}, found, "/w", {})] == ["jtm"]
+
+
+# ---- What is wrong is named
+
+
+WRONG_SERVICES: list[tuple[Data, str]] = [
+    (
+        {"central-rest": {"startsec": 5}},
+        "service central-rest has no key startsec. Did you mean startsecs?",
+    ),
+    (
+        {"central-rst": {"startsecs": 5}},
+        "jaws_services has no key central-rst. Did you mean central-rest?",
+    ),
+    ({"central-rst": None}, "jaws_services has no key central-rst. Did you mean central-rest?"),
+    ({"mine": {"command": ["x"]}}, "service mine: instance must be set."),
+    ({"my program": {"instance": "jaws", "command": ["x"]}}, "service my program: a name has"),
+    ({"central-rest": {"startsecs": 2}}, "service central-rest: startsecs must be at least 3"),
+    (
+        {"central-rest": {"startsecs": "soon"}},
+        "service central-rest: startsecs must be a whole number",
+    ),
+    ({"central-rest": {"command": "rest"}}, "service central-rest: command must be a list"),
+    (
+        {"central-rest": {"environment": ["A=1"]}},
+        "service central-rest: environment must be a mapping",
+    ),
+    ({"central-rest": {"environment": {"A-B": 1}}}, "service central-rest: A-B cannot be the name"),
+    (
+        {"central-rest": {"health": {"htp": "x"}}},
+        "service central-rest: health has no key htp. Did you mean http?",
+    ),
+    ({"central-rest": {"health": {"status": [1]}}}, "service central-rest: health takes one of"),
+    (
+        {"central-rest": {"health": {"tcp": "a:1", "http": "b"}}},
+        "service central-rest: health takes one of",
+    ),
+    (
+        {"central-rest": {"health": {"http": "https://x"}}},
+        "service central-rest: health: http must be",
+    ),
+    (
+        {"central-rest": {"health": {"tcp": "1"}}},
+        "service central-rest: health: tcp must be HOST:PORT",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), WRONG_SERVICES)
+def test_what_is_wrong_with_a_service_is_named(overrides: Data, sentence: str) -> None:
+    with pytest.raises(JawsError, match="^" + re.escape(sentence)):
+        services_of(CATALOGUE, overrides, "jaws", "2")
+
+
+def test_a_service_of_another_instance_is_checked_too() -> None:
+    with pytest.raises(JawsError, match=r"service jtm has no key comand\. Did you mean command"):
+        services_of(CATALOGUE, {"jtm": {"comand": []}}, "jaws", "2")
+
+
+def test_a_token_that_means_nothing_is_named() -> None:
+    with pytest.raises(JawsError, match=r"service jtm: @jtm\.cnf@ means nothing; there are .*jtm"):
+        release("jtm", jtm={"directory": "@jtm.cnf@"})
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda found: configs_of(CONFIGS, {"site.cnf": {}}, FORMATS, found),
+            "jaws_configs has no key site.cnf. Did you mean site.conf?",
+        ),
+        (
+            lambda found: environments_of(COMPONENTS, {"sit": {}}, found, "/w", {}),
+            "jaws_components has no key sit. Did you mean site?",
+        ),
+        (
+            lambda found: environments_of(COMPONENTS, {"site": {"wheel": 1}}, found, "/w", {}),
+            "component site has no key wheel. Did you mean wheels?",
+        ),
+        (
+            lambda found: environments_of(COMPONENTS, {}, found, "", {}),
+            "component central has nothing to install: set jaws_wheels",
+        ),
+    ],
+)
+def test_what_is_wrong_with_configurations_and_components_is_named(
+    call: Callable[[Data], Any], sentence: str
+) -> None:
+    with pytest.raises(JawsError, match="^" + re.escape(sentence)):
+        call(services_of(CATALOGUE, {}, "jaws", "2"))
+
+
+# ---- The shim, run by bash
+
+
+WITNESS = """\
+#!/bin/sh
+# Writes what it was given, each value ended by a NUL.
+printf '%s\\0' "$$" "$PWD" "$HOME" "$LC_ALL" "$LANG" "$PYTHONIOENCODING" "$PATH" "$ODD"
+printf '%s\\0' "$(umask)" "$@"
+"""
+
+
+def run_shim(folder: Path, **service: Any) -> tuple[int, list[str]]:
+    """Run the shim of a service whose command is a witness; return the shim's pid and the words."""
+    bin_dir = folder / "it's a $venv" / "bin"
+    bin_dir.mkdir(parents=True, exist_ok=True)
+    (bin_dir / "witness").write_text(WITNESS)
+    (bin_dir / "witness").chmod(0o755)
+    services = {"a": check_service("a", {"instance": "jaws", "component": "site", **service})}
+    context = Context(str(folder), {"site": str(bin_dir.parent)}, {})
+    file = plan_release(services, {}, context)["files"][0]
+    path = folder / os.path.basename(file["path"])
+    path.write_text(file["content"])
+    path.chmod(0o750)
+    environment = {"PATH": "/usr/bin:/bin"}
+    with subprocess.Popen([path], env=environment, stdout=subprocess.PIPE, cwd="/") as process:
+        output = process.communicate(timeout=60)[0].decode()
+    return process.pid, output.split("\0")[:-1]
+
+
+def test_a_shim_replaces_itself_by_the_command(tmp_path: Path) -> None:
+    pid, words = run_shim(tmp_path, command=["witness"])
+    assert words[0] == str(pid)
+
+
+def test_a_shim_sets_what_services_need(tmp_path: Path) -> None:
+    _pid, words = run_shim(tmp_path, command=["witness"])
+    home = os.path.expanduser("~" + subprocess.getoutput("id -un"))
+    assert words[1:6] == ["/", home, "C.UTF-8", "C.UTF-8", "utf-8"]
+    assert words[6] == f"{tmp_path}/it's a $venv/bin:/usr/bin:/bin"
+    assert words[8] == "0027"
+
+
+ODD = 'it\'s "a" `test` $HOME \\ *; & \n# Grüße'
+
+
+def test_odd_words_variables_and_directories_arrive_as_given(tmp_path: Path) -> None:
+    work = f"{tmp_path}/-w o'r\"k"
+    _pid, words = run_shim(
+        tmp_path, command=["witness", ODD, "", 7], environment={"ODD": ODD}, directory=work
+    )
+    assert words[1] == work
+    assert words[7] == ODD
+    assert words[9:] == [ODD, "", "7"]
+
+
+def test_a_directory_that_cannot_be_made_ends_the_shim(tmp_path: Path) -> None:
+    assert run_shim(tmp_path, command=["witness"], directory="/proc/no/such")[1] == []
+
+
+def test_a_copy_is_closed_to_others_and_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("secret")
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "target.new").symlink_to(tmp_path / "precious")
+    copies = [[f"{tmp_path}/source", f"{tmp_path}/target"]]
+    assert run_shim(tmp_path, command=["witness"], copies=copies)[1]
+    target = tmp_path / "target"
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("secret", 0o600)
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_shim_loads_the_modules_of_its_site_and_its_own() -> None:
+    service = {
+        "instance": "jaws",
+        "component": "site",
+        "command": ["x"],
+        "modules": ["java/11 it's"],
+    }
+    context = Context("/d", {"site": "/v"}, {}, modules=["python"])
+    planned = plan_release({"a": check_service("a", service)}, {}, context)
+    lines = planned["files"][0]["content"].splitlines()
+    assert lines[0] == "#!/bin/bash -l"
+    loaded = [shlex.split(line) for line in lines if line.startswith("module ")]
+    assert loaded == [["module", "load", "python"], ["module", "load", "java/11 it's"]]
+
+
+def test_a_program_without_an_environment_of_its_own_loads_no_python_module() -> None:
+    service = {"instance": "jaws", "command": ["/bin/true"]}
+    context = Context("/d", {}, {}, modules=["python"])
+    planned = plan_release({"a": check_service("a", service)}, {}, context)
+    assert planned["files"][0]["content"].startswith("#!/bin/bash\n")

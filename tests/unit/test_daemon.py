@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the supervisord daemon's module knows without a daemon: command lines, steps, deadlines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils.daemon import (
+    config_of,
+    interpreter_of,
+    stop_limit,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
+
+CONF = "/tmp/jaws-supervisord/supervisord-jaws.conf"
+
+
+@pytest.mark.parametrize(
+    ("line", "config"),
+    [
+        (f"/v/bin/python /v/bin/supervisord -c {CONF}", CONF),
+        (f"/v/bin/python3.11 -I -m supervisor.supervisord -c {CONF} -m 027", CONF),
+        (f"/v/bin/supervisord -c{CONF}", CONF),
+        (f"python3 supervisord -n --configuration={CONF}", CONF),
+        (f"python3 supervisord --configuration {CONF}", CONF),
+        ("python3 supervisord -c supervisord.conf", "supervisord.conf"),
+        ("/usr/bin/supervisord", ""),
+        (f"/usr/bin/vim {CONF}", None),
+        (f"tail -f {CONF}", None),
+        (f"/v/bin/python /v/bin/supervisorctl -c {CONF}", None),
+        (f"/v/bin/python -I -m supervisor.supervisorctl -c {CONF}", None),
+        (f"sudo -u jaws supervisord -c {CONF}", None),
+        (f"/v/bin/python /tmp/AnsiballZ_supervisord.py -c {CONF}", None),
+        ("/bin/sleep 1000", None),
+        ("", None),
+    ],
+)
+def test_only_a_supervisord_is_known_by_its_command_line(line: str, config: str | None) -> None:
+    assert config_of(tuple(line.split())) == config
+
+
+@pytest.mark.parametrize(
+    ("state", "running", "leftovers", "steps"),
+    [
+        ("started", False, False, ["start"]),
+        ("started", True, False, []),
+        ("stopped", False, False, []),
+        ("stopped", False, True, ["clear"]),
+        ("stopped", True, False, ["stop"]),
+        ("restarted", False, False, ["start"]),
+        ("restarted", True, False, ["stop", "start"]),
+        ("reloaded", False, False, ["start"]),
+        ("reloaded", True, False, ["reload"]),
+    ],
+)
+def test_the_steps_from_what_is_to_what_is_wanted(
+    state: str, running: bool, leftovers: bool, steps: list[str]
+) -> None:
+    assert plan(state, running, leftovers) == steps
+
+
+def test_groups_stop_one_after_the_other_and_their_programs_together() -> None:
+    assert stop_limit([("a", 10), ("a", 30), ("b", 5)]) == 35
+    assert stop_limit([]) == 0
+
+
+def test_a_script_says_which_python_it_needs(tmp_path: Path) -> None:
+    script = tmp_path / "supervisord"
+    for first in ("#!/v/bin/python3.11", "#! /v/bin/python3.11 -I"):
+        script.write_text(first + "\nimport x\n")
+        assert interpreter_of(str(script)) == "/v/bin/python3.11"
+
+
+@pytest.mark.parametrize("first", [b"#!/bin/sh", b"#!/usr/bin/env python3", b"\x7fELF\xff", b""])
+def test_a_script_that_does_not_say_its_python_is_named(tmp_path: Path, first: bytes) -> None:
+    script = tmp_path / "supervisord"
+    script.write_bytes(first)
+    with pytest.raises(JawsError, match="option python"):
+        interpreter_of(str(script))

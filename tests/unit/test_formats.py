@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration files: every value arrives in the service as given, or is refused by its name."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import HOCON_INCLUDE, render
+
+INI = ("ini", "ini_extended")
+SECRET = "hunter2-%$-very-secret"
+# What people put into passwords and paths, and what parsers make something else of.
+AWKWARD = [
+    "100%",
+    "%(here)s",
+    "%%",
+    "$HOME",
+    "${DB:password}",
+    "$$",
+    'say "hi"',
+    "it's",
+    "a # b",
+    "a ; b",
+    "a = b: c",
+    "[DB]",
+    "back\\slash",
+    "Grüße, 世界 🎉",
+    "first\nsecond",
+    "first\n\n[DB]\npassword = x",
+    "@log@",
+    "{{ 7 * 7 }}",
+    "None",
+    "a\u2028b\x85c",
+]
+# Of these the parsers of the services lose something; so people are told.
+LOST = [" leading", "trailing ", "\n", "a\n# b", "a\n; b", "a\n  b", "a\rb", "\u00a0x"]
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+each_ini = pytest.mark.parametrize("form", INI)
+
+
+def parser(form: str) -> configparser.ConfigParser:
+    """Return the parser of jaws-site and jaws-central, or that of jtm."""
+    kinds = {
+        "ini": configparser.BasicInterpolation,
+        "ini_extended": configparser.ExtendedInterpolation,
+    }
+    return configparser.ConfigParser(interpolation=kinds[form]())
+
+
+def read_back(form: str, text: str, folder: Path) -> dict[str, dict[str, str]]:
+    """Return what a service reads from the file."""
+    path = folder / "a.conf"
+    path.write_bytes(text.encode())
+    found = parser(form)
+    with path.open(encoding="utf-8") as stream:
+        found.read_file(stream)
+    return {name: dict(found[name]) for name in found.sections()}
+
+
+@each_ini
+@pytest.mark.parametrize("value", AWKWARD)
+def test_an_awkward_value_arrives_in_a_python_service(
+    form: str, value: str, tmp_path: Path
+) -> None:
+    data = {"DB": {"password": value, "user": "jaws"}, "HTTP": {"port": "1"}}
+    assert read_back(form, render("a.conf", form, data), tmp_path) == data
+
+
+@each_ini
+@pytest.mark.parametrize("value", LOST)
+def test_a_value_that_would_not_arrive_is_refused_by_its_name(form: str, value: str) -> None:
+    with pytest.raises(JawsError, match=r"^jaws-site\.conf: \[DB\] password would not arrive"):
+        render("jaws-site.conf", form, {"DB": {"password": value}})
+
+
+@pytest.mark.parametrize("form", INI)
+@given(key=texts, value=texts)
+@example(key="password", value=" ")
+@example(key="a=b", value="c")
+@example(key="a", value="\r")
+def test_any_key_and_value_arrives_or_is_refused(
+    form: str, key: str, value: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = {"DB": {key: value}, "HTTP": {"port": "1"}}
+    try:
+        text = render("a.conf", form, data)
+    except JawsError:
+        return
+    found = read_back(form, text, tmp_path_factory.getbasetemp())
+    # The parsers of the services take no notice of a key's case.
+    assert found == {"DB": {key.lower(): value}, "HTTP": {"port": "1"}}
+
+
+@pytest.mark.parametrize("form", INI)
+@given(section=texts)
+def test_any_section_arrives_or_is_refused(
+    form: str, section: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        text = render("a.conf", form, {section: {"a": "b"}})
+    except JawsError:
+        return
+    found = read_back(form, text, tmp_path_factory.getbasetemp())
+    assert found == ({} if section == "DEFAULT" else {section: {"a": "b"}})
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=1))
+def test_a_password_that_people_can_type_arrives_in_every_python_service(password: str) -> None:
+    for form in INI:
+        found = parser(form)
+        found.read_string(render("a.conf", form, {"DB": {"password": f"x{password}"}}))
+        assert found.get("DB", "password") == f"x{password}"
+
+
+def test_a_refusal_never_shows_the_value() -> None:
+    for data in ({"DB": {"x": f" {SECRET}"}}, {"DB]": {"x\n": SECRET}}, {"DB": {"x": [SECRET]}}):
+        with pytest.raises(JawsError) as told:
+            render("a.conf", "ini", data)
+        assert SECRET not in str(told.value)
+        assert told.value.__cause__ is None
+
+
+def test_numbers_and_truths_are_written_as_the_services_write_them() -> None:
+    text = render("a.conf", "ini", {"A": {"port": 3306, "on": True, "rate": 0.5}})
+    assert text == "[A]\nport = 3306\non = true\nrate = 0.5\n"
+
+
+def test_null_drops_a_key_and_a_section() -> None:
+    assert render("a.conf", "ini", {"A": {"x": None, "y": 1}, "B": None}) == "[A]\ny = 1\n"
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": "b"}])
+def test_a_list_is_no_value_of_an_ini_file(value: Any) -> None:
+    with pytest.raises(JawsError, match=r"\[A\] x must be one value"):
+        render("a.conf", "ini", {"A": {"x": value}})
+
+
+def test_a_section_that_is_no_mapping_is_refused_by_its_name() -> None:
+    with pytest.raises(JawsError, match=r"\[A\] must be a mapping"):
+        render("a.conf", "ini", {"A": "x"})
+
+
+def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(JawsError, match=r"no format toml; there are hocon, ini, ini_extended"):
+        render("a.conf", "toml", {})
+
+
+# ---- HOCON: the file is an include, then the members of one JSON object, which every HOCON parser
+# reads alike. The stand-in for Cromwell holds us to that, as real Cromwell does.
+
+
+def read_hocon(text: str) -> Any:
+    assert text.startswith(HOCON_INCLUDE)
+    return json.loads("{" + text[len(HOCON_INCLUDE) :] + "}")
+
+
+@pytest.mark.parametrize("value", AWKWARD + LOST)
+def test_an_awkward_value_arrives_in_cromwell(value: str) -> None:
+    data = {"database": {"db": {"password": value}}}
+    assert read_hocon(render("cromwell.conf", "hocon", data)) == data
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(texts, json_values))
+def test_any_data_arrives_in_cromwell(data: dict[str, Any]) -> None:
+    assert read_hocon(render("cromwell.conf", "hocon", data)) == data
+
+
+def test_the_root_has_no_braces_after_the_include_line() -> None:
+    text = render("cromwell.conf", "hocon", {"webservice": {"port": 50101}, "docker": {}})
+    lines = text.splitlines()
+    assert lines[0] == 'include required(classpath("application"))'
+    assert lines[1] == '"webservice": {'
+    assert lines[-1] == '"docker": {}'
+
+
+def test_what_belongs_to_cromwell_is_quoted_so_that_hocon_does_not_fill_it_in() -> None:
+    text = render("cromwell.conf", "hocon", {"submit": "jtm submit -t ${time}"})
+    assert text.splitlines()[1] == '"submit": "jtm submit -t ${time}"'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(JawsError, match=r"^cromwell\.conf: a value"):
+        render("cromwell.conf", "hocon", {"a": {"b": value}})
+
+
+def test_the_file_is_ascii_so_that_no_encoding_matters() -> None:
+    assert render("cromwell.conf", "hocon", {"a": "Grüße 🎉"}).isascii()

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories, files and links of one's own: what is right, what is refused, what is made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.jgi.jaws.plugins.module_utils import tree
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import (
+    file_mode,
+    group_id,
+    secret_mode,
+)
+
+STRANGER = 4_000_000_000
+
+
+def item(path: Path, **given: Any) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "mode": "0755",
+        "group": None,
+        "content": None,
+        "target": None,
+    } | given
+
+
+def make(*items: dict[str, Any], check: bool = False) -> dict[str, Any]:
+    return tree.manage({"paths": list(items)}, check)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def own(monkeypatch: pytest.MonkeyPatch, place: Path, uid: int) -> None:
+    """Make a path somebody else's, as the code under test sees it."""
+    real = os.lstat
+
+    def seen(path: Any, *rest: Any, **options: Any) -> os.stat_result:
+        found = list(real(path, *rest, **options))
+        found[stat.ST_UID] = uid if str(path) == str(place) else found[stat.ST_UID]
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "lstat", seen)
+
+
+modes = st.sampled_from(["0700", "0711", "0755", "2770", "1777", "0640"])
+kinds = st.sampled_from([{}, {"content": "#!/bin/sh\nä\r\n"}, {"target": "/nowhere"}])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(kinds, modes, st.sampled_from([0, 0o022, 0o077]))
+def test_what_was_made_is_right_and_made_once(
+    tmp_path_factory: pytest.TempPathFactory, kind: dict[str, Any], wanted: str, umask: int
+) -> None:
+    wish = item(tmp_path_factory.mktemp("t") / "a", mode=wanted, **kind)
+    before = os.umask(umask)
+    try:
+        assert make(wish, check=True)["paths"] == make(wish)["paths"] == [wish["path"]]
+        assert make(wish) == make(wish, check=True)
+        assert make(wish)["changed"] is False
+    finally:
+        os.umask(before)
+
+
+def test_a_group_is_given_with_its_setgid_bit(tmp_path: Path) -> None:
+    gid = 1 if os.geteuid() == 0 else os.getgroups()[-1]
+    wish = tree.understood(item(tmp_path / "d", mode="2770")) | {"group": gid}
+    tree._make(wish)
+    assert ((tmp_path / "d").stat().st_gid, mode(tmp_path / "d")) == (gid, 0o2770)
+    assert tree.is_right(wish)
+
+
+def test_a_directory_is_closed_until_its_group_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(os, "chown", lambda path, *_: seen.append(mode(Path(path))))
+    before = os.umask(0)
+    try:
+        tree._directory(tree.understood(item(tmp_path / "d")) | {"group": os.getegid() + 1})
+    finally:
+        os.umask(before)
+    assert seen == [0o700]
+
+
+def test_parents_are_for_passing_through_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        make(item(tmp_path / "a" / "b" / "c", mode="2750"))
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / part) for part in ("a", "a/b", "a/b/c")] == [0o711, 0o711, 0o2750]
+
+
+def test_a_link_moves_and_a_file_changes_in_one_step(tmp_path: Path) -> None:
+    link, file = tmp_path / "l", tmp_path / "f"
+    make(item(link, target="/one"), item(file, content="one"))
+    (tmp_path / f"l.{os.getpid()}").symlink_to("/litter")
+    assert make(item(link, target="/two"), item(file, content="two"))["changed"]
+    assert (os.readlink(link), file.read_text()) == ("/two", "two")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "l"]
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    result = make(item(tmp_path / "d"), item(tmp_path / "d" / "f", content="x"), check=True)
+    assert result["paths"] == [str(tmp_path / "d"), str(tmp_path / "d" / "f")]
+    assert result["diff"] == {"before": "", "after": "".join(p + "\n" for p in result["paths"])}
+    assert not list(tmp_path.iterdir())
+
+
+# --- refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whose", ["ours", "a stranger's"])
+def test_a_directory_that_comes_up_meanwhile_is_ours_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    real = os.mkdir
+
+    def late(path: str, *rest: Any) -> None:
+        real(path)
+        if whose != "ours":
+            own(monkeypatch, Path(path), STRANGER)
+        real(path, *rest)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    if whose == "ours":
+        assert make(item(tmp_path / "a" / "b", mode="0711"))["changed"]
+        assert mode(tmp_path / "a" / "b") == 0o711
+    else:
+        with pytest.raises(JawsError, match=f"uid {STRANGER}"):
+            make(item(tmp_path / "a", mode="0711"))
+
+
+@pytest.mark.parametrize("kind", [{}, {"content": "x"}, {"target": "/x"}])
+def test_what_a_stranger_made_first_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]
+) -> None:
+    (tmp_path / "a").mkdir()
+    own(monkeypatch, tmp_path / "a", STRANGER)
+    with pytest.raises(JawsError, match=f"{tmp_path}/a .*uid {STRANGER}") as caught:
+        make(item(tmp_path / "first"), item(tmp_path / "a", **kind))
+    assert caught.value.reason == "somebody_elses"
+    assert not (tmp_path / "first").exists()
+
+
+def test_a_strangers_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "ours")
+    own(monkeypatch, tmp_path / "a", STRANGER)
+    with pytest.raises(JawsError, match=f"uid {STRANGER}"):
+        make(item(tmp_path / "a", mode="0777"))
+
+
+def test_a_link_of_ours_to_a_directory_of_ours_is_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "scratch")
+    assert make(item(tmp_path / "a", mode="0711"))["changed"]
+    assert mode(tmp_path / "scratch") == 0o711
+    assert make(item(tmp_path / "a", mode="0711"))["changed"] is False
+
+
+def test_a_link_of_ours_to_a_strangers_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "theirs")
+    own(monkeypatch, tmp_path / "theirs", STRANGER)
+    with pytest.raises(JawsError, match=f"{tmp_path}/theirs .*uid {STRANGER}"):
+        make(item(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("open_to_all", [True, False])
+def test_a_strangers_directory_on_the_way_is_refused_where_everybody_may_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_to_all: bool
+) -> None:
+    (tmp_path / "theirs" / "deep").mkdir(parents=True)
+    tmp_path.chmod(0o1777 if open_to_all else 0o755)
+    own(monkeypatch, tmp_path / "theirs", STRANGER)
+    wish = item(tmp_path / "theirs" / "deep" / "ours")
+    if open_to_all:
+        with pytest.raises(JawsError, match=f"{tmp_path}/theirs .*uid {STRANGER}"):
+            make(wish)
+    else:
+        assert make(wish)["changed"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"path": "relative"},
+        {"content": "x", "target": "/x"},
+        {"mode": "rwx"},
+        {"mode": "755\n"},
+        {"group": "no-such-group"},
+    ],
+)
+def test_an_item_that_makes_no_sense_is_refused(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(JawsError) as caught:
+        make(item(tmp_path / "a") | given)
+    assert caught.value.reason == "bad_option"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_a_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(JawsError, match=f"{tmp_path}/a.*no directory") as caught:
+        make(item(tmp_path / "a"))
+    assert caught.value.reason == "cannot_write"
+    assert (tmp_path / "a").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", [{"content": "x"}, {"target": "/x"}])
+def test_a_directory_in_the_place_of_something_else_is_named(
+    tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(JawsError, match=f"{tmp_path}/a") as caught:
+        make(item(tmp_path / "a", **kind))
+    assert caught.value.reason == "cannot_write"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("call", ["chmod", "chown"])
+def test_a_mode_or_group_that_is_refused_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(path: str, *_rest: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    wish = tree.understood(item(tmp_path / "d", mode="2770")) | {"group": os.getegid() + 1}
+    monkeypatch.setattr(os, call, refuse)
+    monkeypatch.setattr(tree, "understood", lambda _item: wish)
+    with pytest.raises(JawsError, match=f"cannot make {tmp_path}/d: Operation not permitted"):
+        make(wish)
+
+
+def test_a_mode_that_the_filesystem_only_pretends_to_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chmod", lambda *_: None)
+    with pytest.raises(JawsError, match="did not take the mode 2755"):
+        make(item(tmp_path / "d", mode="2755"))
+
+
+# --- modes and groups -------------------------------------------------------------------------
+
+
+def test_a_group_is_known_by_its_name() -> None:
+    assert group_id(None) is None
+    assert group_id("root") == 0 or os.geteuid() != 0
+
+
+def test_a_group_that_this_process_lacks_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 1000)
+    monkeypatch.setattr(os, "getgroups", lambda: [1000])
+    with pytest.raises(JawsError, match=r"unix group root.*log in again") as caught:
+        group_id("root")
+    assert caught.value.reason == "not_a_member"
+    monkeypatch.setattr(os, "getgroups", lambda: [1000, 0])
+    assert group_id("root") == 0
+
+
+@pytest.mark.parametrize(("text", "number"), [("0640", 0o640), ("755", 0o755), ("2770", 0o2770)])
+def test_a_mode_is_octal(text: str, number: int) -> None:
+    assert file_mode(text) == number
+
+
+@pytest.mark.parametrize("text", ["0644", "0660", "0650", "0740", "2640", "0641"])
+def test_a_secrets_mode_lets_the_group_read_at_most(text: str) -> None:
+    assert secret_mode("0640") == 0o640
+    with pytest.raises(JawsError, match="the key"):
+        secret_mode(text)
