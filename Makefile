@@ -41,7 +41,7 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$$PATH"
 
 # The stages of "make test" after lint and unit, in this order: one more is one more word here.
-# Scenarios in containers (molecule/molecule.mk): test-molecule
+# The scenarios in containers have a target of their own (make test-molecule, in molecule/molecule.mk).
 STAGES := integration coverage
 
 # One gate a line; each has been seen to fail on a planted defect (make bite).
