@@ -371,7 +371,10 @@ def sweep(path: str) -> None:
     """Remove the candidates for C(path) that nobody writes any more."""
     folder, target = os.path.split(path)
     ours = re.compile(r"\.%s\.\w{8}\.new\Z" % re.escape(target))  # as tempfile names them
-    for name in os.listdir(folder):
+    names: List[str] = []
+    with suppress(OSError):  # whoever writes there says so
+        names = os.listdir(folder)
+    for name in names:
         if ours.match(name):
             path = os.path.join(folder, name)
             # Somebody still writes it, or it is another user's, or there are no locks here.

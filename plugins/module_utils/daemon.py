@@ -73,7 +73,6 @@ class Status(NamedTuple):
 
     pid: int
     version: str
-    identifier: str
     user: Optional[str] = None
 
 
@@ -109,10 +108,15 @@ class Daemon:
         self.owner = owner
 
     def _get(self, section: str, option: str) -> Optional[str]:
-        """Return a path or a name from the configuration, or None."""
+        """Return a value from the configuration, or None."""
         value = self.parser.get(section, option, fallback=None)
         here = os.path.dirname(self.config)
         return value.replace("%(here)s", here).replace("%%", "%") if value else None
+
+    def _path(self, section: str, option: str) -> Optional[str]:
+        """Return a path from the configuration, as a daemon reads it that starts in C(/)."""
+        value = self._get(section, option)
+        return os.path.normpath(os.path.join("/", os.path.expanduser(value))) if value else None
 
     @cached_property
     def trusted(self) -> FrozenSet[int]:
@@ -142,55 +146,54 @@ class Daemon:
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep other runs from changing this instance while we do."""
-        return locked(
-            os.path.dirname(self._get("supervisord", "pidfile") or self.config), self.timeout
-        )
+        return locked(lock_folder(self.config, self._path("supervisord", "pidfile")), self.timeout)
 
-    def status(self, client: Optional[Supervisor] = None) -> Optional[Status]:
+    def status(self) -> Optional[Status]:
         """Return the live daemon's status, or None when it is down.
 
-        :param client: another way to reach it than its configuration's.
         :raises JawsError: something is there that cannot be asked (wrong_key, refused, frozen, …).
         """
-        client = client or self.client
-        refuse_foreign_listener(client.endpoint, self.trusted)
-        calls = ("getPID", "getSupervisorVersion", "getIdentification")
+        refuse_foreign_listener(self.endpoint, self.trusted)
+        calls = ("getPID", "getSupervisorVersion")
         try:
-            with client:
-                pid, version, name = client.batch([("supervisor." + call,) for call in calls])
+            with self.client as client:
+                pid, version = client.batch([("supervisor." + call,) for call in calls])
         except JawsError as error:
             if error.reason == "down":
                 return None
-            if error.reason == "unreachable" and client.endpoint.socket_path:
-                refuse_long_socket(client.endpoint.socket_path)
+            if error.reason == "unreachable" and self.endpoint.socket_path:
+                refuse_long_socket(self.endpoint.socket_path)
             if error.reason == "frozen":
-                told = "%s %s" % (error, self._who_is_frozen(client.endpoint))
+                told = "%s %s" % (error, self._who_is_frozen())
                 raise JawsError(told, error.reason) from error
             raise
-        return Status(pid, version, name, self._user_of(pid, client.endpoint))
+        return Status(pid, version, self._user_of(pid))
 
-    def _user_of(self, pid: int, endpoint: Endpoint) -> Optional[str]:
+    def _user_of(self, pid: int) -> Optional[str]:
         process = processes.read_process(pid)
-        uids = {process.uid} if process else listeners(endpoint)
+        uids = {process.uid} if process else listeners(self.endpoint)
         return user_name(uids.pop()) if len(uids) == 1 else None
 
-    def _who_is_frozen(self, endpoint: Endpoint) -> str:
+    def _who_is_frozen(self) -> str:
         for process in self.processes():
             return "It is %s: let it go on with `kill -CONT %d`, or end it, as %s." % (
                 process,
                 process.pid,
                 user_name(process.uid),
             )
-        return "It runs as %s: look for it there." % ", ".join(map(user_name, listeners(endpoint)))
+        users = ", ".join(map(user_name, listeners(self.endpoint)))
+        return "It runs as %s: look for it there." % users
 
     def processes(self) -> List[Process]:
         """Return the supervisord processes of this configuration, however its path was spelt."""
         parents = {child.ppid for child in self._descendants()}
-        return [
-            process
+        found = {
+            process.pid: process
             for process in processes.all_processes()
             if self._is_ours(config_of(process.cmdline), process, parents)
-        ]
+        }
+        # What a daemon has just forked has its command line for a moment.
+        return [process for process in found.values() if process.ppid not in found]
 
     def _is_ours(self, given: Optional[str], process: Process, parents: Set[int]) -> bool:
         if given is None:
@@ -222,9 +225,9 @@ class Daemon:
 
     def _server_url(self) -> str:
         """Return the address that the daemon tells its programs (Supervisor's ServerOptions)."""
-        path = self._get("unix_http_server", "file")
+        path = self._path("unix_http_server", "file")
         if path:
-            return "unix://" + os.path.abspath(os.path.expanduser(path))
+            return "unix://" + path
         host, _colon, port = (self._get("inet_http_server", "port") or "").rpartition(":")
         return "http://%s:%s" % ("localhost" if host in ("", "*") else host, port)
 
@@ -270,8 +273,7 @@ class Daemon:
         """Refuse to run what a stranger has written: after a reboot anybody may fill /tmp."""
         ours = {0, os.geteuid()} | user_id(self.owner)
         for path in (os.path.dirname(self.config), self.config):
-            uid = os.stat(path).st_uid
-            if uid not in ours:
+            for uid in {os.lstat(path).st_uid, os.stat(path).st_uid} - ours:
                 raise JawsError(
                     "%s belongs to %s, not to %s: nothing of it was run. Have it removed, or name "
                     "its owner in the option owner."
@@ -286,12 +288,12 @@ class Daemon:
         :raises JawsError: as refuse_foreign and refuse_unusable_socket.
         """
         for option in ("logfile", "pidfile"):
-            path = self._get("supervisord", option)
+            path = self._path("supervisord", option)
             if path:
                 refuse_foreign(path, self.trusted)
-        path = self._get("unix_http_server", "file")
+        path = self._path("unix_http_server", "file")
         if path and socket:
-            refuse_unusable_socket(os.path.abspath(os.path.expanduser(path)), self.trusted)
+            refuse_unusable_socket(path, self.trusted)
 
     def clear(self, programs: Sequence[Program] = ()) -> Dict[str, Any]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
@@ -426,6 +428,12 @@ class Daemon:
                     reason=reason,
                 )
             time.sleep(PAUSE)
+
+
+def lock_folder(config: str, pid_file: Optional[str]) -> str:
+    """Return the directory that is locked to change an instance: of what it has on this node."""
+    folder = os.path.dirname(pid_file or "")
+    return folder if os.path.isdir(folder) else os.path.dirname(config)
 
 
 def stop_limit(stopwaitsecs: Iterable[Tuple[str, float]]) -> float:

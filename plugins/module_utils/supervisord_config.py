@@ -19,7 +19,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon
+from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, lock_folder
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.places import (
     is_taken,
@@ -78,9 +78,8 @@ class ConfigFile:
 
     def sweep(self) -> None:
         """Remove what a killed run has left of either file."""
-        if os.path.isdir(os.path.dirname(self.path)):
-            conf.sweep(self.path)
-            conf.sweep(self.previous)
+        for path in (self.path, self.previous):
+            conf.sweep(path)
 
     def apply(self) -> bool:
         """Write the file if it differs; return whether a running daemon was reloaded for it."""
@@ -110,8 +109,6 @@ class ConfigFile:
                 if daemon.status():
                     return daemon
             except JawsError as error:
-                if error.reason != "wrong_key":
-                    raise
                 shut = error
         if shut:
             raise shut
@@ -234,17 +231,13 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     file.sweep()
     if not file.changed:
         return _result(file, False, False)
-    with locked(_lock_folder(file), params["timeout"]):
+    pid_file = params["sections"].get("supervisord", {}).get("pidfile")
+    # The same as Daemon.alone: a start must not meet half a change.
+    with locked(lock_folder(file.path, pid_file), params["timeout"]):
         # Another run may have been at it while we waited.
         file = ConfigFile(params)
         changed = file.changed
         return _result(file, changed, changed and file.apply())
-
-
-def _lock_folder(file: ConfigFile) -> str:
-    """Return the directory that Daemon.alone locks too: a start must not meet half a change."""
-    pid_file = file.params["sections"].get("supervisord", {}).get("pidfile")
-    return os.path.dirname(str(pid_file or file.path))
 
 
 def _result(file: ConfigFile, changed: bool, reloaded: bool) -> Dict[str, Any]:

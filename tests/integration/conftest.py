@@ -18,8 +18,10 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from ansible.module_utils import _internal as module_utils_internal
 from ansible.module_utils.testing import patch_module_args
 
 MODULES = "ansible_collections.jgi.jaws.plugins.modules."
@@ -46,6 +48,8 @@ password={key}
 """
 
 Result = dict[str, Any]
+Run = Callable[..., Result]
+Spawn = Callable[..., subprocess.Popen[str]]
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -185,6 +189,17 @@ def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[in
     return sorted(pid for pid in found if not has_ended(pid))
 
 
+def parents_among(pids: Sequence[int]) -> list[int]:
+    """Return the processes whose parent is not of them: a child just forked looks like its own."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if int(stat[1]) not in pids:
+                found.append(pid)
+    return found
+
+
 RUNNER = """\
 import json, sys
 from importlib import import_module
@@ -197,7 +212,7 @@ with patch_module_args(options):
 
 
 @pytest.fixture
-def spawn_module() -> Callable[..., subprocess.Popen[str]]:
+def spawn_module() -> Spawn:
     """Start a module in a process of its own, after the code in C(hook); return it."""
 
     def spawn(module_name: str, /, hook: str = "", **options: Any) -> subprocess.Popen[str]:
@@ -220,14 +235,17 @@ def spawn_module() -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def run_module() -> Callable[..., Result]:
+def run_module() -> Run:
     """Run a module in this process, C(check) and C(diff) mode as keywords; return its result."""
 
     def run(module_name: str, /, check: bool = False, diff: bool = False, **options: Any) -> Result:
         arguments = dict(options, _ansible_check_mode=check, _ansible_diff=diff)
         module = import_module(MODULES + module_name)
         output = io.StringIO()
-        with patch_module_args(arguments), redirect_stdout(output), pytest.raises(SystemExit):
+        # Another test may have made this process a controller, whose warnings are not in results.
+        target = mock.patch.object(module_utils_internal, "is_controller", False)
+        exits = pytest.raises(SystemExit)
+        with target, patch_module_args(arguments), redirect_stdout(output), exits:
             module.main()
         result: Result = json.loads(output.getvalue().splitlines()[-1])
         return result

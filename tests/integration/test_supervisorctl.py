@@ -458,7 +458,7 @@ def test_without_waiting_a_failing_program_is_not_noticed(daemon: Daemon, ctl: C
     serve(daemon, script("a", "exit 1", "autostart=false", "startretries=0"))
     result = ctl("started", "a", wait=False)
     assert (result["changed"], "failed" in result) == (True, False)
-    assert states(result)["a"] in ("STARTING", "BACKOFF")
+    assert states(result)["a"] in ("STARTING", "BACKOFF", "FATAL")
 
 
 def test_a_program_that_does_not_stop_in_time_is_told(daemon: Daemon, ctl: Ctl) -> None:

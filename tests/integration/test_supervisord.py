@@ -12,14 +12,27 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import daemon as daemon_utils
-from ansible_collections.jgi.jaws.plugins.module_utils import places
-from tests.integration.conftest import HEAD, KEY, bearing, has_ended, wait_until
+from ansible_collections.jgi.jaws.plugins.module_utils import places, processes
+from tests.integration.conftest import (
+    HEAD,
+    KEY,
+    Daemon,
+    Result,
+    Run,
+    Spawn,
+    bearing,
+    has_ended,
+    parents_among,
+    wait_until,
+)
 
 BIN = Path(sys.executable).parent
 ME = getpass.getuser()
@@ -33,48 +46,51 @@ STATES = ["started", "stopped", "restarted", "reloaded"]
 
 
 @pytest.fixture
-def manage(instance, run_module):
+def manage(instance: Daemon, run_module: Run) -> Run:
     """Run the module on the instance, and remember the daemon that it started."""
 
-    def run(state="started", **options):
+    def run(state: str = "started", **options: Run) -> Result:
         known = dict(supervisord_path=str(BIN / "supervisord"), config=str(instance.conf))
         return run_module("supervisord", **dict(known, state=state, **options))
 
     return run
 
 
-def programs(instance):
+def programs(instance: Daemon) -> list[int]:
     """Return the pids of what the instance's daemon runs, or has left."""
     return bearing(f"SUPERVISOR_SERVER_URL=unix://{instance.root}", ["environ"])
 
 
-def daemons(instance):
-    return [pid for pid in bearing(str(instance.conf), ["cmdline"]) if "supervisord" in words(pid)]
+def daemons(instance: Daemon) -> list[int]:
+    found = bearing(str(instance.conf), ["cmdline"])
+    return parents_among([pid for pid in found if "supervisord" in words(pid)])
 
 
-def words(pid):
-    return " ".join(map(os.path.basename, Path(f"/proc/{pid}/cmdline").read_text().split("\0")))
+def words(pid: int) -> str:
+    with suppress(FileNotFoundError):
+        return " ".join(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:3])
+    return ""
 
 
-def environ(pid):
+def environ(pid: int) -> dict[str, str]:
     entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return dict(entry.split("=", 1) for entry in entries if entry)
 
 
-def field(pid, name):
+def field(pid: int, name: str) -> str:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.split(None, 1)[1] for line in lines if line.startswith(name + ":"))
 
 
-def session(pid):
+def session(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
 
 
-def until_one_runs(instance):
+def until_one_runs(instance: Daemon) -> Any:
     return wait_until(lambda: programs(instance), "a program")
 
 
-def give_to_nobody(monkeypatch, *paths):
+def give_to_nobody(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
     """Make paths somebody else's: really, or, where that takes root, as the module sees them."""
     if os.geteuid() == 0:
         for path in paths:
@@ -83,7 +99,7 @@ def give_to_nobody(monkeypatch, *paths):
     for name in ("stat", "lstat"):
         real = getattr(os, name)
 
-        def seen(path, *args, real=real, **kwargs):
+        def seen(path: Any, *args: Any, real: Any = real, **kwargs: Any) -> os.stat_result:
             found = list(real(path, *args, **kwargs))
             found[stat.ST_UID] = NOBODY if str(path) in map(str, paths) else found[stat.ST_UID]
             return os.stat_result(found)
@@ -94,7 +110,9 @@ def give_to_nobody(monkeypatch, *paths):
 # --- started ----------------------------------------------------------------------------------
 
 
-def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(instance, manage, monkeypatch):
+def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CI_JOB_TOKEN", "hush")
     instance.write(SLEEPER.format(name="a"))
     result = manage()
@@ -110,7 +128,7 @@ def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(instance, ma
     assert stat.S_IMODE((instance.root / "supervisord.log").stat().st_mode) == 0o640
 
 
-def test_a_second_start_changes_nothing(instance, manage):
+def test_a_second_start_changes_nothing(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     first = manage()
     before = until_one_runs(instance)
@@ -120,16 +138,17 @@ def test_a_second_start_changes_nothing(instance, manage):
     assert programs(instance) == before
 
 
-def test_a_umask_in_the_configuration_counts(instance, manage):
+def test_a_umask_in_the_configuration_counts(instance: Daemon, manage: Run) -> None:
     instance.write("[supervisord]\numask=077\n")
     assert field(manage()["pid"], "Umask") == "0077"
 
 
-def test_it_survives_the_death_of_its_starter(instance, spawn_module):
+def test_it_survives_the_death_of_its_starter(instance: Daemon, spawn_module: Spawn) -> None:
     instance.write("")
     options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
     hook = "import os, time, atexit; atexit.register(time.sleep, 1000)"
     starter = spawn_module("supervisord", hook=hook, **options)
+    assert starter.stdout is not None
     with starter.stdout as stream:
         result = json.loads(next(line for line in stream if line.strip()))
     os.killpg(starter.pid, signal.SIGHUP)
@@ -139,7 +158,7 @@ def test_it_survives_the_death_of_its_starter(instance, spawn_module):
     assert not has_ended(result["pid"])
 
 
-def test_a_program_without_a_command_keeps_no_other_down(instance, manage):
+def test_a_program_without_a_command_keeps_no_other_down(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a") + "[program:b]\ncommand=/nowhere/b\n")
     result = manage()
     assert result["running"]
@@ -147,7 +166,7 @@ def test_a_program_without_a_command_keeps_no_other_down(instance, manage):
     until_one_runs(instance)
 
 
-def warnings(result):
+def warnings(result: Result) -> list[str]:
     found = result.get("warnings", [])
     return [getattr(warning, "msg", None) or str(warning) for warning in found]
 
@@ -155,7 +174,7 @@ def warnings(result):
 # --- stopped, restarted, reloaded -------------------------------------------------------------
 
 
-def test_it_stops_with_everything_that_it_runs(instance, manage):
+def test_it_stops_with_everything_that_it_runs(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a") + SLEEPER.format(name="b"))
     pid = manage()["pid"]
     wait_until(lambda: len(programs(instance)) == 2, "both programs")
@@ -167,7 +186,7 @@ def test_it_stops_with_everything_that_it_runs(instance, manage):
     assert manage("stopped")["changed"] is False
 
 
-def test_a_restart_makes_it_and_its_programs_new(instance, manage):
+def test_a_restart_makes_it_and_its_programs_new(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     before = manage()["pid"], until_one_runs(instance)
     result = manage("restarted")
@@ -178,7 +197,7 @@ def test_a_restart_makes_it_and_its_programs_new(instance, manage):
     assert len(after[1]) == 1
 
 
-def test_a_reload_keeps_it_and_makes_its_programs_new(instance, manage):
+def test_a_reload_keeps_it_and_makes_its_programs_new(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     before = manage()["pid"], until_one_runs(instance)
     instance.write(SLEEPER.format(name="b"))
@@ -188,7 +207,7 @@ def test_a_reload_keeps_it_and_makes_its_programs_new(instance, manage):
     assert [environ(pid)["SUPERVISOR_PROCESS_NAME"] for pid in programs(instance)] == ["b"]
 
 
-def test_what_is_down_is_started(instance, manage):
+def test_what_is_down_is_started(instance: Daemon, manage: Run) -> None:
     instance.write("")
     for state in ("restarted", "reloaded"):
         assert manage(state)["running"]
@@ -205,7 +224,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("state", ["restarted", "reloaded"])
-def test_nothing_stops_for_a_broken_configuration(instance, manage, state):
+def test_nothing_stops_for_a_broken_configuration(
+    instance: Daemon, manage: Run, state: str
+) -> None:
     instance.write(SLEEPER.format(name="a"))
     before = manage()["pid"], until_one_runs(instance)
     for broken in BROKEN.values():
@@ -217,7 +238,7 @@ def test_nothing_stops_for_a_broken_configuration(instance, manage, state):
     assert (manage()["pid"], programs(instance)) == before
 
 
-def test_nothing_stops_for_a_start_that_would_never_end(instance, manage):
+def test_nothing_stops_for_a_start_that_would_never_end(instance: Daemon, manage: Run) -> None:
     instance.write("")
     pid = manage()["pid"]
     instance.write("[supervisord]\nnodaemon=true\n")
@@ -225,7 +246,7 @@ def test_nothing_stops_for_a_start_that_would_never_end(instance, manage):
     assert not has_ended(pid)
 
 
-def test_a_refusal_does_not_show_the_key(instance, manage):
+def test_a_refusal_does_not_show_the_key(instance: Daemon, manage: Run) -> None:
     instance.write("", key="a-key%(x)s" + KEY)
     result = manage()
     assert result["reason"] == "broken_conf"
@@ -235,12 +256,12 @@ def test_a_refusal_does_not_show_the_key(instance, manage):
 # --- what a dead predecessor left -------------------------------------------------------------
 
 
-def kill(pid):
+def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: has_ended(pid), "the end of the daemon")
 
 
-def test_a_stale_socket_is_in_nobodys_way(instance, manage):
+def test_a_stale_socket_is_in_nobodys_way(instance: Daemon, manage: Run) -> None:
     instance.write("")
     kill(manage()["pid"])
     assert (instance.root / "s").exists()
@@ -248,7 +269,9 @@ def test_a_stale_socket_is_in_nobodys_way(instance, manage):
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_an_innocent_process_with_the_pid_of_a_stale_file_is_left_alone(instance, manage, state):
+def test_an_innocent_process_with_the_pid_of_a_stale_file_is_left_alone(
+    instance: Daemon, manage: Run, state: str
+) -> None:
     instance.write("")
     innocent = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True)
     try:
@@ -267,7 +290,9 @@ startsecs=0
 """
 
 
-def test_after_a_kill_the_orphans_end_before_anything_is_started_again(instance, manage):
+def test_after_a_kill_the_orphans_end_before_anything_is_started_again(
+    instance: Daemon, manage: Run
+) -> None:
     instance.write(FAMILY)
     pid = manage()["pid"]
     orphans = wait_until(lambda: len(programs(instance)) == 3 and programs(instance), "three")
@@ -279,7 +304,7 @@ def test_after_a_kill_the_orphans_end_before_anything_is_started_again(instance,
     assert not set(orphans) & set(programs(instance))
 
 
-def test_what_was_stopped_leaves_no_orphans_either(instance, manage):
+def test_what_was_stopped_leaves_no_orphans_either(instance: Daemon, manage: Run) -> None:
     instance.write(FAMILY)
     pid = manage()["pid"]
     orphans = wait_until(lambda: len(programs(instance)) == 3 and programs(instance), "three")
@@ -292,7 +317,7 @@ def test_what_was_stopped_leaves_no_orphans_either(instance, manage):
     assert manage("stopped")["changed"] is False
 
 
-def test_orphans_of_another_address_are_found_too(instance, manage):
+def test_orphans_of_another_address_are_found_too(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
     orphans = until_one_runs(instance)
@@ -303,15 +328,17 @@ def test_orphans_of_another_address_are_found_too(instance, manage):
 
 STUBBORN = """\
 [program:a]
-command=/bin/sh -c 'trap "" TERM; trap "exit 0" USR1; while :; do sleep 0.1; done'
+command=/bin/sh -c 'trap "" TERM; trap "{does}; exit" USR1; while :; do sleep 0.1; done'
 startsecs=0
 stopwaitsecs={seconds}
 stopsignal={signal}
 """
 
 
-def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(instance, manage):
-    instance.write(STUBBORN.format(seconds=1, signal="TERM"))
+def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(
+    instance: Daemon, manage: Run
+) -> None:
+    instance.write(STUBBORN.format(seconds=1, signal="TERM", does=":"))
     pid = manage()["pid"]
     (orphan, *_children) = until_one_runs(instance)
     kill(pid)
@@ -319,16 +346,19 @@ def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(inst
     assert has_ended(orphan)
 
 
-def test_an_orphan_is_sent_the_signal_of_its_program(instance, manage):
-    instance.write(STUBBORN.format(seconds=1000, signal="USR1"))
+def test_an_orphan_is_sent_the_signal_of_its_program(instance: Daemon, manage: Run) -> None:
+    log = instance.root / "told"
+    instance.write(STUBBORN.format(seconds=1000, signal="USR1", does=f"echo USR1 >{log}"))
     pid = manage()["pid"]
-    (orphan, *_children) = until_one_runs(instance)
+    until_one_runs(instance)
     kill(pid)
     manage()
-    assert has_ended(orphan)
+    assert log.read_text() == "USR1\n"
 
 
-def test_a_deploy_that_an_orphan_runs_does_not_end_itself(instance, spawn_module):
+def test_a_deploy_that_an_orphan_runs_does_not_end_itself(
+    instance: Daemon, spawn_module: Spawn
+) -> None:
     instance.write("")
     options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
     with pytest.MonkeyPatch.context() as patch:
@@ -341,7 +371,7 @@ def test_a_deploy_that_an_orphan_runs_does_not_end_itself(instance, spawn_module
 # --- a daemon that does not answer ------------------------------------------------------------
 
 
-def test_a_frozen_daemon_is_named_and_left_alone(instance, manage):
+def test_a_frozen_daemon_is_named_and_left_alone(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
     before = until_one_runs(instance)
@@ -355,7 +385,9 @@ def test_a_frozen_daemon_is_named_and_left_alone(instance, manage):
     assert (manage()["pid"], programs(instance)) == (pid, before)
 
 
-def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(instance, manage):
+def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(
+    instance: Daemon, manage: Run
+) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
     before = until_one_runs(instance)
@@ -367,7 +399,7 @@ def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(instance, mana
     assert len(programs(instance)) == 1
 
 
-def test_a_daemon_that_lost_its_socket_is_stopped(instance, manage):
+def test_a_daemon_that_lost_its_socket_is_stopped(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
     until_one_runs(instance)
@@ -376,33 +408,44 @@ def test_a_daemon_that_lost_its_socket_is_stopped(instance, manage):
     assert not daemons(instance) + programs(instance)
 
 
-def spelt(instance):
-    """Return other ways to name the configuration: arguments, and where they are given."""
+def spelt(instance: Daemon, how: str) -> tuple[list[str], Path | str, str | None]:
+    """Return arguments that name the configuration, where they are given, and in which PWD."""
     (instance.root / "here").symlink_to(instance.root)
-    return {
-        "through a link": (["-c", str(instance.root / "here" / instance.conf.name)], "/"),
-        "in one word": ([f"--configuration={instance.conf}"], "/"),
-        "relative to its own directory": (["-c", instance.conf.name], instance.root),
-        "relative to another": (["-c", f"{instance.root.name}/{instance.conf.name}"], "/tmp"),
+    ways: dict[str, tuple[list[str], Path | str, str | None]] = {
+        "through a link": (["-c", f"{instance.root}/here/{instance.conf.name}"], "/", None),
+        "in one word": ([f"--configuration={instance.conf}"], "/", None),
+        "relative to its directory": (["-c", instance.conf.name], instance.root, None),
+        "relative to PWD": (["-c", f"{instance.root.name}/{instance.conf.name}"], "/tmp", "/tmp"),
+        "relative to nothing": (["-c", f"{instance.root.name}/{instance.conf.name}"], "/tmp", None),
     }
+    return ways[how]
 
 
 @pytest.mark.parametrize(
-    "how",
-    ["through a link", "in one word", "relative to its own directory", "relative to another"],
+    ("how", "runs"),
+    [
+        ("through a link", ""),
+        ("in one word", ""),
+        ("relative to its directory", ""),
+        ("relative to PWD", ""),
+        ("relative to nothing", SLEEPER.format(name="a")),
+    ],
 )
-@pytest.mark.parametrize("program", [SLEEPER.format(name="a"), ""], ids=["busy", "idle"])
-def test_a_lost_daemon_is_found_however_it_was_started(instance, manage, how, program):
-    instance.write(program)
-    arguments, folder = spelt(instance)[how]
-    command = [str(BIN / "supervisord"), *arguments]
-    subprocess.run(command, check=True, cwd=folder, env=dict(os.environ, PWD=str(folder)))
+def test_a_lost_daemon_is_found_however_it_was_started(
+    instance: Daemon, manage: Run, how: str, runs: str
+) -> None:
+    instance.write(runs)
+    arguments, folder, pwd = spelt(instance, how)
+    given = {"PATH": os.environ["PATH"], **({"PWD": pwd} if pwd else {})}
+    subprocess.run([str(BIN / "supervisord"), *arguments], check=True, cwd=folder, env=given)
     pid = manage()["pid"]
+    if runs:
+        until_one_runs(instance)
     (instance.root / "s").unlink()
     assert manage()["cleared"]["unreachable"] == [pid]
 
 
-def test_whoever_only_reads_the_configuration_is_left_alone(instance, manage):
+def test_whoever_only_reads_the_configuration_is_left_alone(instance: Daemon, manage: Run) -> None:
     instance.write("")
     kill(manage()["pid"])
     with ExitStack() as stack:
@@ -420,7 +463,7 @@ def test_whoever_only_reads_the_configuration_is_left_alone(instance, manage):
         assert [reader.poll() for reader in readers] == [None, None]
 
 
-def test_a_wrong_key_is_named_and_stops_nothing(instance, manage):
+def test_a_wrong_key_is_named_and_stops_nothing(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
     before = until_one_runs(instance)
@@ -433,7 +476,7 @@ def test_a_wrong_key_is_named_and_stops_nothing(instance, manage):
 # --- who may ----------------------------------------------------------------------------------
 
 
-def test_what_another_user_has_to_start_is_left_to_him(instance, manage):
+def test_what_another_user_has_to_start_is_left_to_him(instance: Daemon, manage: Run) -> None:
     instance.write("")
     result = manage(user="jaws_jtm")
     assert (result["failed"], result["reason"]) == (True, "may_not_start"), result
@@ -442,20 +485,20 @@ def test_what_another_user_has_to_start_is_left_to_him(instance, manage):
     assert not daemons(instance)
 
 
-def test_whether_another_users_daemon_runs_may_be_asked(instance, manage):
+def test_whether_another_users_daemon_runs_may_be_asked(instance: Daemon, manage: Run) -> None:
     instance.write("")
     result = manage(user="jaws_jtm", check=True)
     assert (result["changed"], result["pid"]) == (True, None)
 
 
-def test_the_user_in_the_configuration_counts(instance, manage):
+def test_the_user_in_the_configuration_counts(instance: Daemon, manage: Run) -> None:
     instance.write("[supervisord]\nuser=root\n" if ME != "root" else "[supervisord]\nuser=daemon\n")
     assert manage()["reason"] == "may_not_start"
     instance.write(f"[supervisord]\nuser={ME}\n")
     assert manage()["user"] == ME
 
 
-def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance, manage):
+def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance: Daemon, manage: Run) -> None:
     instance.write("")
     pid = manage()["pid"]
     for state in ("started", "reloaded"):
@@ -467,7 +510,9 @@ def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance, manage):
     assert not has_ended(pid)
 
 
-def test_a_restart_does_not_make_another_users_daemon_ours(instance, manage, monkeypatch):
+def test_a_restart_does_not_make_another_users_daemon_ours(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     instance.write("")
     pid = manage()["pid"]
     monkeypatch.setattr(daemon_utils.Daemon, "_user_of", lambda *_: "jaws_jtm")
@@ -486,7 +531,7 @@ main()
 """
 
 
-def start_as_somebody_else(instance, monkeypatch):
+def start_as_somebody_else(instance: Daemon, monkeypatch: pytest.MonkeyPatch) -> int:
     """Start a daemon as another user: really, or, where that takes root, become the other one."""
     if os.geteuid() == 0:
         program = instance.root / "supervisord"
@@ -498,10 +543,12 @@ def start_as_somebody_else(instance, monkeypatch):
     else:
         instance.start()
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
-    return wait_until(lambda: daemons(instance), "the daemon")[0]
+    return int(wait_until(lambda: daemons(instance), "the daemon")[0])
 
 
-def test_nothing_is_started_beside_another_users_daemon(instance, manage, monkeypatch):
+def test_nothing_is_started_beside_another_users_daemon(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     instance.write("")
     owner = "nobody" if os.geteuid() == 0 else ME
     pid = start_as_somebody_else(instance, monkeypatch)
@@ -515,7 +562,9 @@ def test_nothing_is_started_beside_another_users_daemon(instance, manage, monkey
     assert daemons(instance) == [pid]
 
 
-def test_orders_that_a_stranger_wrote_are_not_run(instance, manage, monkeypatch):
+def test_orders_that_a_stranger_wrote_are_not_run(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     instance.write("[program:a]\ncommand=/usr/bin/touch %(here)s/was-here\nstartsecs=0\n")
     give_to_nobody(monkeypatch, instance.conf)
     result = manage()
@@ -525,10 +574,17 @@ def test_orders_that_a_stranger_wrote_are_not_run(instance, manage, monkeypatch)
     assert manage(owner="nobody")["running"]
 
 
-def test_orders_in_a_strangers_directory_are_not_run(instance, manage, monkeypatch):
+def test_orders_in_a_strangers_directory_are_not_run(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = instance.root / "theirs"
+    theirs.mkdir()
+    instance.conf = theirs / "supervisord.conf"
     instance.write("")
-    give_to_nobody(monkeypatch, instance.root)
-    assert manage()["reason"] == "somebody_elses"
+    give_to_nobody(monkeypatch, theirs)
+    result = manage()
+    assert result["reason"] == "somebody_elses", result
+    assert f"{theirs} belongs to nobody" in result["msg"]
     assert not daemons(instance)
 
 
@@ -536,7 +592,7 @@ def test_orders_in_a_strangers_directory_are_not_run(instance, manage, monkeypat
 
 
 @pytest.fixture
-def crowded(instance):
+def crowded(instance: Daemon) -> Path:
     """A directory where everybody may write, with the instance's files in it."""
     folder = instance.root / "tmp"
     folder.mkdir()
@@ -549,7 +605,9 @@ def crowded(instance):
 
 
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
-def test_a_file_that_a_stranger_made_first_is_refused(crowded, manage, monkeypatch, name):
+def test_a_file_that_a_stranger_made_first_is_refused(
+    crowded: Path, manage: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     path = crowded / name
     path.write_text("trap")
     give_to_nobody(monkeypatch, path)
@@ -561,7 +619,9 @@ def test_a_file_that_a_stranger_made_first_is_refused(crowded, manage, monkeypat
 
 
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
-def test_a_link_in_the_place_of_a_file_is_refused(crowded, instance, manage, name):
+def test_a_link_in_the_place_of_a_file_is_refused(
+    crowded: Path, instance: Daemon, manage: Run, name: str
+) -> None:
     target = instance.root / "precious"
     target.write_text("precious")
     (crowded / name).symlink_to(target)
@@ -571,7 +631,9 @@ def test_a_link_in_the_place_of_a_file_is_refused(crowded, instance, manage, nam
     assert target.read_text() == "precious"
 
 
-def test_a_strangers_directory_is_refused(crowded, instance, manage, monkeypatch):
+def test_a_strangers_directory_is_refused(
+    crowded: Path, instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     give_to_nobody(monkeypatch, crowded)
     result = manage()
     assert result["reason"] == "somebody_elses", result
@@ -579,7 +641,9 @@ def test_a_strangers_directory_is_refused(crowded, instance, manage, monkeypatch
     assert not daemons(instance)
 
 
-def test_a_key_is_not_sent_to_a_strangers_socket(crowded, manage, monkeypatch):
+def test_a_key_is_not_sent_to_a_strangers_socket(
+    crowded: Path, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as server:
         server.bind(str(crowded / "s"))
         server.listen()
@@ -602,13 +666,16 @@ TCP = HEAD.replace("[unix_http_server]\nfile={root}/s\nchmod=0700", "[inet_http_
 TCP = TCP.replace("unix://{root}/s", "http://PORT")
 
 
-def tcp(port):
+def tcp(port: int) -> str:
     return TCP.replace("PORT", f"127.0.0.1:{port}")
 
 
-def test_a_key_is_not_sent_to_a_strangers_port(instance, manage, monkeypatch):
+def test_a_key_is_not_sent_to_a_strangers_port(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", LISTENER], stdout=subprocess.PIPE, text=True)
     try:
+        assert stranger.stdout is not None
         port = int(stranger.stdout.readline())
         instance.write("", head=tcp(port))
         if os.geteuid() != 0:
@@ -623,12 +690,12 @@ def test_a_key_is_not_sent_to_a_strangers_port(instance, manage, monkeypatch):
     assert heard == ""
 
 
-def free_port():
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+        return int(server.getsockname()[1])
 
 
-def test_it_listens_at_a_port(instance, manage):
+def test_it_listens_at_a_port(instance: Daemon, manage: Run) -> None:
     instance.write("", head=tcp(free_port()))
     first = manage()
     assert (first["running"], first["user"]) == (True, ME), first
@@ -639,7 +706,9 @@ def test_it_listens_at_a_port(instance, manage):
 # --- paths and tools --------------------------------------------------------------------------
 
 
-def test_a_socket_path_that_is_too_long_is_refused_with_its_length(instance, manage):
+def test_a_socket_path_that_is_too_long_is_refused_with_its_length(
+    instance: Daemon, manage: Run
+) -> None:
     folder = instance.root / ("x" * 100)
     folder.mkdir()
     instance.write("", head=HEAD.replace("{root}/s", f"{folder}/s"))
@@ -649,7 +718,9 @@ def test_a_socket_path_that_is_too_long_is_refused_with_its_length(instance, man
     assert "99" in result["msg"]
 
 
-def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(instance, manage):
+def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(
+    instance: Daemon, manage: Run
+) -> None:
     folder = instance.root / "two blanks  äöü"
     folder.mkdir()
     name = "s" * (99 - len(os.fsencode(folder)) - 1)
@@ -661,8 +732,10 @@ def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(instance, manag
     assert manage("stopped")["changed"]
 
 
-def test_a_filesystem_without_hard_links_is_named_before_a_start(instance, manage, monkeypatch):
-    def link(*_paths):
+def test_a_filesystem_without_hard_links_is_named_before_a_start(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_paths: Path) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     instance.write("")
@@ -673,14 +746,14 @@ def test_a_filesystem_without_hard_links_is_named_before_a_start(instance, manag
     assert sorted(path.name for path in instance.root.iterdir()) == ["supervisord.conf"]
 
 
-def test_a_missing_directory_is_named(instance, manage):
+def test_a_missing_directory_is_named(instance: Daemon, manage: Run) -> None:
     instance.write("", head=HEAD.replace("{root}/s", "{root}/none/s"))
     assert str(instance.root / "none") in manage()["msg"]
     instance.write("", head=HEAD.replace("{root}/pid", "{root}/none/pid"))
     assert str(instance.root / "none") in manage()["msg"]
 
 
-def test_a_missing_supervisor_is_named(instance, manage, tmp_path):
+def test_a_missing_supervisor_is_named(instance: Daemon, manage: Run, tmp_path: Path) -> None:
     instance.write("")
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
@@ -695,7 +768,9 @@ def test_a_missing_supervisor_is_named(instance, manage, tmp_path):
         assert next(iter(options.values())) in result["msg"]
 
 
-def test_a_script_that_does_not_say_its_python_needs_the_option(instance, manage, tmp_path):
+def test_a_script_that_does_not_say_its_python_needs_the_option(
+    instance: Daemon, manage: Run, tmp_path: Path
+) -> None:
     instance.write("")
     wrapper = tmp_path / "supervisord"
     wrapper.write_text(f'#!/bin/sh\nexec "{BIN}/supervisord" "$@"\n')
@@ -708,7 +783,9 @@ def test_a_script_that_does_not_say_its_python_needs_the_option(instance, manage
     ("does", "says"),
     [("echo oops '%s'; exit 3" % KEY, "exit status 3"), ("exec sleep 1000", "no end within 1 s")],
 )
-def test_a_start_that_fails_says_why_without_the_key(instance, manage, tmp_path, does, says):
+def test_a_start_that_fails_says_why_without_the_key(
+    instance: Daemon, manage: Run, tmp_path: Path, does: str, says: str
+) -> None:
     instance.write("")
     program = tmp_path / "supervisord"
     program.write_text(f"#!/bin/sh\n{does} # {instance.root}\n")
@@ -723,7 +800,7 @@ def test_a_start_that_fails_says_why_without_the_key(instance, manage, tmp_path,
 # --- one at a time, and dry runs --------------------------------------------------------------
 
 
-def test_of_four_that_start_it_at_once_one_does(instance, spawn_module):
+def test_of_four_that_start_it_at_once_one_does(instance: Daemon, spawn_module: Spawn) -> None:
     instance.write(SLEEPER.format(name="a"))
     options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
     runs = [spawn_module("supervisord", **options) for _number in range(4)]
@@ -734,7 +811,7 @@ def test_of_four_that_start_it_at_once_one_does(instance, spawn_module):
     assert len(until_one_runs(instance)) == 1
 
 
-def test_a_run_that_waits_in_vain_says_for_whom(instance, manage):
+def test_a_run_that_waits_in_vain_says_for_whom(instance: Daemon, manage: Run) -> None:
     instance.write("")
     folder = os.open(instance.root, os.O_RDONLY)
     try:
@@ -749,7 +826,9 @@ def test_a_run_that_waits_in_vain_says_for_whom(instance, manage):
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("up", [True, False])
-def test_a_dry_run_predicts_and_changes_nothing(instance, manage, state, up):
+def test_a_dry_run_predicts_and_changes_nothing(
+    instance: Daemon, manage: Run, state: str, up: bool
+) -> None:
     instance.write(SLEEPER.format(name="a"))
     if up:
         manage()
@@ -762,13 +841,13 @@ def test_a_dry_run_predicts_and_changes_nothing(instance, manage, state, up):
         assert predicted[key] == result[key]
 
 
-def snapshot(instance):
+def snapshot(instance: Daemon) -> Any:
     files = {path: path.lstat() for path in instance.root.rglob("*")}
     shown = {path: (found.st_mtime_ns, found.st_size) for path, found in files.items()}
     return shown, instance.root.stat().st_mtime_ns, daemons(instance), programs(instance)
 
 
-def test_a_dry_run_before_the_configuration_is_there_predicts_too(manage):
+def test_a_dry_run_before_the_configuration_is_there_predicts_too(manage: Run) -> None:
     assert manage(check=True)["changed"] is True
     assert manage(check=True)["pid"] is None
     assert manage("stopped", check=True)["changed"] is False
@@ -779,17 +858,19 @@ def test_a_dry_run_before_the_configuration_is_there_predicts_too(manage):
 
 
 @pytest.fixture
-def hidepid(monkeypatch):
+def hidepid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """As another user than the daemon's sees it with /proc mounted hidepid=2."""
 
-    def hide():
-        monkeypatch.setattr(daemon_utils.processes, "read_process", lambda *_: None)
-        monkeypatch.setattr(daemon_utils.processes, "all_processes", lambda *_: iter(()))
+    def hide() -> None:
+        monkeypatch.setattr(processes, "read_process", lambda *_: None)
+        monkeypatch.setattr(processes, "all_processes", lambda *_: iter(()))
 
     return hide
 
 
-def test_a_hidden_daemon_is_stopped_and_its_end_is_waited_for(instance, manage, hidepid):
+def test_a_hidden_daemon_is_stopped_and_its_end_is_waited_for(
+    instance: Daemon, manage: Run, hidepid: Callable[[], None]
+) -> None:
     slow = "[program:a]\ncommand=/bin/sh -c 'trap \"sleep 1; exit\" TERM; sleep 1000 & wait'\n"
     instance.write(slow + "startsecs=0\n")
     pid = manage()["pid"]
@@ -801,7 +882,9 @@ def test_a_hidden_daemon_is_stopped_and_its_end_is_waited_for(instance, manage, 
     wait_until(lambda: has_ended(pid), "its last breath")
 
 
-def test_a_hidden_frozen_daemon_is_known_by_its_user(instance, manage, hidepid):
+def test_a_hidden_frozen_daemon_is_known_by_its_user(
+    instance: Daemon, manage: Run, hidepid: Callable[[], None]
+) -> None:
     instance.write("")
     pid = manage()["pid"]
     hidepid()
@@ -812,7 +895,7 @@ def test_a_hidden_frozen_daemon_is_known_by_its_user(instance, manage, hidepid):
 # --- a reload that cannot be foreseen to fail -------------------------------------------------
 
 
-def test_a_daemon_that_ends_in_its_reload_is_told_at_once(instance, manage):
+def test_a_daemon_that_ends_in_its_reload_is_told_at_once(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     manage()
     until_one_runs(instance)

@@ -12,7 +12,9 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,17 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
     read_conf,
     read_endpoint,
 )
-from tests.integration.conftest import KEY, bearing, has_ended, wait_until
+from tests.integration.conftest import (
+    KEY,
+    Daemon,
+    Result,
+    Run,
+    Spawn,
+    bearing,
+    has_ended,
+    parents_among,
+    wait_until,
+)
 
 PROGRAMS = """\
 ; Programs. Written by the release; see `releases`.
@@ -39,7 +51,7 @@ OLD = """\
 [inet_http_server]
 port=0.0.0.0:{port}
 username=jaws
-password=shared
+password=shared-by-all-of-them-at-every-site
 [supervisord]
 logfile={root}/supervisord.log
 pidfile={root}/pid
@@ -53,11 +65,11 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=http://localhost:{port}
 username=jaws
-password=shared
+password=shared-by-all-of-them-at-every-site
 """
 
 
-def sections(root, listen="s", **supervisord):
+def sections(root: Path, listen: str | int = "s", **supervisord: Any) -> dict[str, Any]:
     """Return what a role would give: listen at a socket of this name, or at a port."""
     if isinstance(listen, int):
         server = {"inet_http_server": {"port": f"127.0.0.1:{listen}"}}
@@ -82,10 +94,10 @@ def sections(root, listen="s", **supervisord):
 
 
 @pytest.fixture
-def options(instance):
+def options(instance: Daemon) -> Run:
     """Return the module's options for the instance, with changes."""
 
-    def make(listen="s", supervisord=None, **changed):
+    def make(listen: str | int = "s", supervisord: Result | None = None, **changed: Any) -> Result:
         given = dict(
             config=str(instance.conf),
             python=sys.executable,
@@ -97,13 +109,13 @@ def options(instance):
 
 
 @pytest.fixture
-def configure(instance, options, run_module):
+def configure(instance: Daemon, options: Run, run_module: Run) -> Run:
     """Run the module, and see that no key that the file had or has is in what it says."""
 
-    def run(*args, check=False, diff=True, **changed):
+    def run(*listen: str | int, check: bool = False, diff: bool = True, **changed: Any) -> Result:
         before = keys(instance)
         result = run_module(
-            "supervisord_config", check=check, diff=diff, **options(*args, **changed)
+            "supervisord_config", check=check, diff=diff, **options(*listen, **changed)
         )
         shown = json.dumps(result)
         assert not [key for key in before | keys(instance) if key in shown]
@@ -112,22 +124,21 @@ def configure(instance, options, run_module):
     return run
 
 
-def keys(instance):
+def keys(instance: Daemon) -> set[str]:
     texts = [path.read_text(errors="replace") for path in instance.root.glob("*.conf*")]
-    found = {key for text in texts for key in re.findall(r"password *= *(\S+)", text)}
-    return found - {"shared"} | ({"=shared"} if "shared" in found else set())
+    return {key for text in texts for key in re.findall(r"password *= *(\S+)", text)}
 
 
-def key(instance):
+def key(instance: Daemon) -> str:
     return read_conf(str(instance.conf)).get("supervisorctl", "password")
 
 
-def files(instance):
+def files(instance: Daemon) -> dict[str, tuple[bytes, int]]:
     shown = {path.name: path for path in instance.root.iterdir() if "conf" in path.name}
     return {name: (path.read_bytes(), path.stat().st_mtime_ns) for name, path in shown.items()}
 
 
-def pid_by(endpoint):
+def pid_by(endpoint: Endpoint) -> Any:
     """Return the pid of the daemon that answers there, or the reason why none does."""
     with Supervisor(endpoint, 5) as client:
         try:
@@ -136,22 +147,22 @@ def pid_by(endpoint):
             return error.reason
 
 
-def pid(instance):
+def pid(instance: Daemon) -> Any:
     return pid_by(read_endpoint(str(instance.conf)))
 
 
-def daemons(instance):
-    return bearing(str(instance.conf), ["cmdline"])
+def daemons(instance: Daemon) -> list[int]:
+    return parents_among(bearing(str(instance.conf), ["cmdline"]))
 
 
-def programs(instance):
+def programs(instance: Daemon) -> list[int]:
     """Return what the daemon runs; a child that it has just forked still has its command line."""
     found = [Path(f"/proc/{pid}/task/{pid}/children").read_text() for pid in daemons(instance)]
     return [pid for pid in map(int, " ".join(found).split()) if pid not in daemons(instance)]
 
 
 @pytest.fixture
-def running(instance, configure):
+def running(instance: Daemon, configure: Run) -> int:
     """A daemon that runs with what the module wrote, and one program; its pid."""
     configure()
     instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
@@ -160,19 +171,19 @@ def running(instance, configure):
     return found
 
 
-def until_one_runs(instance):
+def until_one_runs(instance: Daemon) -> Any:
     return wait_until(lambda: programs(instance), "a program")
 
 
-def free_port():
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+        return int(server.getsockname()[1])
 
 
 # --- the key and the file ---------------------------------------------------------------------
 
 
-def test_a_key_is_generated_and_kept(instance, configure):
+def test_a_key_is_generated_and_kept(instance: Daemon, configure: Run) -> None:
     first = configure()
     assert (first["changed"], first["new_key"], first["reloaded"]) == (True, True, False)
     made = key(instance)
@@ -185,14 +196,16 @@ def test_a_key_is_generated_and_kept(instance, configure):
     assert files(instance) == before
 
 
-def test_two_instances_have_two_keys(instance, configure, run_module, options):
+def test_two_instances_have_two_keys(
+    instance: Daemon, configure: Run, run_module: Run, options: Run
+) -> None:
     configure()
     other = instance.root / "other.conf"
     run_module("supervisord_config", **options(config=str(other)))
     assert read_conf(str(other)).get("supervisorctl", "password") != key(instance)
 
 
-def test_a_diff_shows_what_changes_but_the_key(instance, configure):
+def test_a_diff_shows_what_changes_but_the_key(instance: Daemon, configure: Run) -> None:
     configure()
     result = configure(supervisord={"minfds": 2000})
     assert "minfds=2000" in result["diff"]["after"]
@@ -202,7 +215,7 @@ def test_a_diff_shows_what_changes_but_the_key(instance, configure):
 
 
 @pytest.mark.parametrize("mode", ["0640", "0600"])
-def test_the_file_is_closed_to_strangers(instance, configure, mode):
+def test_the_file_is_closed_to_strangers(instance: Daemon, configure: Run, mode: str) -> None:
     umask = os.umask(0)
     try:
         configure(mode=mode)
@@ -217,8 +230,8 @@ def test_the_file_is_closed_to_strangers(instance, configure, mode):
     assert key(instance) == made
 
 
-def test_the_file_is_the_groups(instance, configure):
-    group = grp.getgrgid(1 if os.geteuid() == 0 else os.getgroups()[-1])
+def test_the_file_is_the_groups(instance: Daemon, configure: Run) -> None:
+    group = grp.getgrgid(1 if os.geteuid() == 0 else [os.getegid(), *os.getgroups()][-1])
     configure(group=group.gr_name)
     assert instance.conf.stat().st_gid == group.gr_gid
     assert configure(group=group.gr_name)["changed"] is False
@@ -226,13 +239,13 @@ def test_the_file_is_the_groups(instance, configure):
 
 
 @pytest.mark.parametrize("mode", ["0644", "0660", "0750", "4640", "rw", "0o640", ""])
-def test_a_mode_that_lets_others_in_is_refused(instance, configure, mode):
+def test_a_mode_that_lets_others_in_is_refused(instance: Daemon, configure: Run, mode: str) -> None:
     assert configure(mode=mode)["reason"] == "bad_option"
     assert not instance.conf.exists()
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_programs_are_left_byte_for_byte(instance, configure, newline):
+def test_programs_are_left_byte_for_byte(instance: Daemon, configure: Run, newline: str) -> None:
     configure()
     theirs = (
         PROGRAMS.replace("\n", newline).replace(f"releases`.{newline}", "releases`.\n").encode()
@@ -243,7 +256,7 @@ def test_programs_are_left_byte_for_byte(instance, configure, newline):
     assert instance.conf.read_bytes().endswith(b"\n" + theirs)
 
 
-def test_what_supervisor_refuses_is_not_written(instance, configure):
+def test_what_supervisor_refuses_is_not_written(instance: Daemon, configure: Run) -> None:
     configure()
     before = files(instance)
     for wrong in ({"loglevel": "shout"}, {"logfile": "/nowhere/log"}, {"umask": "rwx"}):
@@ -253,13 +266,15 @@ def test_what_supervisor_refuses_is_not_written(instance, configure):
     assert files(instance) == before
 
 
-def test_a_program_without_a_command_is_the_releases_business(instance, configure):
+def test_a_program_without_a_command_is_the_releases_business(
+    instance: Daemon, configure: Run
+) -> None:
     configure()
     instance.conf.write_text(instance.conf.read_text() + "[program:a]\ncommand=/nowhere/a\n")
     assert configure(supervisord={"minfds": 2000})["changed"] is True
 
 
-def test_a_dry_run_predicts_and_writes_nothing(instance, configure):
+def test_a_dry_run_predicts_and_writes_nothing(instance: Daemon, configure: Run) -> None:
     assert configure(check=True)["changed"] is True
     assert files(instance) == {}
     configure()
@@ -271,12 +286,12 @@ def test_a_dry_run_predicts_and_writes_nothing(instance, configure):
     assert predicted["diff"] == configure(supervisord={"minfds": 2000})["diff"]
 
 
-def test_a_dry_run_asks_the_daemon_nothing(configure, running):
+def test_a_dry_run_asks_the_daemon_nothing(configure: Run, running: int) -> None:
     os.kill(running, signal.SIGSTOP)
     assert configure(check=True, rotate_key=True)["changed"] is True
 
 
-def test_a_link_in_its_place_is_refused(instance, configure):
+def test_a_link_in_its_place_is_refused(instance: Daemon, configure: Run) -> None:
     target = instance.root / "precious"
     target.write_text("precious")
     instance.conf.symlink_to(target)
@@ -288,7 +303,7 @@ def test_a_link_in_its_place_is_refused(instance, configure):
 @pytest.mark.parametrize(
     "content", [f"password={KEY}\n", f"[supervisord]\n{KEY}\n", "[supervisord\n", "\udce9"]
 )
-def test_a_broken_file_is_never_quoted(instance, configure, content):
+def test_a_broken_file_is_never_quoted(instance: Daemon, configure: Run, content: str) -> None:
     instance.conf.write_bytes(content.encode("utf-8", "surrogateescape"))
     result = configure()
     assert KEY not in json.dumps(result)
@@ -298,7 +313,9 @@ def test_a_broken_file_is_never_quoted(instance, configure, content):
         assert KEY not in instance.conf.read_text()
 
 
-def test_an_include_is_refused_rather_than_its_programs_lost(instance, configure):
+def test_an_include_is_refused_rather_than_its_programs_lost(
+    instance: Daemon, configure: Run
+) -> None:
     configure()
     text = instance.conf.read_text() + "[include]\nfiles=*.ini\n"
     instance.conf.write_text(text)
@@ -309,7 +326,9 @@ def test_an_include_is_refused_rather_than_its_programs_lost(instance, configure
 # --- a running daemon -------------------------------------------------------------------------
 
 
-def test_what_changes_for_the_daemon_reloads_it(instance, configure, running):
+def test_what_changes_for_the_daemon_reloads_it(
+    instance: Daemon, configure: Run, running: int
+) -> None:
     before = programs(instance)
     log = instance.root / "other.log"
     result = configure(supervisord={"logfile": str(log)})
@@ -320,7 +339,9 @@ def test_what_changes_for_the_daemon_reloads_it(instance, configure, running):
     assert not list(instance.root.glob("*.previous"))
 
 
-def test_what_changes_for_people_alone_reloads_nothing(instance, configure, running, options):
+def test_what_changes_for_people_alone_reloads_nothing(
+    instance: Daemon, configure: Run, running: int, options: Run
+) -> None:
     before = programs(instance)
     changed = options()["sections"]
     changed["supervisorctl"]["prompt"] = "other"
@@ -333,23 +354,27 @@ def test_what_changes_for_people_alone_reloads_nothing(instance, configure, runn
 @pytest.mark.parametrize(
     ("old", "new"), [("s", "other"), ("s", "port"), ("port", "s"), ("port", "another port")]
 )
-def test_an_address_changes_under_a_running_daemon(instance, configure, old, new):
-    old, new = (free_port() if "port" in name else name for name in (old, new))
-    configure(old)
+def test_an_address_changes_under_a_running_daemon(
+    instance: Daemon, configure: Run, old: str, new: str
+) -> None:
+    first, second = (free_port() if "port" in name else name for name in (old, new))
+    configure(first)
     instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
     started = instance.start()
     before = until_one_runs(instance)
     endpoint = read_endpoint(str(instance.conf))
-    result = configure(new)
+    result = configure(second)
     assert (result["changed"], result["reloaded"]) == (True, True), result
     assert pid(instance) == started
     assert pid_by(endpoint) == "down"
     wait_until(lambda: programs(instance) not in ([], before), "the new program")
     assert (len(programs(instance)), daemons(instance)) == (1, [started])
-    assert configure(new)["changed"] is False
+    assert configure(second)["changed"] is False
 
 
-def test_a_rotated_key_is_in_force_and_the_old_one_refused(instance, configure, running):
+def test_a_rotated_key_is_in_force_and_the_old_one_refused(
+    instance: Daemon, configure: Run, running: int
+) -> None:
     old = read_endpoint(str(instance.conf))
     result = configure(rotate_key=True)
     assert (result["new_key"], result["reloaded"]) == (True, True), result
@@ -359,7 +384,7 @@ def test_a_rotated_key_is_in_force_and_the_old_one_refused(instance, configure, 
     assert configure()["changed"] is False
 
 
-def test_a_key_is_rotated_while_the_daemon_is_down(instance, configure):
+def test_a_key_is_rotated_while_the_daemon_is_down(instance: Daemon, configure: Run) -> None:
     configure()
     old = key(instance)
     result = configure(rotate_key=True)
@@ -368,7 +393,7 @@ def test_a_key_is_rotated_while_the_daemon_is_down(instance, configure):
     assert not list(instance.root.glob("*.previous"))
 
 
-def test_a_conf_of_the_old_scripts_is_taken_over(instance, configure):
+def test_a_conf_of_the_old_scripts_is_taken_over(instance: Daemon, configure: Run) -> None:
     port = free_port()
     instance.write("", head=OLD.replace("{port}", str(port)))
     instance.conf.chmod(0o644)
@@ -377,9 +402,16 @@ def test_a_conf_of_the_old_scripts_is_taken_over(instance, configure):
     result = configure()
     assert (result["new_key"], result["reloaded"]) == (True, True), result
     assert pid(instance) == started
-    assert pid_by(Endpoint(f"http://127.0.0.1:{port}", "jaws", "shared", "test")) == "down"
+    assert (
+        pid_by(
+            Endpoint(
+                f"http://127.0.0.1:{port}", "jaws", "shared-by-all-of-them-at-every-site", "test"
+            )
+        )
+        == "down"
+    )
     assert stat.S_IMODE(instance.conf.stat().st_mode) == 0o640
-    assert "shared" not in instance.conf.read_text()
+    assert "shared-by-all" not in instance.conf.read_text()
     with Supervisor(read_endpoint(str(instance.conf))) as client:
         (info,) = client.call("supervisor.getAllProcessInfo")
     assert (info["group"], info["name"]) == ("jaws-dev", "jaws-site")
@@ -390,7 +422,7 @@ def test_a_conf_of_the_old_scripts_is_taken_over(instance, configure):
 
 
 @pytest.fixture
-def unharmed(instance, running):
+def unharmed(instance: Daemon, running: int) -> Iterator[int]:
     """See at the end that the files, the daemon and its program are what they were."""
     before = files(instance), programs(instance)
     yield running
@@ -399,7 +431,7 @@ def unharmed(instance, running):
     assert not has_ended(running)
 
 
-def test_nothing_is_written_for_a_frozen_daemon(configure, unharmed):
+def test_nothing_is_written_for_a_frozen_daemon(configure: Run, unharmed: int) -> None:
     os.kill(unharmed, signal.SIGSTOP)
     result = configure(rotate_key=True, timeout=1)
     assert result["reason"] == "frozen", result
@@ -407,8 +439,8 @@ def test_nothing_is_written_for_a_frozen_daemon(configure, unharmed):
 
 
 def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
-    instance, configure, running
-):
+    instance: Daemon, configure: Run, running: int
+) -> None:
     instance.conf.write_text(instance.conf.read_text().replace(key(instance), "x" * 43))
     before = files(instance)
     result = configure(rotate_key=True)
@@ -417,7 +449,19 @@ def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
     assert not has_ended(running)
 
 
-def test_a_port_that_is_taken_is_refused(configure, unharmed):
+def test_a_port_that_is_taken_after_a_kill_is_named(
+    instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
+) -> None:
+    port = free_port()
+    assert killed(spawn_module, MOMENTS - 1, False, options(port))
+    with socket.create_server(("127.0.0.1", port)):
+        result = configure(port, timeout=1)
+    assert result["reason"] == "address_taken", result
+    assert not configure(port).get("failed")
+    assert pid(instance) == running
+
+
+def test_a_port_that_is_taken_is_refused(configure: Run, unharmed: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         result = configure(port)
@@ -428,7 +472,9 @@ def test_a_port_that_is_taken_is_refused(configure, unharmed):
     assert unharmed
 
 
-def test_a_socket_that_another_daemon_listens_at_is_refused(instance, configure, unharmed):
+def test_a_socket_that_another_daemon_listens_at_is_refused(
+    instance: Daemon, configure: Run, unharmed: int
+) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(instance.root / "other"))
         server.listen()
@@ -438,19 +484,23 @@ def test_a_socket_that_another_daemon_listens_at_is_refused(instance, configure,
 
 
 @pytest.mark.parametrize("listen", ["x" * 100, "none/s"])
-def test_an_address_that_would_not_do_is_refused(configure, unharmed, listen):
+def test_an_address_that_would_not_do_is_refused(
+    configure: Run, unharmed: int, listen: str
+) -> None:
     assert configure(listen)["reason"] in ("bad_option", "unusable_directory")
     assert unharmed
 
 
-def test_a_log_through_somebodys_link_is_refused(instance, configure, unharmed):
+def test_a_log_through_somebodys_link_is_refused(
+    instance: Daemon, configure: Run, unharmed: int
+) -> None:
     (instance.root / "l").symlink_to("/etc/passwd")
     result = configure(supervisord={"logfile": str(instance.root / "l")})
     assert result["reason"] == "somebody_elses", result
     assert unharmed
 
 
-def test_a_user_that_the_daemon_cannot_become_is_refused(configure, unharmed):
+def test_a_user_that_the_daemon_cannot_become_is_refused(configure: Run, unharmed: int) -> None:
     result = configure(supervisord={"user": "root" if os.geteuid() else "daemon"})
     assert result["reason"] == "somebody_elses", result
     assert unharmed
@@ -485,7 +535,7 @@ at(Supervisor, "call", lambda _self, method, *_: method.endswith("restart"))
 MOMENTS = 8  # that exist: see the test that counts them
 
 
-def killed(spawn_module, number, after, options):
+def killed(spawn_module: Spawn, number: int, after: bool, options: Result) -> bool:
     hook = KILLER.replace("NUMBER", str(number)).replace("AFTER", str(after))
     process = spawn_module("supervisord_config", hook=hook, **options)
     output = process.communicate()[0]
@@ -493,7 +543,7 @@ def killed(spawn_module, number, after, options):
     return process.returncode == -signal.SIGKILL
 
 
-def one_of_two_keys_works(instance):
+def one_of_two_keys_works(instance: Daemon) -> list[int | str]:
     paths = [path for path in (instance.conf, Path(f"{instance.conf}.previous")) if path.exists()]
     return [pid_by(read_endpoint(str(path))) for path in paths]
 
@@ -501,8 +551,14 @@ def one_of_two_keys_works(instance):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("listen", ["s", "other"])
 def test_killed_anywhere_a_rerun_finishes(
-    instance, configure, running, spawn_module, options, after, listen
-):
+    instance: Daemon,
+    configure: Run,
+    running: int,
+    spawn_module: Spawn,
+    options: Run,
+    after: bool,
+    listen: str,
+) -> None:
     """With a new key at the same address, and with a new address besides."""
     for number in range(1, MOMENTS + 1):
         target = listen if number % 2 else "s"
@@ -521,13 +577,28 @@ def test_killed_anywhere_a_rerun_finishes(
     assert len(until_one_runs(instance)) == 1
 
 
-def test_every_moment_is_one_of_those(instance, running, spawn_module, options):
+def test_killed_again_and_again_there_is_still_a_way_in(
+    instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
+) -> None:
+    moments = [MOMENTS - 1, 4, 4]  # before the reload; the later runs have no old file to keep
+    for number in moments:
+        assert killed(spawn_module, number, False, options(rotate_key=True))
+        assert running in one_of_two_keys_works(instance)
+    assert configure()["reloaded"] is True
+    assert pid(instance) == running
+
+
+def test_every_moment_is_one_of_those(
+    instance: Daemon, running: int, spawn_module: Spawn, options: Run
+) -> None:
     assert killed(spawn_module, MOMENTS, True, options(rotate_key=True))
     assert not killed(spawn_module, MOMENTS + 1, False, options(rotate_key=True))
     assert pid(instance) == running
 
 
-def test_a_first_run_that_is_killed_leaves_no_litter(instance, configure, spawn_module, options):
+def test_a_first_run_that_is_killed_leaves_no_litter(
+    instance: Daemon, configure: Run, spawn_module: Spawn, options: Run
+) -> None:
     for number in (1, 2, 3):
         killed(spawn_module, number, False, options())
         configure(check=True)
@@ -536,8 +607,8 @@ def test_a_first_run_that_is_killed_leaves_no_litter(instance, configure, spawn_
 
 
 def test_an_interrupted_run_is_seen_by_a_dry_run(
-    instance, configure, running, spawn_module, options
-):
+    instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
+) -> None:
     assert killed(spawn_module, MOMENTS - 1, False, options(rotate_key=True))
     assert configure(check=True)["changed"] is True
     assert configure()["reloaded"] is True
@@ -545,8 +616,8 @@ def test_an_interrupted_run_is_seen_by_a_dry_run(
 
 
 def test_of_two_that_rotate_at_once_the_files_key_is_in_force(
-    instance, configure, running, spawn_module, options
-):
+    instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
+) -> None:
     runs = [spawn_module("supervisord_config", **options(rotate_key=True)) for _number in range(2)]
     outputs = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
@@ -554,11 +625,13 @@ def test_of_two_that_rotate_at_once_the_files_key_is_in_force(
     assert configure()["changed"] is False
 
 
-def test_a_key_is_in_no_environment_and_no_command_line(instance, configure, running, monkeypatch):
+def test_a_key_is_in_no_environment_and_no_command_line(
+    instance: Daemon, configure: Run, running: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
-    real = subprocess.Popen.__init__
+    real: Any = subprocess.Popen.__init__
 
-    def watched(self, command, *rest, **kwargs):
+    def watched(self: Any, command: Any, *rest: Any, **kwargs: Any) -> None:
         seen.append(json.dumps([list(map(str, command)), dict(kwargs.get("env") or os.environ)]))
         real(self, command, *rest, **kwargs)
 

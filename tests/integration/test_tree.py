@@ -6,21 +6,25 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.integration.conftest import Result, Run, Spawn
 
 NOBODY = 65534
 
 
 @pytest.fixture
-def make(run_module):
-    def run(*paths, **options):
+def make(run_module: Run) -> Run:
+    def run(*paths: Result, **options: Any) -> Result:
         return run_module("tree", paths=[dict(path) for path in paths], **options)
 
     return run
 
 
-def wishes(root):
+def wishes(root: Path) -> tuple[Result, ...]:
     return (
         dict(path=f"{root}/d", mode="0711"),
         dict(path=f"{root}/d/run", mode="2770"),
@@ -30,7 +34,7 @@ def wishes(root):
     )
 
 
-def test_everything_is_made_in_one_call_and_nothing_in_the_next(tmp_path, make):
+def test_everything_is_made_in_one_call_and_nothing_in_the_next(tmp_path: Path, make: Run) -> None:
     predicted = make(*wishes(tmp_path), check=True, diff=True)
     assert not list(tmp_path.iterdir())
     result = make(*wishes(tmp_path), diff=True)
@@ -45,14 +49,14 @@ def test_everything_is_made_in_one_call_and_nothing_in_the_next(tmp_path, make):
     assert make(*wishes(tmp_path))["changed"] is False
 
 
-def test_four_that_make_the_same_at_once_all_succeed(tmp_path, spawn_module):
+def test_four_that_make_the_same_at_once_all_succeed(tmp_path: Path, spawn_module: Spawn) -> None:
     runs = [spawn_module("tree", paths=list(wishes(tmp_path))) for _number in range(4)]
     results = [json.loads(run.communicate()[0]) for run in runs]
     assert not [result for result in results if result.get("failed")]
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["bin", "run", "venv"]
 
 
-def test_what_somebody_changed_is_put_right_and_named(tmp_path, make):
+def test_what_somebody_changed_is_put_right_and_named(tmp_path: Path, make: Run) -> None:
     make(*wishes(tmp_path))
     (tmp_path / "d" / "run").chmod(0o777)
     (tmp_path / "d" / "bin" / "tool").write_text("#!/bin/sh\nrm -rf /\n")
@@ -61,7 +65,9 @@ def test_what_somebody_changed_is_put_right_and_named(tmp_path, make):
     assert (tmp_path / "d" / "bin" / "tool").read_text() == "#!/bin/sh\n"
 
 
-def test_a_strangers_path_fails_the_task(tmp_path, make, monkeypatch):
+def test_a_strangers_path_fails_the_task(
+    tmp_path: Path, make: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "d").mkdir()
     if os.geteuid() == 0:
         os.chown(tmp_path / "d", NOBODY, -1)

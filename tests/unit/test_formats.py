@@ -121,6 +121,13 @@ def test_a_password_that_people_can_type_arrives_in_every_python_service(passwor
         assert found.get("DB", "password") == f"x{password}"
 
 
+@each_ini
+@pytest.mark.parametrize("data", [{"": {}}, {"a\nb": {}}, {"A": {"key": 1, "KEY": 2}}])
+def test_what_the_parser_would_mix_up_is_refused(form: str, data: dict[str, Any]) -> None:
+    with pytest.raises(JawsError, match=r"^a\.conf: the service's parser cannot read it"):
+        render("a.conf", form, data)
+
+
 def test_a_refusal_never_shows_the_value() -> None:
     for data in ({"DB": {"x": f" {SECRET}"}}, {"DB]": {"x\n": SECRET}}, {"DB": {"x": [SECRET]}}):
         with pytest.raises(JawsError) as told:

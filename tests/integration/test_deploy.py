@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job: one command deploys the local site, and the other playbooks operate it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import CLONE, ansible, bearing, wait_until
+
+CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
+SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
+JTM = ["jaws-cromwell", "jaws-jtm"]
+RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULTILINE)
+
+Run = subprocess.CompletedProcess[str]
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
+            for _ in range(number)
+        ]
+        return [listener.getsockname()[1] for listener in opened]
+
+
+def changes(run: Run) -> dict[str, int]:
+    """Return the number of changed tasks by host; fail where a task failed."""
+    found = RECAP.findall(run.stdout)
+    assert run.returncode == 0, run.stdout
+    assert {failed for *_rest, failed in found} == {"0"}, run.stdout
+    return {host: int(changed) for host, _ok, changed, _failed in found}
+
+
+class Deployment:
+    """The local site in a directory and on ports of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.site = root / "site"
+        self.home = root / "home"
+        self.home.mkdir()
+        self.auth, self.rest, self.cromwell = free_ports(3)
+        build = [sys.executable, CLONE / "examples/build.py", "--output", root / "dist"]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        self.variables: dict[str, Any] = {
+            "site_root": str(self.site),
+            "deployment_auth_port": self.auth,
+            "deployment_rest_port": self.rest,
+            "deployment_cromwell_port": self.cromwell,
+            "jaws_wheels": str(root / "dist"),
+            "jaws_wheels_command": [],
+            "jaws_cromwell_jar": str(root / "dist/cromwell.jar"),
+            "jaws_window": 4,
+            "jaws_configs": {},
+        }
+        self.outputs: list[str] = []
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> Run:
+        """Run a playbook; the variables are for this run only."""
+        extra = json.dumps({**self.variables, **variables})
+        call = (f"playbooks/{playbook}.yml", "-i", "inventories/local", "-e", extra, *arguments)
+        done = ansible("playbook", *call, home=self.home)
+        self.outputs.append(done.stdout)
+        return done
+
+    def deploy(self, *arguments: str, **variables: Any) -> Run:
+        return self.play("deploy", *arguments, **variables)
+
+    def supervisorctl(self, instance: str) -> Run:
+        """Run what an operator runs on the host."""
+        folder = self.site / "jaws-supervisord"
+        command = [f"{folder}/bin/supervisorctl", "-c", f"{folder}/supervisord-{instance}.conf"]
+        return subprocess.run(
+            [*command, "status"], capture_output=True, text=True, check=False, cwd="/"
+        )
+
+    def programs(self) -> dict[str, list[str]]:
+        """Return each program's words of supervisorctl's table."""
+        tables = [self.supervisorctl(instance) for instance in ("jaws", "jtm")]
+        assert [table.returncode for table in tables] in ([0, 0], [3, 0], [0, 3]), tables
+        lines = [line.split() for table in tables for line in table.stdout.splitlines()]
+        return {name: words for name, *words in lines}
+
+    def pids(self) -> dict[str, str]:
+        """Return the pid of each program; all of them run."""
+        programs = self.programs()
+        assert sorted(programs) == sorted([*CENTRAL, *SITE, *JTM])
+        assert {words[0] for words in programs.values()} == {"RUNNING"}, programs
+        return {name: words[2] for name, words in programs.items()}
+
+    def secrets(self) -> list[str]:
+        """Return every secret of the deployment, the keys of the instances included."""
+        found = [path.read_text().split()[0] for path in (self.site / "secrets").iterdir()]
+        for conf in (self.site / "jaws-supervisord").glob("supervisord-*.conf"):
+            found += re.findall(r"^password=(\S+)$", conf.read_text(), re.MULTILINE)
+        assert len(set(found)) == 8 + 2
+        return found
+
+    def end(self) -> None:
+        """End whatever still runs from the directory, and remove it."""
+        for pid in bearing(str(self.root)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not bearing(str(self.root)), "the end of what was deployed")
+        shutil.rmtree(self.root)
+
+
+def answer(port: int, path: str) -> int:
+    """Return the HTTP status of a service on this machine."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.fixture(scope="module")
+def installation() -> Iterator[Deployment]:
+    """A directory for the deployment; its path is short, for the sockets in it."""
+    found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")))
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def deployment(installation: Deployment) -> Deployment:
+    """The site, deployed and running."""
+    if not (installation.site / "jaws-supervisord").exists():
+        assert changes(installation.deploy("-vvv", "--diff"))
+    return installation
+
+
+def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> None:
+    assert deployment.pids()
+    assert answer(deployment.auth, "/tokeninfo") == 401
+    assert answer(deployment.rest, "/api/v2/status") == 200
+    assert answer(deployment.cromwell, "/engine/v1/status") == 200
+    shown = deployment.play("status")
+    assert changes(shown) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    assert len(re.findall(r"^local_dev_\S+ +jaws-\S+ +RUNNING +\d+ ", shown.stdout, re.M)) == 8
+
+
+def test_a_second_deploy_changes_nothing_and_restarts_nothing(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    assert changes(deployment.deploy("-vvv", "--diff")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    assert deployment.pids() == pids
+
+
+def test_a_changed_value_restarts_only_what_uses_it(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    deployment.variables["jaws_configs"] = {
+        "jaws-central.conf": {"JAWS": {"docs_url": "elsewhere"}}
+    }
+    assert changes(deployment.deploy("--diff"))["local_dev_jaws"] == 2
+    after = deployment.pids()
+    assert sorted(name for name in pids if after[name] != pids[name]) == CENTRAL
+
+
+def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    standin = {"STANDIN": {"crash_after": 1, "exit_status": 7}}
+    configs = {**deployment.variables["jaws_configs"], "jaws-site.conf": standin}
+    run = deployment.deploy("-vvv", "--diff", jaws_configs=configs)
+    assert run.returncode != 0
+    for part in (
+        "jaws-site-daemon is FATAL, exit status 7",
+        "ending with status 7 because [STANDIN] says so",
+        "Everything was put back to ",
+    ):
+        assert part in run.stdout
+    after = deployment.pids()
+    assert {name: after[name] for name in CENTRAL + JTM} == {
+        name: pids[name] for name in CENTRAL + JTM
+    }
+
+
+def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    some = {"programs": "jaws-jtm,jaws-central-rest"}
+    assert changes(deployment.play("stop", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
+    shown = deployment.play("status")
+    assert shown.returncode != 0
+    sentence = "not running: local_dev_jaws jaws-central-rest, local_dev_jtm jaws-jtm"
+    assert sentence in shown.stdout
+    assert changes(deployment.play("start", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
+    after = deployment.pids()
+    assert sorted(name for name in pids if after[name] != pids[name]) == [
+        "jaws-central-rest",
+        "jaws-jtm",
+    ]
+    changes(deployment.play("restart", programs="jaws-site-daemon"))
+    last = deployment.pids()
+    assert [name for name in after if last[name] != after[name]] == ["jaws-site-daemon"]
+
+
+def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    run = deployment.play("restart", programs="jaws-jtm,jaws-jmt")
+    assert run.returncode != 0
+    assert "no instance has jaws-jmt; there are jaws-central-auth," in run.stdout
+    assert deployment.pids() == pids
+
+
+def test_no_secret_is_shown_or_readable_for_others(deployment: Deployment) -> None:
+    secrets = deployment.secrets()
+    for output in deployment.outputs:
+        assert not [secret for secret in secrets if secret in output]
+    for pid in bearing(str(deployment.site)):
+        with suppress(OSError):
+            shown = (
+                Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
+            )
+            assert not [secret for secret in secrets if secret in shown], pid
+    exposed = [path for path in readable_for_others(deployment.site) if holds(path, secrets)]
+    assert exposed == []
+    # The search itself finds them where they are.
+    holders = [path for path in deployment.site.rglob("*.conf") if holds(path, secrets)]
+    assert len({path.stem.rsplit("-", 1)[0] for path in holders}) > 4
+
+
+def readable_for_others(folder: Path) -> Iterator[Path]:
+    for entry in os.scandir(folder):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if entry.is_dir(follow_symlinks=False):
+            if mode & 0o005:
+                yield from readable_for_others(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False) and mode & 0o004:
+            yield Path(entry.path)
+
+
+def holds(path: Path, secrets: list[str]) -> bool:
+    content = path.read_bytes()
+    return any(secret.encode() in content for secret in secrets)
+
+
+def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
+    bare = installation.root / "bare"
+    predicted = installation.deploy("--check", "--diff", site_root=str(bare))
+    assert all(changed > 5 for changed in changes(predicted).values()), predicted.stdout
+    assert [path.name for path in bare.glob("*")] in ([], ["secrets"])
+
+
+def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
+    assert changes(deployment.play("remove"))
+    assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]
+    assert bearing(str(deployment.site)) == []
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        answer(deployment.rest, "/api/v2/info")
