@@ -169,24 +169,31 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def instance(daemon: Daemon) -> Iterator[Daemon]:
-    """A supervisord that modules start: what bears the directory's name is ended after the test."""
+    """A supervisord that modules start: what bears its directory's name ends after the test."""
+    root = str(daemon.root)
     yield daemon
-    for pid in bearing(str(daemon.root)):
-        for sign in (signal.SIGCONT, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sign)
-        wait_until(partial(has_ended, pid), f"the end of {pid}")
+    while found := bearing(root, ["cmdline", "environ", "cwd"]):
+        for pid in found:
+            for sign in (signal.SIGCONT, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+            wait_until(partial(has_ended, pid), f"the end of {pid}")
 
 
 def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[int]:
-    """Return the processes that have a text in their command line or environment, but not us."""
+    """Return the processes that have a text in these files of /proc, but not ourselves."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            shown = b"".join((path / name).read_bytes() for name in where)
-            if text.encode() in shown and int(path.name) != os.getpid():
+            files = [path / name for name in where]
+            shown = [os.readlink(file) if file.name == "cwd" else read(file) for file in files]
+            if text in "".join(shown) and int(path.name) != os.getpid():
                 found.append(int(path.name))
     return sorted(pid for pid in found if not has_ended(pid))
+
+
+def read(path: Path) -> str:
+    return os.fsdecode(path.read_bytes())
 
 
 def parents_among(pids: Sequence[int]) -> list[int]:
@@ -217,7 +224,7 @@ def spawn_module() -> Spawn:
 
     def spawn(module_name: str, /, hook: str = "", **options: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", RUNNER],
+            [sys.executable, "-u", "-c", RUNNER],
             env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

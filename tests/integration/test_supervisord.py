@@ -328,7 +328,7 @@ def test_orphans_of_another_address_are_found_too(instance: Daemon, manage: Run)
 
 STUBBORN = """\
 [program:a]
-command=/bin/sh -c 'trap "" TERM; trap "{does}; exit" USR1; while :; do sleep 0.1; done'
+command=/bin/sh -c 'trap "" TERM; trap "{does}; exit" USR1; echo >ready; while :; do sleep 1; done'
 startsecs=0
 stopwaitsecs={seconds}
 stopsignal={signal}
@@ -340,7 +340,8 @@ def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(
 ) -> None:
     instance.write(STUBBORN.format(seconds=1, signal="TERM", does=":"))
     pid = manage()["pid"]
-    (orphan, *_children) = until_one_runs(instance)
+    wait_until((instance.root / "ready").exists, "the program's traps")
+    orphan = programs(instance)[0]
     kill(pid)
     assert orphan in manage("stopped")["cleared"]["orphans"]
     assert has_ended(orphan)
@@ -350,7 +351,7 @@ def test_an_orphan_is_sent_the_signal_of_its_program(instance: Daemon, manage: R
     log = instance.root / "told"
     instance.write(STUBBORN.format(seconds=1000, signal="USR1", does=f"echo USR1 >{log}"))
     pid = manage()["pid"]
-    until_one_runs(instance)
+    wait_until((instance.root / "ready").exists, "the program's traps")
     kill(pid)
     manage()
     assert log.read_text() == "USR1\n"
