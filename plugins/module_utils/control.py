@@ -476,4 +476,5 @@ def tail(path: str, max_lines: int = TAIL_LINES) -> Optional[List[str]]:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would be waited for
+    # A named pipe would be waited for; a link may lead to what its maker must not read.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
