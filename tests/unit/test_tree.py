@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import grp
 import os
 import stat
 from pathlib import Path
@@ -16,11 +15,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils import tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import (
-    file_mode,
-    group_id,
-    secret_mode,
-)
 
 STRANGER = 4_000_000_000
 
@@ -253,37 +247,3 @@ def test_a_mode_that_the_filesystem_only_pretends_to_take_is_named(
     monkeypatch.setattr(os, "chmod", lambda *_: None)
     with pytest.raises(JawsError, match="did not take the mode 2755"):
         make(item(tmp_path / "d", mode="2755"))
-
-
-# --- modes and groups -------------------------------------------------------------------------
-
-
-def test_a_group_is_known_by_its_name() -> None:
-    assert group_id(None) is None
-    own = grp.getgrgid(os.getegid())
-    assert group_id(own.gr_name) == own.gr_gid
-
-
-def test_a_group_that_this_process_lacks_is_named_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(os, "getegid", lambda: 1000)
-    monkeypatch.setattr(os, "getgroups", lambda: [1000])
-    with pytest.raises(JawsError, match=r"unix group root.*log in again") as caught:
-        group_id("root")
-    assert caught.value.reason == "not_a_member"
-    monkeypatch.setattr(os, "getgroups", lambda: [1000, 0])
-    assert group_id("root") == 0
-
-
-@pytest.mark.parametrize(("text", "number"), [("0640", 0o640), ("755", 0o755), ("2770", 0o2770)])
-def test_a_mode_is_octal(text: str, number: int) -> None:
-    assert file_mode(text) == number
-
-
-@pytest.mark.parametrize("text", ["0644", "0660", "0650", "0740", "2640", "0641"])
-def test_a_secrets_mode_lets_the_group_read_at_most(text: str) -> None:
-    assert secret_mode("0640") == 0o640
-    with pytest.raises(JawsError, match="the key"):
-        secret_mode(text)
