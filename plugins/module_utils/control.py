@@ -165,7 +165,7 @@ class Controller:
         self.client = client
         self.timeout = timeout
         self.wait = wait
-        self.settings = known or {}
+        self._settings = known
         self._seen: Optional[List[Program]] = None
         self._errors: List[JawsError] = []
         self._failed: List[str] = []
@@ -179,7 +179,6 @@ class Controller:
         :raises JawsError: a program failed (program_failed) or did not settle in time (timed_out).
         """
         self._errors, self._failed = [], []
-        self.settings = self.settings or settings(self.client)
         stuck = self._stop(plan)
         kept = self._remove(plan.remove, frozenset(group_of(name) for name in stuck))
         self._add([group for group in plan.add if group not in kept])
@@ -192,6 +191,13 @@ class Controller:
         self._raise_errors()
         return observe(self.client).programs if self._seen is None else self._seen
 
+    @property
+    def settings(self) -> Dict[str, Setting]:
+        """The programs' settings, asked for when they are first needed: they are much to tell."""
+        if self._settings is None:
+            self._settings = settings(self.client)
+        return self._settings
+
     def _stop(self, plan: Plan) -> List[str]:
         """Stop, highest priority number first, and return what did not.
 
@@ -199,7 +205,7 @@ class Controller:
         """
         must_wait = self.wait or bool(plan.remove or plan.start)
         stuck: List[str] = []
-        for batch in phases(plan.stop, self._priorities(), reverse=True):
+        for batch in self._phases(plan.stop, reverse=True):
             failed = self._send("stopProcess", batch, False)
             if must_wait:
                 failed += self._await_stopped([name for name in batch if name not in failed], plan)
@@ -217,6 +223,8 @@ class Controller:
 
     def _add(self, groups: Sequence[str]) -> None:
         """Make groups active, lowest priority number first; those with autostart start."""
+        if not groups:
+            return
         members: Dict[str, List[str]] = {group: [] for group in groups}
         order = {}
         for name, setting in self.settings.items():
@@ -232,13 +240,16 @@ class Controller:
 
     def _start(self, names: Sequence[str]) -> None:
         """Start, lowest priority number first, each priority once the one before it runs."""
-        for batch in phases(names, self._priorities()):
+        for batch in self._phases(names):
             failed = self._send("startProcess", batch, False)
             if self.wait:
                 self._await_running([name for name in batch if name not in failed])
 
-    def _priorities(self) -> Dict[str, Any]:
-        return {name: setting.priority for name, setting in self.settings.items()}
+    def _phases(self, names: Sequence[str], reverse: bool = False) -> List[List[str]]:
+        if len(names) < 2 or not self.client.endpoint.ordered:
+            return [list(names)] if names else []
+        priorities = {name: setting.priority for name, setting in self.settings.items()}
+        return phases(names, priorities, reverse)
 
     def _send(self, method: str, names: Sequence[str], *params: Any) -> List[str]:
         """Call the method for every name in one round trip; return the refused."""
@@ -270,39 +281,44 @@ class Controller:
             )
 
     def _await_running(self, names: Sequence[str]) -> List[str]:
-        known = [self.settings[name] for name in names if name in self.settings]
-        limit = max((_until_fatal(setting) for setting in known), default=0)
+        def limit() -> int:
+            known = [self.settings[name] for name in names if name in self.settings]
+            return max((_until_fatal(setting) for setting in known), default=0)
+
         found, late = self._await(names, "start", limit)
         told = {name: "%s: %s" % (name, FAULTS[BAD_NAME]) for name in names if name not in found}
-        failed = [
-            found[name]
-            for name in names
-            if name in found and name not in late and not self._is_up(found[name])
-        ]
-        told.update(self._described(failed))
+        settled = [found[name] for name in names if name in found and name not in late]
+        told.update(self._described([one for one in settled if not self._is_up(one)]))
         self._note("start", told)
         return late + list(told)
 
     def _await_stopped(self, names: Sequence[str], plan: Plan) -> List[str]:
-        known = [self.settings[name].stopwaitsecs for name in names if name in self.settings]
-        if any(group_of(name) in plan.remove for name in names):
-            known.append(UNKNOWN_STOPWAITSECS)
-        return self._await(names, "stop", max(known, default=0))[1]
+        def limit() -> int:
+            known = [self.settings[name].stopwaitsecs for name in names if name in self.settings]
+            if any(group_of(name) in plan.remove for name in names):
+                known.append(UNKNOWN_STOPWAITSECS)
+            return max(known, default=0)
+
+        return self._await(names, "stop", limit)[1]
 
     def _await(
-        self, names: Sequence[str], verb: str, limit: int
+        self, names: Sequence[str], verb: str, limit: Callable[[], int]
     ) -> Tuple[Dict[str, Program], List[str]]:
-        """Return the programs when all are done or time is up, and the names of the late ones."""
+        """Return the programs when all are done or time is up, and the names of the late ones.
+
+        :param limit: how many seconds the programs' settings allow beyond the timeout.
+        """
         if not names:
             return {}, []
         done, moved = _DONE[verb]
-        seconds = self.timeout + limit
-        deadline = time.monotonic() + seconds
+        started, seconds, extended = time.monotonic(), self.timeout, False
         while True:
-            asked = self._await_one(names[-1], moved, deadline)
+            asked = self._await_one(names[-1], moved, started + seconds)
             found = self._look()
             late = [name for name in names if name in found and not done(found[name])]
-            if not late or asked > deadline:
+            if late and asked > started + seconds and not extended:
+                seconds, extended = seconds + limit(), True
+            if not late or asked > started + seconds:
                 break
             self._stop_again([found[name] for name in late if verb == "stop"])
             names = sorted(set(names) - set(late)) + late
@@ -344,12 +360,11 @@ class Controller:
         }
 
     def _is_up(self, program: Program) -> bool:
+        if program.state != "EXITED":
+            return program.state == "RUNNING"
         # A one-shot program (startsecs=0) has done its work by the time that we look.
         setting = self.settings.get(program.name)
-        accepted = setting.exitcodes if setting else (0,)
-        return program.state == "RUNNING" or (
-            program.state == "EXITED" and program.exit_status in accepted
-        )
+        return program.exit_status in (setting.exitcodes if setting else (0,))
 
 
 def _refusal(fault: xmlrpc.client.Fault) -> str:

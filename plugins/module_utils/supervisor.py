@@ -42,12 +42,16 @@ Call = Tuple[Any, ...]
 
 
 class Endpoint(NamedTuple):
-    """Where a supervisord listens and how to authenticate; C(source) names where that was read."""
+    """Where a supervisord listens and how to authenticate; C(source) names where that was read.
+
+    C(ordered) says whether a program may have a priority: False only where the file sets none.
+    """
 
     url: str
     username: Optional[str]
     password: Optional[str]
     source: str
+    ordered: bool = True
 
     def __repr__(self) -> str:
         """Without the key: a traceback or an assertion may show it."""
@@ -143,7 +147,14 @@ def read_endpoint(config: str) -> Endpoint:
         url = DEFAULT_URL
     if url.startswith("unix://"):
         url = "unix://" + os.path.abspath(os.path.expanduser(url[len("unix://") :]))
-    return Endpoint(url, get("username", environment), get("password", environment), config)
+    username, password = get("username", environment), get("password", environment)
+    return Endpoint(url, username, password, config, _is_ordered(parser))
+
+
+def _is_ordered(parser: configparser.RawConfigParser) -> bool:
+    # What an included file sets is not seen here.
+    sections = parser.sections()
+    return "include" in sections or any(parser.has_option(name, "priority") for name in sections)
 
 
 def find_config(supervisorctl_path: Optional[str]) -> Optional[str]:
@@ -184,6 +195,7 @@ def endpoint_for(params: Dict[str, Any]) -> Endpoint:
         params["username"] or found.username,
         params["password"] or found.password,
         "server_url" if given else found.source,
+        bool(given) or found.ordered,
     )
 
 

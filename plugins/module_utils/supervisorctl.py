@@ -133,7 +133,7 @@ def _act(
     pending = params["wait"] and (plan.await_running or plan.await_stopped)
     if not plan.changes and not pending:
         return before.programs
-    controller = Controller(client, params["timeout"], params["wait"], configured)
+    controller = Controller(client, params["timeout"], params["wait"], configured or None)
     try:
         return controller.execute(plan, params["signal"] or "")
     except JawsError as error:

@@ -741,23 +741,26 @@ def acting(bodies: list[bytes]) -> int:
     return sum(b"ProcessInfo" not in body or b"reloadConfig" in body for body in bodies)
 
 
-def test_forty_programs_cost_as_many_requests_as_one(
-    daemon: Daemon, ctl: Ctl, recorder: Recorder
+@pytest.mark.parametrize("lines", [(), ("priority=7",)])
+def test_forty_programs_cost_as_many_requests_as_two(
+    daemon: Daemon, ctl: Ctl, recorder: Recorder, lines: tuple[str, ...]
 ) -> None:
-    sections = [program(f"p{n}") for n in range(40)]
-    serve(daemon, "".join(sections))
-    reaches(daemon, **{f"p{n}": "RUNNING" for n in range(40)})
-    counts = []
-    for names in (["p0"], ["all"]):
+    serve(daemon, "".join(program(f"p{n}", *lines) for n in range(40)))
+    through = daemon.root / "recorded.conf"
+    through.write_text(
+        daemon.conf.read_text().replace(f"unix://{daemon.root}/s", f"unix://{recorder.path}")
+    )
+    counts: list[list[int]] = []
+    for names in (["p0", "p1"], ["all"]):
+        counts.append([])
         for state in ("started", "restarted", "stopped", "started"):
             del recorder.bodies[:]
-            result = ctl(state, *names, server_url=f"unix://{recorder.path}")
+            result = ctl(state, *names, config=str(through))
             assert "failed" not in result, result
-            counts.append((len(names), state, acting(recorder.bodies)))
-    half = len(counts) // 2
-    assert counts[:half] == counts[half:]
-    assert max(count for _, _, count in counts) <= 4
-    assert {state: count for _, state, count in counts[:1]} == {"started": 0}
+            counts[-1].append(acting(recorder.bodies))
+    assert counts[0] == counts[1]
+    settings_asked = len(lines)
+    assert counts[0] == [0, 3 + settings_asked, 1 + settings_asked, 1 + settings_asked]
 
 
 def test_check_mode_sends_nothing_that_changes(

@@ -197,7 +197,28 @@ def test_an_option_beats_the_file(tmp_path: Path) -> None:
     path = tmp_path / "supervisord.conf"
     path.write_text("[supervisorctl]\nserverurl=http://a:1\nusername=u\npassword=p\n")
     given_ = dict(NO_OPTIONS, config=str(path), server_url="http://b:2", password="q")
-    assert tuple(endpoint_for(given_)) == ("http://b:2", "u", "q", "server_url")
+    assert endpoint_for(given_)[:4] == ("http://b:2", "u", "q", "server_url")
+
+
+@pytest.mark.parametrize(
+    ("more", "ordered"),
+    [
+        ("", False),
+        ("[program:a]\ncommand=a\n", False),
+        ("[program:a]\npriority=1\n", True),
+        ("[group:g]\nPriority=1\n", True),
+        ("[include]\nfiles=x\n", True),
+    ],
+)
+def test_an_endpoint_knows_whether_its_file_may_set_a_priority(
+    tmp_path: Path, more: str, ordered: bool
+) -> None:
+    path = tmp_path / "supervisord.conf"
+    path.write_text(f"[supervisorctl]\n{more}")
+    options = dict(NO_OPTIONS, config=str(path))
+    assert endpoint_for(options).ordered is ordered
+    # Another supervisord than the file's may have anything.
+    assert endpoint_for(dict(options, server_url="http://b:2")).ordered
 
 
 def test_without_any_file_the_address_is_supervisors_default(
