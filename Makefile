@@ -11,10 +11,12 @@ ARGS ?=
 
 # ---- Operating: only .venv is needed, and in it only what requirements.txt pins.
 
-PLAYBOOKS := deploy status start stop restart remove supervisors recover
+PLAYBOOKS := deploy status releases rollback start stop restart remove supervisors recover
 
 deploy: ## Deploy JAWS to SITE, and show its status
 status: ## Show every program of SITE; fail when one does not run
+releases: ## List the releases of SITE
+rollback: ## Go back to the releases before the last deploy, or ARGS='-e release=ID'
 start: ## Start the services of SITE
 stop: ## Stop the services of SITE
 restart: ## Restart the services of SITE

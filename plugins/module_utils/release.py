@@ -5,20 +5,36 @@
 
 from __future__ import annotations
 
+import os
 import time
+from functools import cached_property
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, health, programs, releases
+from ansible_collections.jgi.jaws.plugins.module_utils import (
+    conf,
+    health,
+    programs,
+    releases,
+    retention,
+)
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Conf
-from ansible_collections.jgi.jaws.plugins.module_utils.control import observe, settings
+from ansible_collections.jgi.jaws.plugins.module_utils.control import (
+    Controller,
+    observe,
+    settings,
+)
 from ansible_collections.jgi.jaws.plugins.module_utils.convergence import Watch, apply, dead, drop
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.programs import Plan
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import Links, Record, Store
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
 
 Params = Dict[str, Any]
+
+# What is told of a release's record.
+SHOWN = ["id", "status", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
 
 # What a release itself is to blame for; a supervisord that went away is not.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
@@ -30,16 +46,17 @@ def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     store = Store(params["directory"], params["config"], group_id(params["group"]))
-    action = Preparation if params["state"] == "prepared" else Activation
-    return action(store, params).run(check_mode)
+    result: Dict[str, Any] = STATES[params["state"]](store, params).run(check_mode)
+    return result
 
 
 def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
     """Return one instance's releases, the newest first, and the id of the current one."""
     store = Store(params["directory"], params["config"])
-    shown = ("id", "status", "created", "activated", "author", "ci_job", "packages", "why")
-    found = [{key: record.get(key) for key in shown} for record in store.all()]
-    return dict(changed=False, current=store.conf().release, releases=found)
+    known = store.all()
+    found = [{key: record.get(key) for key in SHOWN} for record in known]
+    deploy = releases.next_deploy(known, time.time())
+    return dict(changed=False, current=store.conf().release, deploy=deploy, releases=found)
 
 
 def validate(store: Store, text: str, python: str) -> List[str]:
@@ -65,7 +82,8 @@ class Preparation:
         missing = [file for file in self.files if not self.store.is_published(*file)]
         bare = check_mode and not self.store.exists
         current = Conf("", "") if bare else self.store.conf()
-        record = self._record()
+        known = [] if bare else self.store.all()
+        record = self._record(known)
         if not check_mode:
             for file in missing:
                 self.store.publish(*file)
@@ -73,11 +91,13 @@ class Preparation:
             self._refuse_idle_checks(validate(self.store, text, self.params["python"]))
             if record["status"] == "new":
                 self.store.save(dict(record, status="prepared"))
+            self.store.touch(record["id"])
         paths = [path for path, _content, _mode in missing]
         return dict(
             changed=bool(missing) or record["status"] == "new",
             id=record["id"],
             current=current.release,
+            deploy=releases.next_deploy(known, time.time()),
             differs=record["id"] != current.release,
             affected=releases.differing(current.programs, record["programs"]),
             published=paths,
@@ -93,12 +113,12 @@ class Preparation:
                 reason="bad_option",
             )
 
-    def _record(self) -> Record:
+    def _record(self, known: Sequence[Record]) -> Record:
         """Return the record of the release with these inputs, whether it is known or new."""
         text = self.params["programs"]
-        inputs = {key: self.params[key] for key in ("links", "health", "venvs")}
+        inputs = {key: self.params[key] for key in ("links", "health", "uses")}
         inputs["files"] = [path for path, _content, _mode in self.files]
-        for record in self.store.all():
+        for record in known:
             same = all(record.get(key) == value for key, value in inputs.items())
             if same and record["programs"] == releases.marked(record["id"], text):
                 return record
@@ -121,15 +141,29 @@ class Activation:
     def run(self, check_mode: bool) -> Dict[str, Any]:
         """Return what was switched and restarted."""
         if check_mode and not (self.store.exists and self.store.find(self.params["id"])):
-            return dict(changed=True, id=self.params["id"])  # prepared in check mode, too
+            # Prepared in check mode, too.
+            return dict(changed=True, id=self.params["id"], held=True)
         with Supervisor(read_endpoint(self.store.config)) as self.client:
             if check_mode:
                 return self._predict()
             with Daemon(self.store.config, timeout=self.params["lock_timeout"]).alone():
-                return self._activate()
+                return self._act()
+
+    def _wanted(self) -> Record:
+        """Return the release to switch to."""
+        return self.store.get(self.params["id"])
+
+    @cached_property
+    def deploy(self) -> int:
+        """The number of the deploy that this is part of."""
+        return int(self.params["deploy"] or releases.next_deploy(self.store.all(), time.time()))
+
+    def _proof(self, _record: Record) -> Dict[str, Any]:
+        """Return what is recorded of a release that has held."""
+        return dict(deploy=self.deploy)
 
     def _predict(self) -> Dict[str, Any]:
-        record, before = self.store.get(self.params["id"]), self.store.conf()
+        record, before = self._wanted(), self.store.conf()
         due = before.programs != record["programs"]
         affected = releases.differing(before.programs, record["programs"])
         try:
@@ -142,34 +176,82 @@ class Activation:
         changed = due or bool(affected) or not self.store.linked(record["links"])
         return self._result(record, before, changed, affected)
 
-    def _activate(self) -> Dict[str, Any]:
-        record, before = self.store.get(self.params["id"]), self.store.conf()
+    def _act(self) -> Dict[str, Any]:
+        record, before = self._wanted(), self.store.conf()
+        self._refuse_incomplete(record)
         # Nothing is switched for a supervisord that does not answer, or that has lost a program.
         programs.plan_stopped(observe(self.client).programs)
         due = before.programs != record["programs"]
         if due:
-            validate(self.store, before.daemon + record["programs"], self.params["python"])
-            self.store.switch(record["programs"])
+            record = self._switch(record, before)
         proven = record["status"] == "good" and not due
+        if not (due or proven) and record.get("replaced"):  # a killed run has switched
+            record = dict(record, replaced=dict(record["replaced"], by=self.deploy))
         try:
             linked = self.store.link(record["links"])
             touched = self._apply(record, everything=not (due or proven))
         except JawsError as error:
             if proven:  # this run has switched nothing
                 raise
-            raise self._reverted(record, before, error) from error
+            raise self._reverted(record, error) from error
         if not proven:
-            self._mark(record, "good", activated=round(time.time(), 3), why="")
+            now = round(time.time(), 3)
+            self._mark(record, "good", activated=now, why="", **self._proof(record))
         touched += drop(self.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
-        now = [program.as_dict() for program in observe(self.client).programs]
-        return dict(found, programs=now)
+        if due:
+            found.update(self._prune(record["id"]))
+        now_running = [program.as_dict() for program in observe(self.client).programs]
+        return dict(found, programs=now_running)
+
+    def _refuse_incomplete(self, record: Record) -> None:
+        lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
+        if lost:
+            raise JawsError(
+                "release %s has lost %s. Nothing was changed; deploy again, which makes it whole."
+                % (record["id"], ", ".join(lost)),
+                reason="incomplete_release",
+            )
+
+    def _prune(self, current: str) -> Dict[str, Any]:
+        """Remove what old releases have left. The release holds, whatever comes of this."""
+        limit = time.time() - self.params["grace"] * retention.DAY
+        known = self.store.all()
+        gone = retention.expired(known, self.store.times(), current, self.params["keep"], limit)
+        kept = [record for record in known if record not in gone]
+        old = retention.leftovers(self.params["prune"], retention.used_by(kept), limit)
+        busy = retention.running_from(old)
+        paths = [path for path in old if path not in busy]
+        pruned, troubles = [], []
+        for path in [self.store.path(record["id"]) for record in gone] + paths:
+            try:
+                retention.remove(path)
+                pruned.append(path)
+            except OSError as error:
+                troubles.append("cannot remove %s: %s." % (path, error.strerror))
+        return dict(pruned=pruned, warn=troubles)
+
+    def _switch(self, record: Record, before: Conf) -> Record:
+        """Switch, and return the record with what it takes to go back, should we be killed."""
+        validate(self.store, before.daemon + record["programs"], self.params["python"])
+        known = self.store.find(before.release)
+        replaced = dict(
+            by=self.deploy,
+            programs=before.programs,
+            links=known["links"] if known else {},
+            was={key: record.get(key) for key in ("status", "deploy", "activated")},
+        )
+        record = dict(record, replaced=replaced)
+        self.store.save(record)
+        self.store.switch(record["programs"])
+        return record
 
     def _result(
         self, record: Record, before: Conf, changed: bool, affected: Sequence[str]
     ) -> Dict[str, Any]:
         return dict(
             changed=changed,
+            held=True,
             id=record["id"],
             affected=sorted(set(affected)),
             diff=dict(
@@ -191,31 +273,110 @@ class Activation:
             Watch(self.client, self.params).hold(held, record["health"])
         return applied.touched
 
-    def _reverted(self, record: Record, before: Conf, cause: JawsError) -> JawsError:
+    def _reverted(self, record: Record, cause: JawsError) -> JawsError:
         """Give the instance back what it had; return the error that says so."""
         failed = str(cause)
         if cause.reason in ITS_FAULT:
             self._mark(record, "bad", why=failed.splitlines()[0])
-        goal, links = self._goal(record, before)
+        goal, links = self._goal(record)
+        name = goal.release or "what it was"
         try:
-            self.store.switch(goal.programs)
-            self.store.link(links)
-            apply(self.client, self.params["timeout"], removing=True)
-            end = "Everything was put back to %s." % (goal.release or "what it was")
+            self._go_back(goal, links)
+            end = "Everything was put back to %s." % name
         except JawsError as error:
-            end = "Putting it back to %s failed too: %s" % (goal.release or "what it was", error)
+            end = "Putting it back to %s failed too: %s" % (name, error)
         message = "release %s %s\n%s" % (record["id"], failed.rstrip(), end)
         details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
         return JawsError(message, cause.reason, **details)
 
-    def _goal(self, record: Record, before: Conf) -> Tuple[Conf, Links]:
+    def _goal(self, record: Record) -> Tuple[Conf, Links]:
         """Return what to go back to: what was there, unless a killed run left it unproven."""
-        known = self.store.find(before.release)
-        is_proven = known is None or known["status"] == "good"
-        if is_proven and before.programs != record["programs"]:
-            return before, known["links"] if known else {}
+        replaced = record.get("replaced")
+        if replaced:
+            before = Conf("", replaced["programs"])
+            known = self.store.find(before.release)
+            if known is None or known["status"] == "good":
+                return before, replaced["links"]
         last = releases.last_good(self.store.all(), record["id"])
         return (Conf("", last["programs"]), last["links"]) if last else (Conf("", ""), {})
 
+    def _go_back(self, goal: Conf, links: Links) -> List[str]:
+        """Make supervisord run what it had; return what was touched."""
+        self.store.switch(goal.programs)
+        self.store.link(links)
+        return apply(self.client, self.params["timeout"], removing=True).touched
+
     def _mark(self, record: Record, status: str, **about: Any) -> None:
         self.store.save(dict(record, status=status, **about))
+
+
+class Rollback(Activation):
+    """Switches one instance to a release that was good, and keeps its place among the deploys.
+
+    So that a second rollback goes further back.
+    """
+
+    def _wanted(self) -> Record:
+        record = self.store.get(self.params["id"])
+        if record["status"] != "good":
+            why = "is marked bad: %s" % record["why"] if record["status"] == "bad" else "never ran"
+            raise JawsError(
+                "release %s %s. Nothing was changed; choose another one (the playbook releases "
+                "lists them)." % (record["id"], why),
+                reason="bad_release",
+            )
+        return record
+
+    def _proof(self, record: Record) -> Dict[str, Any]:
+        return dict(deploy=record["deploy"])
+
+
+class Verification(Activation):
+    """Holds what runs to the window and to its health checks; changes nothing."""
+
+    def run(self, _check_mode: bool) -> Dict[str, Any]:
+        """Return the current release, when all that runs has held.
+
+        :raises JawsError: as Watch, and as Controller of what is just being started.
+        """
+        with Supervisor(read_endpoint(self.store.config)) as self.client:
+            found = [p for p in observe(self.client).programs if p.state != "STOPPED"]
+            starting = Plan(await_running=programs.names(found))
+            Controller(self.client, self.params["timeout"]).execute(starting)
+            current = self.store.find(self.store.conf().release)
+            checks = current["health"] if current else {}
+            Watch(self.client, self.params).hold(programs.names(found), checks)
+        return dict(changed=False, id=current["id"] if current else None, held=True)
+
+
+class Reversion(Activation):
+    """Takes one deploy back: another instance of it did not hold."""
+
+    def _predict(self) -> Dict[str, Any]:
+        return dict(changed=self._is_due(), id=self.params["id"])
+
+    def _act(self) -> Dict[str, Any]:
+        record = self._wanted()
+        if not self._is_due():
+            return dict(changed=False, id=record["id"], reverted_to=None, affected=[])
+        goal, links = self._goal(record)
+        touched = self._go_back(goal, links)
+        # It is not to blame.
+        self.store.save(dict(record, **record["replaced"]["was"]))
+        return dict(changed=True, id=record["id"], reverted_to=goal.release, affected=touched)
+
+    def _is_due(self) -> bool:
+        """Whether that deploy has switched this instance, and it still is."""
+        record = self._wanted()
+        switched_by = (record.get("replaced") or {}).get("by")
+        is_current = self.store.conf().programs == record["programs"]
+        return is_current and switched_by == self.deploy
+
+
+STATES: Dict[str, Any] = dict(
+    prepared=Preparation,
+    active=Activation,
+    rolled_back=Rollback,
+    reverted=Reversion,
+    verified=Verification,
+)

@@ -89,10 +89,21 @@ class Store:
             )
         return found
 
+    def path(self, release: str) -> str:
+        """Return the path of a release's record."""
+        return os.path.join(self.records, release + ".json")
+
     def save(self, record: Record) -> None:
         """Write a release's record."""
-        path = os.path.join(self.records, record["id"] + ".json")
-        self.publish(path, json.dumps(record, indent=1) + "\n", 0o640)
+        self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
+
+    def touch(self, release: str) -> None:
+        """Say that a release is wanted now, so that nobody prunes what it uses."""
+        os.utime(self.path(release))
+
+    def times(self) -> Dict[str, float]:
+        """Return when each release was last wanted, by id; Unix seconds."""
+        return {r["id"]: os.stat(self.path(r["id"])).st_mtime for r in self.all()}
 
     def publish(self, path: str, content: str, mode: int) -> None:
         """Write one file in one step, closed to others from its first byte."""
@@ -205,7 +216,10 @@ def last_good(records: Sequence[Record], other_than: str) -> Optional[Record]:
     return max(good, key=lambda record: float(record.get("activated") or 0), default=None)
 
 
-def previous_good(records: Sequence[Record], current: str) -> Optional[Record]:
-    """Return the newest good release that is older than the current one, or None."""
-    older = [r for r in records if r["status"] == "good" and r["id"] < current]
-    return max(older, key=lambda record: str(record["id"]), default=None)
+def next_deploy(records: Sequence[Record], now: float) -> int:
+    """Return a number for a new deploy: Unix seconds, but later than any known one.
+
+    Clocks are set back.
+    """
+    known = [record.get("deploy") or 0 for record in records]
+    return max([int(now), *(number + 1 for number in known)])

@@ -18,6 +18,15 @@ description:
     what differs, and verifies it. Every changed program has to hold C(RUNNING) with one process
     through a window, and to pass its health check. Otherwise the instance gets back what it had,
     the release is marked bad, and the module fails.
+  - V(rolled_back) switches in the same way to a release that was good before. It keeps its place
+    among the deploys, so that going back twice goes back further. A release that is marked bad, or
+    was never in use, is refused.
+  - V(reverted) takes the switch of one deploy back where another instance of it did not hold. The
+    release is not marked bad.
+  - V(verified) changes nothing. It holds all that runs to the window and to the health checks of
+    the current release.
+  - After a switch that has held, old releases are pruned with what no other one uses, but for what
+    a process runs from.
   - The same inputs are the same release, so that a second run changes nothing.
   - Programs that have died are started. Those that an operator has stopped stay stopped, with their
     new definition. Those that a release no longer has are removed when the others have held.
@@ -26,7 +35,7 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [prepared, active]
+    choices: [prepared, active, rolled_back, reverted, verified]
     required: true
   config:
     required: true
@@ -44,8 +53,16 @@ options:
     description: The unix group of what is written. Without it, that of the directory.
     type: str
   id:
-    description: With O(state=active), the release, as O(state=prepared) returned it.
+    description:
+      - The release, as O(state=prepared) returned it. Required with V(active), V(rolled_back) and
+        V(reverted).
     type: str
+  deploy:
+    description:
+      - The number of the deploy, the same on all of its instances and higher than those of earlier
+        ones. Take the highest that O(state=prepared) returned.
+      - Without it O(state=active) takes the next one of this instance. O(state=reverted) needs it.
+    type: int
   programs:
     description: With O(state=prepared), the sections of the programs.
     type: str
@@ -79,8 +96,9 @@ options:
       - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
     type: dict
     default: {}
-  venvs:
-    description: The virtual environments that the release uses.
+  uses:
+    description:
+      - What the release uses besides O(files), such as virtual environments. It has to be there.
     type: list
     elements: path
     default: []
@@ -117,6 +135,21 @@ options:
     description: How many seconds to wait for another run that works on the same instance.
     type: int
     default: 300
+  keep:
+    description: How many good releases to keep, those that were deployed last.
+    type: int
+    default: 5
+  grace:
+    description: For how many days everything is kept, counted from when it was last wanted.
+    type: int
+    default: 14
+  prune:
+    description:
+      - Directories that hold nothing but what releases use. What no kept release uses is removed
+        from them when it is older than O(grace). Symbolic links stay.
+    type: list
+    elements: path
+    default: []
 extends_documentation_fragment:
   - jgi.jaws.supervisord
 attributes:
@@ -165,6 +198,14 @@ EXAMPLES = r"""
     config: /tmp/jaws-supervisord/supervisord-jaws.conf
     directory: /tmp/jaws-dev/jaws
     python: /tmp/jaws-supervisord/venv/bin/python
+
+- name: Go back to an earlier one
+  jgi.jaws.release:
+    state: rolled_back
+    id: 20261121T130000Z-4567cdef
+    config: /tmp/jaws-supervisord/supervisord-jaws.conf
+    directory: /tmp/jaws-dev/jaws
+    python: /tmp/jaws-supervisord/venv/bin/python
 """
 
 RETURN = r"""
@@ -178,6 +219,13 @@ current:
   returned: success
   type: str
   sample: 20261121T130000Z-4567cdef
+deploy:
+  description: >-
+    With O(state=prepared), a number for a deploy that is later than the known ones, in Unix
+    seconds.
+  returned: success
+  type: int
+  sample: 1790000000
 differs:
   description: With O(state=prepared), whether it is another than the current one.
   returned: success
@@ -192,7 +240,7 @@ published:
 affected:
   description:
     - With O(state=prepared), the programs that it defines otherwise than the current release.
-    - With O(state=active), the programs that were started, restarted or removed.
+    - With the other states, the programs that were started, restarted or removed.
   returned: success
   type: list
   elements: str
@@ -203,19 +251,31 @@ programs:
   type: list
   elements: dict
   sample: []
+pruned:
+  description: What old releases have left and was removed.
+  returned: with O(state=active) and O(state=rolled_back), where the release was switched to
+  type: list
+  elements: str
+  sample: []
 reverted_to:
   description: The release that was put back; null where there was none before.
-  returned: when the release did not hold
+  returned: when the release did not hold, and with O(state=reverted)
   type: str
   sample: 20261121T130000Z-4567cdef
 reason:
   description:
     - One word for the cause of a failure.
-    - For example V(broken_conf), V(unknown_release), V(locked), V(program_failed), V(unstable),
+    - For example V(broken_conf), V(unknown_release), V(bad_release),
+      V(incomplete_release), V(locked), V(program_failed), V(unstable),
       V(unhealthy), V(down).
   returned: failure
   type: str
   sample: unstable
+held:
+  description: Whether all changed programs have held.
+  returned: success, with O(state=active) and O(state=rolled_back)
+  type: bool
+  sample: true
 failed_programs:
   description: The programs that did not hold.
   returned: when the release did not hold
@@ -236,17 +296,22 @@ FILE = dict(
 
 
 OPTIONS = dict(
-    state=dict(type="str", required=True, choices=["prepared", "active"]),
+    state=dict(
+        type="str",
+        required=True,
+        choices=["prepared", "active", "rolled_back", "reverted", "verified"],
+    ),
     config=dict(type="path", required=True),
     directory=dict(type="path", required=True),
     python=dict(type="path", required=True),
     group=dict(type="str"),
     id=dict(type="str"),
+    deploy=dict(type="int"),
     programs=dict(type="str"),
     files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
     links=dict(type="dict", default={}),
     health=dict(type="dict", default={}),
-    venvs=dict(type="list", elements="path", default=[]),
+    uses=dict(type="list", elements="path", default=[]),
     packages=dict(type="list", elements="str", default=[]),
     author=dict(type="str", default=""),
     ci_job=dict(type="str", default=""),
@@ -254,13 +319,21 @@ OPTIONS = dict(
     health_timeout=dict(type="int", default=60),
     timeout=dict(type="int", default=60),
     lock_timeout=dict(type="int", default=300),
+    keep=dict(type="int", default=5),
+    grace=dict(type="int", default=14),
+    prune=dict(type="list", elements="path", default=[]),
 )
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=OPTIONS,
-        required_if=[("state", "active", ["id"]), ("state", "prepared", ["programs"])],
+        required_if=[
+            ("state", "prepared", ["programs"]),
+            ("state", "active", ["id"]),
+            ("state", "rolled_back", ["id"]),
+            ("state", "reverted", ["id", "deploy"]),
+        ],
         supports_check_mode=True,
     )
     run(module, manage)

@@ -50,6 +50,11 @@ current:
   returned: success
   type: str
   sample: 20261122T130000Z-0123abcd
+deploy:
+  description: A number for a deploy that is later than the known ones, in Unix seconds.
+  returned: success
+  type: int
+  sample: 1790000000
 releases:
   description: The releases, the newest first.
   returned: success
@@ -66,6 +71,10 @@ releases:
       sample: good
     created:
       description: When it was prepared, in Unix seconds.
+      type: int
+      sample: 1790000000
+    deploy:
+      description: The number of the last deploy that switched to it; null where none did and held.
       type: int
       sample: 1790000000
     activated:

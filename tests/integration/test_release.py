@@ -67,9 +67,9 @@ class Site:
         inputs = self.inputs(scripts, **options)
         return self.run_module("release", check, True, state="prepared", **inputs)
 
-    def activate(self, release: str, check: bool = False, **limits: Any) -> Result:
-        options = {**self.common, **self.limits, **limits}
-        return self.run_module("release", check, True, state="active", id=release, **options)
+    def activate(self, release: str, check: bool = False, **more: Any) -> Result:
+        options = {**self.common, **self.limits, "state": "active", **more}
+        return self.run_module("release", check, True, id=release, **options)
 
     def deploy(self, scripts: dict[str, str], **options: Any) -> Result:
         prepared = self.prepare(scripts, **options)
@@ -276,6 +276,128 @@ def test_a_bad_release_is_tried_again_only_when_somebody_deploys_it_again(
     assert site.statuses() == {bad["id"]: "good"}
 
 
+# ---- Going back
+
+
+def test_a_rollback_keeps_a_release_s_place_among_the_deploys(site: Site) -> None:
+    first, second = site.deploy(TWO), site.deploy(NEW)
+    before = {found["id"]: found["deploy"] for found in site.releases()["releases"]}
+    assert before[first["id"]] < before[second["id"]]
+    result = site.activate(first["id"], state="rolled_back")
+    assert (result["changed"], result["affected"]) == (True, ["two"]), result
+    info = site.releases()
+    assert info["current"] == first["id"]
+    assert {found["id"]: found["deploy"] for found in info["releases"]} == before
+    assert set(site.statuses().values()) == {"good"}
+    assert site.activate(first["id"], state="rolled_back")["changed"] is False
+
+
+def test_a_rollback_to_what_does_not_hold_any_more_is_taken_back(
+    site: Site, tmp_path: Path
+) -> None:
+    flag = tmp_path / "broken"
+    old = site.deploy({"one": f"test -e {flag} && exit 5\n{SLEEP}", "two": SLEEP})
+    site.deploy(TWO)
+    flag.touch()
+    conf, pids = site.conf(), site.pids()
+    result = site.activate(old["id"], state="rolled_back")
+    assert_reverted(site, result, conf, pids, "one")
+
+
+@pytest.mark.parametrize("state", ["bad", "prepared"])
+def test_a_rollback_to_what_never_held_is_refused(site: Site, state: str) -> None:
+    site.deploy(TWO)
+    other = site.deploy({"one": CRASH}) if state == "bad" else site.prepare(NEW)
+    pids, conf = site.pids(), site.conf()
+    result = site.activate(other["id"], state="rolled_back")
+    assert refused(site, result, "bad_release", conf, pids)
+    why = "is marked bad: could not start one" if state == "bad" else "never ran"
+    assert f"release {other['id']} {why}" in result["msg"]
+
+
+def test_a_deploy_that_failed_elsewhere_is_taken_back_and_its_release_not_blamed(
+    site: Site,
+) -> None:
+    good = site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    prepared = site.prepare(NEW)
+    number = prepared["deploy"]
+    assert site.activate(prepared["id"], deploy=number)["affected"] == ["two"]
+    result = site.activate(prepared["id"], state="reverted", deploy=number)
+    assert (result["changed"], result["reverted_to"]) == (True, good["id"]), result
+    assert (site.conf(), site.pids()["one"]) == (conf, pids["one"])
+    assert site.statuses() == {good["id"]: "good", prepared["id"]: "prepared"}
+    again = site.activate(prepared["id"], state="reverted", deploy=number)
+    assert (again["changed"], site.conf()) == (False, conf)
+
+
+def test_only_the_deploy_that_switched_is_taken_back(site: Site) -> None:
+    site.deploy(TWO)
+    prepared = site.prepare(NEW)
+    site.activate(prepared["id"], deploy=prepared["deploy"])
+    conf = site.conf()
+    later = prepared["deploy"] + 7
+    assert site.activate(prepared["id"], deploy=later)["changed"] is False
+    result = site.activate(prepared["id"], state="reverted", deploy=later)
+    assert (result["changed"], site.conf()) == (False, conf)
+
+
+def test_a_deploy_that_finished_a_killed_one_is_taken_back_too(
+    site: Site, spawn_module: Spawn
+) -> None:
+    good = site.deploy(TWO)
+    prepared = site.prepare(NEW)
+    kill_at(site, spawn_module, prepared["id"], "convergence.Watch.hold")
+    number = site.prepare(NEW)["deploy"] + 7
+    assert site.activate(prepared["id"], deploy=number)["held"]
+    result = site.activate(prepared["id"], state="reverted", deploy=number)
+    assert (result["changed"], result["reverted_to"]) == (True, good["id"]), result
+
+
+def test_what_runs_is_verified_without_a_change(site: Site, tmp_path: Path) -> None:
+    check = {"one": {"command": ["test", "-e", f"{tmp_path}/ready"]}}
+    (tmp_path / "ready").touch()
+    good = site.deploy(TWO, health=check)
+    pids = site.pids()
+    result = site.activate("", state="verified")
+    assert (result["changed"], result["id"]) == (False, good["id"]), result
+    (tmp_path / "ready").unlink()
+    result = site.activate("", state="verified")
+    assert (result["reason"], result["failed_programs"]) == ("unhealthy", ["one"])
+    assert site.pids() == pids
+
+
+# ---- What old releases leave
+
+
+def age(*paths: Path | str) -> None:
+    for path in paths:
+        os.utime(path, (0, 0))
+
+
+def test_old_releases_go_with_what_they_alone_used_but_for_what_runs(
+    site: Site, tmp_path: Path
+) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    used = {name: pool / name for name in ("first", "second", "running", "young")}
+    for path in used.values():
+        path.mkdir()
+        (path / "file").touch()
+    one = site.deploy({"one": f"# 1\n{SLEEP}"}, uses=[str(used["first"])])
+    two = site.deploy({"one": f"# 2\n{SLEEP}"}, uses=[str(used["second"])])
+    records = site.directory / "releases"
+    age(*used.values(), *records.iterdir())
+    os.utime(used["young"])
+    with subprocess.Popen(["/bin/sh", "-c", "read x", str(used["running"] / "bin")], stdin=-1) as p:
+        three = site.prepare({"one": f"# 3\n{SLEEP}"})
+        result = site.activate(three["id"], keep=2, prune=[str(pool)])
+        p.communicate()
+    assert sorted(result["pruned"]) == [str(records / f"{one['id']}.json"), str(used["first"])]
+    assert sorted(path.name for path in pool.iterdir()) == ["running", "second", "young"]
+    assert set(site.statuses()) == {two["id"], three["id"]}
+
+
 # ---- What an operator has done
 
 
@@ -389,7 +511,7 @@ def test_a_release_that_lost_a_file_is_not_switched_to(site: Site) -> None:
     pids, conf = site.pids(), site.conf()
     prepared = site.prepare({"one": f"# new\n{SLEEP}"})
     Path(prepared["published"][0]).unlink()
-    assert refused(site, site.activate(prepared["id"]), "broken_conf", conf, pids)
+    assert refused(site, site.activate(prepared["id"]), "incomplete_release", conf, pids)
 
 
 def test_a_health_check_for_no_program_is_refused(site: Site) -> None:

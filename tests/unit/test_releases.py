@@ -22,7 +22,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.releases import (
     last_good,
     marked,
     new_id,
-    previous_good,
+    next_deploy,
 )
 
 DAEMON = "[supervisord]\nlogfile=/l\n\n[supervisorctl]\npassword=the-key\n\n"
@@ -189,11 +189,11 @@ def test_the_last_good_release_is_the_one_that_was_activated_last() -> None:
     assert last_good(known[1:2], "r4") is None
 
 
-def test_the_previous_good_release_is_older_so_that_nothing_bounces() -> None:
-    known = [record("r4"), record("r3", "bad"), record("r2"), record("r1")]
-    assert previous_good(known, "r4") == known[2]
-    assert previous_good(known, "r2") == known[3]
-    assert previous_good(known, "r1") is None
+def test_a_deploy_is_later_than_all_known_ones_also_when_the_clock_went_back() -> None:
+    assert next_deploy([], 7.9) == 7
+    known = [record("r1", deploy=3), record("r2", "prepared"), record("r3", "bad", deploy=None)]
+    assert next_deploy(known, 7.9) == 7
+    assert next_deploy(known, 2.0) == 4
 
 
 # ---- Links

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that chooses the releases of a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.plugin_utils import rollback
+
+DOCUMENTATION = r"""
+name: rollback_targets
+short_description: Choose the releases that a rollback goes to
+version_added: 0.1.0
+description:
+  - Takes back the last deploy of each deployment. An instance that it did not change stays as it
+    is. A second rollback goes further back, it never returns to what the first one left.
+  - With a release, its deployment becomes what it was when that release was deployed.
+positional: _input, deployments
+options:
+  _input:
+    description: >-
+      What M(jgi.jaws.release_info) returned, by host.
+    type: dict
+    required: true
+  deployments:
+    description: The name of the deployment that the instance belongs to, by host.
+    type: dict
+    required: true
+  release:
+    description: The release to go back to.
+    type: str
+    default: ""
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+chosen: "{{ instances | jgi.jaws.rollback_targets({'one_jaws': 'one', 'one_jtm': 'one'}) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: >-
+    C(targets), by host the id of the release to go to, without the hosts that stay as they are;
+    and C(problem), a sentence that says why there are none, or empty.
+  type: dict
+"""
+
+
+def rollback_targets(
+    instances: dict[str, Any], deployments: dict[str, str], release: str = ""
+) -> dict[str, Any]:
+    """Return the targets, or the problem; see the documentation above."""
+    try:
+        found = rollback.rollback_targets(instances, deployments, release)
+        return {"targets": found, "problem": ""}
+    except JawsError as error:
+        return {"targets": {}, "problem": str(error)}
+
+
+class FilterModule:
+    """The collection's filter for rollbacks."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter by name."""
+        return {"rollback_targets": rollback_targets}

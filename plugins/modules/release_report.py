@@ -1,0 +1,51 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_report
+short_description: Print the releases of all instances as one table
+version_added: 0.2.0
+description:
+  - Prints one table of the releases of all given instances, with when and by whom each was put in
+    use, and why a bad one is bad.
+options:
+  instances:
+    description: What M(jgi.jaws.release_info) returned, by the name to show.
+    type: dict
+    required: true
+  packages:
+    description: A regular expression; the packages that it finds are shown. Without it, all.
+    type: str
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is nothing to show.
+  platform:
+    support: full
+    description: It runs on the control node.
+    platforms: posix
+  action:
+    support: full
+    description: The action plugin does the work.
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.release_info
+"""
+
+EXAMPLES = r"""
+- name: Show the releases of one instance
+  jgi.jaws.release_report:
+    instances:
+      jaws: "{{ found }}"
+    packages: ^jaws
+"""
+
+RETURN = r""" # """

@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which releases a rollback goes to, over all instances of a deployment.
+
+Pure functions on the control node. A deploy that changed one instance has left the others as they
+were, so it is deploys that are taken back, not each instance's last release. A release keeps its
+place among the deploys when a rollback goes back to it: going back twice goes back further.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+
+Record = Mapping[str, Any]
+# What M(jgi.jaws.release_info) returned of one instance.
+Instance = Mapping[str, Any]
+
+
+def rollback_targets(
+    instances: Mapping[str, Instance], deployments: Mapping[str, str], release: str = ""
+) -> dict[str, str]:
+    """Return the release that each instance goes back to; an instance that stays is left out.
+
+    :param instances: by host.
+    :param deployments: the name of the deployment that each belongs to, by host.
+    :param release: the release to go back to; without it, to what was before the last deploy.
+    :raises JawsError: there is nothing to go back to, or not to that release.
+    """
+    groups: dict[str, dict[str, Instance]] = {}
+    for host, instance in instances.items():
+        groups.setdefault(deployments[host], {})[host] = instance
+    if release:
+        named = groups[deployments[_owner(release, instances)]]
+        return _as_of(named, float(_find(release, named)["deploy"]))
+    targets: dict[str, str] = {}
+    for name, group in groups.items():
+        targets.update(_as_of(group, _before_the_last(group, name)))
+    return targets
+
+
+def _owner(release: str, instances: Mapping[str, Instance]) -> str:
+    """Return the host that has a release."""
+    for host, instance in instances.items():
+        if any(record["id"] == release for record in instance["releases"]):
+            return host
+    known = "; ".join(
+        f"{host}: {', '.join(record['id'] for record in instance['releases']) or 'none'}"
+        for host, instance in instances.items()
+    )
+    raise JawsError(f"there is no release {release}. There are, of {known}.")
+
+
+def _find(release: str, instances: Mapping[str, Instance]) -> Record:
+    records = [record for one in instances.values() for record in one["releases"]]
+    record: Record = next(record for record in records if record["id"] == release)
+    if record["status"] == "bad":
+        raise JawsError(f"release {release} is marked bad: {record['why']}. Choose another one.")
+    if record["status"] != "good":
+        raise JawsError(f"release {release} was never in use. Deploy it, or choose another one.")
+    return record
+
+
+def _good(instance: Instance) -> Iterator[Record]:
+    return (record for record in instance["releases"] if record["status"] == "good")
+
+
+def _deploy_of_current(instance: Instance) -> float:
+    """Return the number of the deploy that made the current release current.
+
+    One that has not held, as after a killed run, is later than all others.
+    """
+    numbers = (
+        record["deploy"] for record in _good(instance) if record["id"] == instance["current"]
+    )
+    return next(numbers, math.inf)
+
+
+def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> float:
+    """Return the number of the deploy before the last one."""
+    last = max(_deploy_of_current(instance) for instance in instances.values())
+    numbers = [record["deploy"] for one in instances.values() for record in _good(one)]
+    earlier = [number for number in numbers if number < last]
+    if not earlier:
+        raise JawsError(
+            f"{deployment} has nothing to go back to: no earlier release of it is good. The "
+            "playbook releases lists what there is."
+        )
+    return float(max(earlier))
+
+
+def _as_of(instances: Mapping[str, Instance], number: float) -> dict[str, str]:
+    """Return what each instance ran when a deploy was the last one; nothing for one that was not
+    there yet."""
+    newest = {host: _newest(_good(one), number) for host, one in instances.items()}
+    return {host: record["id"] for host, record in newest.items() if record}
+
+
+def _newest(records: Iterable[Record], number: float) -> Record | None:
+    known = [record for record in records if record["deploy"] <= number]
+    return max(known, key=lambda record: (record["deploy"], record["id"]), default=None)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What old releases leave, and what of it may go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import retention
+
+
+def record(name: str, deploy: int | None = None, status: str = "good") -> dict[str, Any]:
+    return {"id": name, "deploy": deploy, "status": status, "files": [f"/f/{name}"], "uses": []}
+
+
+OLD = [record("r1", 1), record("r2", 2), record("r3", 3), record("bad", None, "bad")]
+
+
+def ids(records: list[dict[str, Any]]) -> list[str]:
+    return [found["id"] for found in records]
+
+
+def test_the_good_ones_that_were_deployed_last_are_kept() -> None:
+    times = dict.fromkeys(ids(OLD), 0.0)
+    assert ids(retention.expired(OLD, times, "r3", 2, 100)) == ["r1", "bad"]
+    assert retention.expired(OLD, times, "bad", 3, 100) == []
+
+
+def test_the_current_one_is_kept_however_old_it_is() -> None:
+    times = dict.fromkeys(ids(OLD), 0.0)
+    assert ids(retention.expired(OLD, times, "r1", 1, 100)) == ["r2", "bad"]
+
+
+def test_what_was_wanted_lately_is_kept() -> None:
+    times = {**dict.fromkeys(ids(OLD), 0.0), "bad": 100.0}
+    assert ids(retention.expired(OLD, times, "r3", 1, 100)) == ["r1", "r2"]
+
+
+def test_only_old_and_unused_entries_are_left_over(tmp_path: Path) -> None:
+    for name in ("used", "old", "young"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("old")
+    for name in ("used", "old", "link"):
+        os.utime(tmp_path / name, (0, 0), follow_symlinks=False)
+    folders = [str(tmp_path), str(tmp_path / "none")]
+    assert retention.leftovers(folders, {str(tmp_path / "used")}, 100) == [str(tmp_path / "old")]
+
+
+@pytest.mark.parametrize("name", retention.TOLD_BY)
+def test_a_path_that_a_process_names_is_in_use(tmp_path: Path, name: str) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")
+    assert retention.running_from(["/v/a", "/v/b"], str(tmp_path)) == {"/v/a"}
+
+
+def test_a_directory_goes_whole_also_after_a_killed_run(tmp_path: Path) -> None:
+    (tmp_path / ".env.removed" / "half").mkdir(parents=True)
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for name in (".env.removed", "env", "file", "gone"):
+        retention.remove(str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
