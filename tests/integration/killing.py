@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kill a module with -9 at each of its steps, one run after the other, and look at what is left.
+
+Nothing in the modules knows of this: an audit hook of the interpreter counts what touches the
+world. It is called before the deed; so a run that dies at step 5 has done four things.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from tests.integration.conftest import MODULES
+
+MOST_STEPS = 200
+
+# Forks a child for each request, since the modules' imports take longer than what they do.
+SERVER = """
+import http.client, json, os, signal, subprocess, sys, tempfile
+from importlib import import_module
+from ansible.module_utils.testing import patch_module_args
+
+TOUCHING = {
+    "fcntl.flock", "http.client.send", "os.chmod", "os.chown", "os.kill", "os.killpg", "os.link",
+    "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate",
+    "socket.connect", "subprocess.Popen",
+}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+def watch(number):
+    steps = 0
+
+    def step(what, *details):
+        nonlocal steps
+        steps += 1
+        if steps == number:
+            os.write(1, json.dumps({"died": " ".join([what, *map(str, details)])}).encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def audited(event, details):
+        if event in TOUCHING:
+            step(event, *details[:2])
+        elif event == "open" and (details[2] or 0) & WRITING and isinstance(details[0], str):
+            if details[0] != os.devnull:
+                step(event, details[0])
+
+    def after(holder, name, what):
+        real = getattr(holder, name)
+
+        def call(self, *arguments, **options):
+            answer = real(self, *arguments, **options)
+            step(what)
+            return answer
+
+        setattr(holder, name, call)
+
+    # The two deeds that go on without us: what was asked for, and what was started.
+    after(http.client.HTTPConnection, "request", "a request is under way")
+    after(subprocess.Popen, "__init__", "a command runs")
+    sys.addaudithook(audited)
+
+def child(number, module, options, output):
+    os.dup2(output, 1)
+    sys.stdout = open(1, "w", closefd=False)
+    watch(number)
+    with patch_module_args(options):
+        module.main()
+
+sys.dont_write_bytecode = True
+for line in sys.stdin:
+    number, name, options = json.loads(line)
+    module = import_module(name)
+    with tempfile.TemporaryFile() as output:
+        pid = os.fork()
+        if not pid:
+            child(number, module, options, output.fileno())
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        output.seek(0)
+        print(json.dumps([pid, status, output.read().decode()]), flush=True)
+"""
+
+
+class End(NamedTuple):
+    """How a run ended: its pid, and the step that it died at, or None and its result."""
+
+    pid: int
+    step: str | None
+    result: dict[str, Any]
+
+
+class Killer:
+    """Runs modules, one run after the other, in children that die at the step of one's choice."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Killer:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._server.communicate(timeout=60)
+
+    def run(self, number: int, module: str, /, **options: Any) -> End:
+        """Run a module, C(check_mode) and C(diff) as Ansible names them, and kill it at a step.
+
+        :param number: the step to die at, from 1 on; 0 for none.
+        """
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        request = json.dumps([number, MODULES + module, options])
+        self._server.stdin.write(request + "\n")
+        self._server.stdin.flush()
+        pid, status, output = json.loads(self._server.stdout.readline())
+        told = json.loads(output.splitlines()[-1])
+        if status == -signal.SIGKILL:
+            return End(pid, told["died"], {})
+        assert "died" not in told, output
+        return End(pid, None, told)
+
+    def ends(self, module: str, options: Callable[[int], dict[str, Any]]) -> Iterator[End]:
+        """Yield the end of one run for each step; the last run lives to its end.
+
+        :param options: returns the options of the run that dies at that step.
+        """
+        for number in range(1, MOST_STEPS):
+            end = self.run(number, module, **options(number))
+            yield end
+            if end.step is None:
+                return
+        raise AssertionError(f"{module} is still not through after {MOST_STEPS} steps")
