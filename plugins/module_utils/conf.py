@@ -17,8 +17,8 @@ import pwd
 import re
 import subprocess
 import tempfile
-from contextlib import suppress
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.control import complaint
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -51,6 +51,7 @@ BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
 DIVIDER = "; Programs. Written by the release; see `releases`.\n"
+LINK_TRIES = 100
 VALIDATE_SECONDS = 60
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
 NO_SUPERVISOR = 3  # exit status of the validator where Python has no Supervisor
@@ -370,7 +371,16 @@ def _create(folder: str, name: str) -> Tuple[int, str]:
 def sweep(path: str) -> None:
     """Remove the candidates for C(path) that nobody writes any more."""
     folder, target = os.path.split(path)
-    ours = re.compile(r"\.%s\.\w{8}\.new\Z" % re.escape(target))  # as tempfile names them
+    _sweep(folder, re.escape(target))
+
+
+def sweep_folder(path: str) -> None:
+    """Remove all candidates in a directory of our own that nobody writes any more."""
+    _sweep(path, ".+")
+
+
+def _sweep(folder: str, target: str) -> None:
+    ours = re.compile(r"\.%s\.\w{8}\.new\Z" % target)  # as tempfile names them
     names: List[str] = []
     with suppress(OSError):  # whoever writes there says so
         names = os.listdir(folder)
@@ -381,6 +391,41 @@ def sweep(path: str) -> None:
             with suppress(OSError), open(path, "r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)
+
+
+def place_link(path: str, target: str) -> None:
+    """Make a path a symbolic link in one step, in the place of what was there.
+
+    Its name aside is always the same, so that what a killed run has left is taken away. Of two
+    runs at once the last one wins.
+
+    :raises OSError: it cannot be made.
+    """
+    aside = path + ".new"
+    for left in reversed(range(LINK_TRIES)):
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
+        try:
+            os.symlink(target, aside)
+            os.replace(aside, path)
+            return
+        except (FileExistsError, FileNotFoundError):  # another run is at it, too
+            if not left:
+                raise
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
+            raise
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """Create files with this umask for a while."""
+    old = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(old)
 
 
 def sync_folder(path: str) -> None:

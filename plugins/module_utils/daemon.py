@@ -327,8 +327,7 @@ class Daemon:
         if not self._get("supervisord", "umask"):
             command += ["-m", "%03o" % UMASK]  # its own default is 022
         with tempfile.TemporaryFile() as output:
-            umask = os.umask(UMASK)
-            try:
+            with conf.umask(UMASK):
                 process = subprocess.Popen(
                     command,
                     env=dict(conf.clean_environment(), **{MARK: self.config}),
@@ -338,8 +337,6 @@ class Daemon:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            finally:
-                os.umask(umask)
             self._await_start(process, output)
 
     def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import time
-from contextlib import suppress
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
@@ -143,7 +142,7 @@ class Store:
         due = {path: target for path, target in links.items() if not points_at(path, target)}
         for path, target in due.items():
             try:
-                _link(path, target)
+                conf.place_link(path, target)
             except OSError as error:
                 raise JawsError(
                     "cannot make the link %s: %s. Correct that, then run this again."
@@ -163,14 +162,6 @@ def points_at(path: str, target: str) -> bool:
         return os.readlink(path) == target
     except OSError:
         return False
-
-
-def _link(path: str, target: str) -> None:
-    aside = path + ".new"
-    with suppress(FileNotFoundError):
-        os.unlink(aside)
-    os.symlink(target, aside)
-    os.replace(aside, path)
 
 
 def _read_record(path: str) -> Record:

@@ -10,7 +10,12 @@ import stat
 from contextlib import suppress
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, read_text
+from ansible_collections.jgi.jaws.plugins.module_utils.conf import (
+    Candidate,
+    place_link,
+    read_text,
+    umask,
+)
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.places import user_name
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
@@ -106,7 +111,7 @@ def _make(item: Item) -> None:
     path = item["path"]
     try:
         if item["target"]:
-            _link(path, item["target"])
+            place_link(path, item["target"])
         elif item["content"] is not None:
             with Candidate(path, item["content"], item["mode"], item["group"]) as candidate:
                 candidate.commit()
@@ -129,11 +134,10 @@ def _make(item: Item) -> None:
 def _directory(item: Item) -> None:
     path = item["path"]
     for missing in reversed(_missing(path)):
-        # Closed until its group is right; the directories above are for passing through.
-        with suppress(FileExistsError):
-            os.mkdir(missing, 0o700)
-            if missing != path:
-                os.chmod(missing, 0o711)
+        # Closed until its group is right; the directories above are for passing through, from the
+        # first on: after a kill nothing would look at them again.
+        with suppress(FileExistsError), umask(0):
+            os.mkdir(missing, 0o700 if missing == path else 0o711)
     # Another instance of the same machine may have been faster, or a stranger.
     refuse_somebody_elses(item)
     if not os.path.isdir(path):
@@ -149,15 +153,3 @@ def _missing(path: str) -> List[str]:
         found.append(path)
         path = os.path.dirname(path)
     return found
-
-
-def _link(path: str, target: str) -> None:
-    aside = "%s.%d" % (path, os.getpid())
-    with suppress(FileNotFoundError):
-        os.unlink(aside)  # a killed run's that had our pid
-    os.symlink(target, aside)
-    try:
-        os.replace(aside, path)
-    except OSError:
-        os.unlink(aside)
-        raise

@@ -20,10 +20,10 @@ import shutil
 import subprocess
 import zipfile
 import zlib
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ansible_collections.jgi.jaws.plugins.module_utils.conf import umask
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked
 
@@ -180,7 +180,7 @@ class Builder:
         """
         path = self.environment.path
         try:
-            with umask(self.spec["umask"]), locked(path + ".lock", timeout) as lock:
+            with umask(int(self.spec["umask"], 8)), locked(path + ".lock", timeout) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
         except OSError as error:
@@ -301,16 +301,6 @@ def write(path: str, content: bytes) -> None:
     """Write a file."""
     with open(path, "wb") as stream:
         stream.write(content)
-
-
-@contextmanager
-def umask(octal: str) -> Iterator[None]:
-    """Create files with this umask for a while."""
-    old = os.umask(int(octal, 8))
-    try:
-        yield
-    finally:
-        os.umask(old)
 
 
 def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:

@@ -21,19 +21,19 @@ MOST_STEPS = 200
 
 # Forks a child for each request, since the modules' imports take longer than what they do.
 SERVER = """
-import http.client, json, os, signal, subprocess, sys, tempfile
+import http.client, json, os, re, signal, subprocess, sys, tempfile
 from importlib import import_module
 from ansible.module_utils.testing import patch_module_args
 
 TOUCHING = {
-    "fcntl.flock", "http.client.send", "os.chmod", "os.chown", "os.kill", "os.killpg", "os.link",
-    "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate",
-    "socket.connect", "subprocess.Popen",
+    "fcntl.flock", "os.chmod", "os.chown", "os.kill", "os.killpg", "os.link", "os.mkdir",
+    "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate", "subprocess.Popen",
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGING = re.compile(rb"supervisor[.]((?!get|reloadConfig)[a-zA-Z]+)")  # of the RPCs
 
 def watch(number):
-    steps = 0
+    steps, asked = 0, ""
 
     def step(what, *details):
         nonlocal steps
@@ -43,25 +43,32 @@ def watch(number):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def audited(event, details):
+        nonlocal asked
         if event in TOUCHING:
             step(event, *details[:2])
         elif event == "open" and (details[2] or 0) & WRITING and isinstance(details[0], str):
             if details[0] != os.devnull:
                 step(event, details[0])
+        elif event == "http.client.send" and isinstance(details[1], bytes):
+            asked = b" ".join(CHANGING.findall(details[1])).decode()
+            if asked:
+                step(event, asked)
 
     def after(holder, name, what):
         real = getattr(holder, name)
 
         def call(self, *arguments, **options):
             answer = real(self, *arguments, **options)
-            step(what)
+            told = what()
+            if told:
+                step(told)
             return answer
 
         setattr(holder, name, call)
 
     # The two deeds that go on without us: what was asked for, and what was started.
-    after(http.client.HTTPConnection, "request", "a request is under way")
-    after(subprocess.Popen, "__init__", "a command runs")
+    after(http.client.HTTPConnection, "request", lambda: asked and "under way: " + asked)
+    after(subprocess.Popen, "__init__", lambda: "the command runs")
     sys.addaudithook(audited)
 
 def child(number, module, options, output):
