@@ -403,8 +403,7 @@ def place_link(path: str, target: str) -> None:
     """
     aside = path + ".new"
     for left in reversed(range(LINK_TRIES)):
-        with suppress(FileNotFoundError):
-            os.unlink(aside)
+        sweep_link(path)
         try:
             os.symlink(target, aside)
             os.replace(aside, path)
@@ -413,9 +412,14 @@ def place_link(path: str, target: str) -> None:
             if not left:
                 raise
         except OSError:
-            with suppress(FileNotFoundError):
-                os.unlink(aside)
+            sweep_link(path)
             raise
+
+
+def sweep_link(path: str) -> None:
+    """Remove what a killed run has left of C(place_link)."""
+    with suppress(FileNotFoundError):
+        os.unlink(path + ".new")
 
 
 @contextmanager

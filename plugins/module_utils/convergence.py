@@ -8,12 +8,15 @@ What has died is started, what an operator has stopped stays stopped, with its n
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import health
+from ansible_collections.jgi.jaws.plugins.module_utils import conf, health
 from ansible_collections.jgi.jaws.plugins.module_utils.control import (
     Controller,
+    Observation,
     describe,
     observe,
     settings,
@@ -57,28 +60,82 @@ def done(program: Program, known: Mapping[str, Setting]) -> bool:
     return setting is not None and setting.startsecs == 0 and ended_well
 
 
-def apply(client: Supervisor, timeout: float, removing: bool) -> Applied:
-    """Apply what differs on disk and start what has died.
+class Journal:
+    """Notes which groups people had stopped before anything was applied, until all is applied.
+
+    Where a run was killed in between, supervisord shows what it had stopped as it shows what people
+    have: the next run goes by the note.
+
+    :param path: of the note.
+    :param stopped: the groups that are stopped now.
+    """
+
+    def __init__(self, path: str, stopped: Sequence[str]) -> None:
+        self.path = path
+        text = conf.read_text(path)
+        self.interrupted = text is not None
+        self.idle = list(stopped) if text is None else text.splitlines()
+
+    def begin(self) -> None:
+        """Write the note."""
+        text = "".join(group + "\n" for group in self.idle)
+        with conf.Candidate(self.path, text, 0o640) as candidate:
+            candidate.commit()
+
+    def end(self) -> None:
+        """Remove it."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+
+def apply(client: Supervisor, timeout: float, removing: bool, journal: str) -> Applied:
+    """Apply what differs on disk and start what has died, or what a killed run has stopped.
 
     :param timeout: seconds for each step, on top of the programs' own times.
     :param removing: whether to remove what is gone from disk, too.
+    :param journal: path of a file for the next run, should this one be killed.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)
     known = settings(client)
-    idle = _stopped_groups(seen.programs, seen.change.changed)
-    changed = [group for group in seen.change.changed if group not in idle]
-    removed = seen.change.removed if removing else []
-    plan = plan_updated(Change(seen.change.added, changed, removed), seen.programs)
-    fallen = [p for p in dead(seen.programs, known) if p.group not in seen.change.groups]
-    waiting = [program.name for program in fallen if program.state == "BACKOFF"]
-    plan = plan._replace(start=names(fallen), stop=plan.stop + waiting)
-    _redefine(client, timeout, known, idle)
-    if plan.changes:
+    note = Journal(journal, _stopped_groups(seen.programs))
+    idle = [group for group in seen.change.added + seen.change.changed if group in note.idle]
+    plan = _plan(seen, known, note, removing)
+    if plan.changes or idle:
+        note.begin()
+        _redefine(client, timeout, known, idle)
         Controller(client, timeout, known=known).execute(plan)
+    note.end()
     started = [name for name, setting in known.items() if setting.group in plan.add]
     touched = {*started, *plan.start, *plan.remove, *idle}
     return Applied(started + plan.start, sorted(touched))
+
+
+def _plan(seen: Observation, known: Settings, note: Journal, removing: bool) -> Plan:
+    """Return what is to be done with all but the groups that people have stopped."""
+    change = Change(
+        [group for group in seen.change.added if group not in note.idle],
+        [group for group in seen.change.changed if group not in note.idle],
+        seen.change.removed if removing else [],
+    )
+    plan = plan_updated(change, seen.programs)
+    fallen = [p for p in dead(seen.programs, known) if p.group not in seen.change.groups]
+    waiting = [program.name for program in fallen if program.state == "BACKOFF"]
+    fallen += _left_stopped(seen, note, known)
+    return plan._replace(start=names(fallen), stop=plan.stop + waiting)
+
+
+def _left_stopped(seen: Observation, note: Journal, known: Settings) -> List[Program]:
+    """Return what a killed run has stopped and this one does not define anew."""
+    return [
+        program
+        for program in seen.programs
+        if note.interrupted
+        and program.state == "STOPPED"
+        and program.group not in note.idle + seen.change.groups
+        and program.name in known
+        and known[program.name].autostart
+    ]
 
 
 def drop(client: Supervisor, timeout: float) -> List[str]:
@@ -90,9 +147,9 @@ def drop(client: Supervisor, timeout: float) -> List[str]:
     return plan.remove
 
 
-def _stopped_groups(programs: Sequence[Program], groups: Sequence[str]) -> List[str]:
+def _stopped_groups(programs: Sequence[Program]) -> List[str]:
     up = {program.group for program in programs if program.state != "STOPPED"}
-    return [group for group in groups if group not in up]
+    return sorted({program.group for program in programs} - up)
 
 
 def _redefine(client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]) -> None:

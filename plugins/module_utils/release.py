@@ -85,6 +85,8 @@ class Preparation:
         known = [] if bare else self.store.all()
         record = self._record(known)
         if not check_mode:
+            for folder in {os.path.dirname(path) for path, _content, _mode in self.files}:
+                conf.sweep_folder(folder)
             for file in missing:
                 self.store.publish(*file)
             text = current.daemon + record["programs"]
@@ -147,6 +149,7 @@ class Activation:
             if check_mode:
                 return self._predict()
             with Daemon(self.store.config, timeout=self.params["lock_timeout"]).alone():
+                conf.sweep(self.store.config)
                 return self._act()
 
     def _wanted(self) -> Record:
@@ -264,7 +267,7 @@ class Activation:
 
     def _apply(self, record: Record, everything: bool) -> List[str]:
         """Make supervisord run the release but for what it drops, and hold it to that."""
-        applied = apply(self.client, self.params["timeout"], removing=False)
+        applied = apply(self.client, self.params["timeout"], False, self.store.journal)
         held = applied.started
         if everything:  # a run that was killed has applied it and not seen whether it holds
             running = observe(self.client).programs
@@ -304,7 +307,7 @@ class Activation:
         """Make supervisord run what it had; return what was touched."""
         self.store.switch(goal.programs)
         self.store.link(links)
-        return apply(self.client, self.params["timeout"], removing=True).touched
+        return apply(self.client, self.params["timeout"], True, self.store.journal).touched
 
     def _mark(self, record: Record, status: str, **about: Any) -> None:
         self.store.save(dict(record, status=status, **about))

@@ -36,6 +36,7 @@ class Store:
 
     def __init__(self, directory: str, config: str, gid: Optional[int] = None) -> None:
         self.records = os.path.join(directory, "releases")
+        self.journal = os.path.join(self.records, "unfinished")
         self.config = config
         self.gid = gid
 
@@ -94,6 +95,7 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Write a release's record."""
+        conf.sweep_folder(self.records)  # a killed run's had an id of its own
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
 
     def touch(self, release: str) -> None:
@@ -140,9 +142,11 @@ class Store:
         :raises JawsError: one cannot be made (cannot_write).
         """
         due = {path: target for path, target in links.items() if not points_at(path, target)}
-        for path, target in due.items():
+        for path, target in links.items():
             try:
-                conf.place_link(path, target)
+                conf.sweep_link(path)
+                if path in due:
+                    conf.place_link(path, target)
             except OSError as error:
                 raise JawsError(
                     "cannot make the link %s: %s. Correct that, then run this again."

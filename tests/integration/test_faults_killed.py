@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +75,10 @@ def site(daemon: Daemon, run_module: Run) -> Site:
 
 def scripts(number: int) -> dict[str, str]:
     """Return a release of which one program changes with the number."""
-    return {"stays": SLEEP, "changes": f"# {number}\n{SLEEP}"}
+    return {"stays": SLEEP, "changes": f"# {number}\n{SLEEP}", "idle": SLEEP}
+
+
+RUNNING = {"changes": "RUNNING", "idle": "STOPPED", "stays": "RUNNING"}
 
 
 def inputs(site: Site, number: int) -> Result:
@@ -87,7 +88,8 @@ def inputs(site: Site, number: int) -> Result:
 
 
 def litter(site: Site) -> list[str]:
-    return [path.name for path in site.daemon.root.rglob("*") if ".new" in path.name]
+    names = [path.name for path in site.daemon.root.rglob("*")]
+    return [name for name in names if ".new" in name or name == "unfinished"]
 
 
 def running(site: Site) -> dict[str, int | None]:
@@ -111,11 +113,13 @@ def test_a_preparation_touches_nothing_that_runs_and_a_rerun_completes_it(
     assert any(step.startswith("subprocess.Popen") for step in steps), steps
 
 
-def test_an_activation_leaves_the_old_or_the_new_release_and_a_rerun_completes_it(
-    killer: Killer, site: Site
+@pytest.mark.parametrize("then", ["the same release", "the release before it"])
+def test_an_activation_leaves_the_old_or_the_new_release_and_any_deploy_completes_it(
+    killer: Killer, site: Site, then: str
 ) -> None:
     ids = [site.run_module("release", **inputs(site, 0))["id"]]
     site.activate(ids[0])
+    site.stop("idle")
     pids = site.pids()
 
     def next_one(number: int) -> Result:
@@ -125,16 +129,18 @@ def test_an_activation_leaves_the_old_or_the_new_release_and_a_rerun_completes_i
     steps, switched = [], []
     for end in killer.ends("release", next_one):
         current = site.releases()["current"]
-        assert current in ids[-2:], end.step
+        wanted = ids[-1] if then == "the same release" else ids[0]
+        assert current in (ids[-1], ids[-2] if then == "the same release" else ids[0]), end.step
         assert running(site)["stays"] == pids["stays"], end.step
         assert running(site) == pids or current == ids[-1], end.step
-        result = site.activate(ids[-1])
+        result = site.activate(wanted)
         assert "failed" not in result, (end.step, result)
-        assert (site.releases()["current"], site.statuses()[ids[-1]]) == (ids[-1], "good")
-        assert set(site.states().values()) == {"RUNNING"}, end.step
+        assert (site.releases()["current"], site.statuses()[wanted]) == (wanted, "good")
+        assert site.states() == RUNNING, end.step
         assert (site.pids()["stays"], litter(site)) == (pids["stays"], []), end.step
         pids = site.pids()
         steps.append(end.step or "")
         switched.append(current == ids[-1])
     assert switched == sorted(switched), "there is one step that switches"
-    assert steps.count("a request is under way") > 5, steps
+    for method in ("stopProcess", "removeProcessGroup", "addProcessGroup"):
+        assert f"under way: {method}" in steps, steps

@@ -101,7 +101,7 @@ def test_parents_are_for_passing_through_whatever_the_umask(tmp_path: Path) -> N
 def test_a_link_moves_and_a_file_changes_in_one_step(tmp_path: Path) -> None:
     link, file = tmp_path / "l", tmp_path / "f"
     make(item(link, target="/one"), item(file, content="one"))
-    (tmp_path / f"l.{os.getpid()}").symlink_to("/litter")
+    (tmp_path / "l.new").symlink_to("/litter")
     assert make(item(link, target="/two"), item(file, content="two"))["changed"]
     assert (os.readlink(link), file.read_text()) == ("/two", "two")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "l"]
