@@ -48,6 +48,12 @@ options:
     description: The virtual environments by component, as M(jgi.jaws.venv) returns them.
     type: dict
     required: true
+  python:
+    description: >-
+      A Python interpreter on the host that needs no environment module. Programs are started
+      through it, so that they end with their supervisord also where that is killed.
+    type: path
+    required: true
   artifacts:
     description: Paths of other files that commands use.
     type: dict
@@ -64,7 +70,7 @@ author:
 EXAMPLES = r"""
 release: >-
   {{ services | jgi.jaws.release_plan(configs, directory='/tmp/jaws-dev/jaws',
-     environments=built.environments) }}
+     environments=built.environments, python='/tmp/jaws-supervisord/venv/bin/python') }}
 """
 
 RETURN = r"""
@@ -81,12 +87,13 @@ def release_plan(
     configs: Data,
     directory: str,
     environments: Data,
+    python: str,
     artifacts: dict[str, str] | None = None,
     modules: list[str] | None = None,
 ) -> Data:
     """Return a release; see the documentation above."""
     paths = {name: environment["path"] for name, environment in environments.items()}
-    context = Context(directory, paths, artifacts or {}, modules or [])
+    context = Context(directory, paths, artifacts or {}, python, modules or [])
     planned: Data = _guarded(plan_release, services, configs, context)
     return planned
 

@@ -85,6 +85,7 @@ class Preparation:
         known = [] if bare else self.store.all()
         record = self._record(known)
         if not check_mode:
+            self.store.sweep()
             for folder in {os.path.dirname(path) for path, _content, _mode in self.files}:
                 conf.sweep_folder(folder)
             for file in missing:
@@ -149,7 +150,7 @@ class Activation:
             if check_mode:
                 return self._predict()
             with Daemon(self.store.config, timeout=self.params["lock_timeout"]).alone():
-                conf.sweep(self.store.config)
+                self.store.sweep()
                 return self._act()
 
     def _wanted(self) -> Record:
@@ -355,13 +356,17 @@ class Verification(Activation):
 class Reversion(Activation):
     """Takes one deploy back: another instance of it did not hold."""
 
+    def run(self, check_mode: bool) -> Dict[str, Any]:
+        """Return what was taken back. Where there is nothing, supervisord need not answer."""
+        if not self._is_due():
+            return dict(changed=False, id=self.params["id"], reverted_to=None, affected=[])
+        return super().run(check_mode)
+
     def _predict(self) -> Dict[str, Any]:
-        return dict(changed=self._is_due(), id=self.params["id"])
+        return dict(changed=True, id=self.params["id"])
 
     def _act(self) -> Dict[str, Any]:
         record = self._wanted()
-        if not self._is_due():
-            return dict(changed=False, id=record["id"], reverted_to=None, affected=[])
         goal, links = self._goal(record)
         touched = self._go_back(goal, links)
         # It is not to blame.

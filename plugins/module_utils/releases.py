@@ -95,8 +95,12 @@ class Store:
 
     def save(self, record: Record) -> None:
         """Write a release's record."""
-        conf.sweep_folder(self.records)  # a killed run's had an id of its own
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
+
+    def sweep(self) -> None:
+        """Remove what a killed run has left of the conf and of any record."""
+        conf.sweep(self.config)
+        conf.sweep_folder(self.records)
 
     def touch(self, release: str) -> None:
         """Say that a release is wanted now, so that nobody prunes what it uses."""
@@ -176,6 +180,7 @@ def _read_record(path: str) -> Record:
             "%s is no release's record: %s. Remove it, then run this again." % (path, error),
             reason="broken_record",
         ) from error
+    record.setdefault("uses", record.pop("venvs", []))  # their name in 0.1.0
     return record
 
 

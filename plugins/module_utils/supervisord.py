@@ -15,6 +15,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 Result = Dict[str, Any]
 
+OUTDATED = (
+    "supervisord (%s) still runs from an older installation. The playbook upgrade_supervisor "
+    "restarts it, with all its programs, when that suits."
+)
+
 
 def manage(params: Dict[str, Any], check_mode: bool) -> Result:
     """Bring the daemon to C(params.state); see the supervisord module for the options.
@@ -30,7 +35,8 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Result:
         # Another run may have been at it while we waited.
         daemon, status, steps = _look(params)
         told = _act(daemon, steps, status)
-        return dict(_result(daemon, steps, status, daemon.status()), **told)
+        result = _result(daemon, steps, status, daemon.status())
+        return dict(result, warn=result["warn"] + told.pop("warn", []), **told)
 
 
 def _look(params: Dict[str, Any]) -> Tuple[Daemon, Optional[Status], List[str]]:
@@ -116,6 +122,7 @@ def _result(
     daemon: Daemon, steps: List[str], before: Optional[Status], after: Optional[Status]
 ) -> Result:
     running = steps[-1] in ("start", "reload") if steps else bool(before)
+    outdated = daemon.is_outdated(after) if after else None
     return dict(
         changed=bool(steps),
         running=running,
@@ -123,6 +130,8 @@ def _result(
         pid=after.pid if after else None,
         version=after.version if after else None,
         user=after.user if after else None,
+        outdated=outdated,
+        warn=[OUTDATED % daemon.config] if outdated else [],
         cleared=dict(orphans=[], unreachable=[]),
         diff=_diff(bool(before), running),
     )

@@ -122,6 +122,13 @@ user:
   returned: success
   type: str
   sample: jaws_jtm
+outdated:
+  description: >-
+    Whether it was started from another installation than O(python) is of, so that a restart is due;
+    null where that cannot be told.
+  returned: success
+  type: bool
+  sample: false
 url:
   description: Where it listens.
   returned: success
@@ -167,7 +174,7 @@ def main() -> None:
             state=dict(
                 type="str",
                 default="started",
-                choices=["started", "stopped", "restarted", "reloaded"],
+                choices=STATES,
             ),
             config=dict(type="path", required=True),
             supervisord_path=dict(type="path"),

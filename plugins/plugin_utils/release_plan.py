@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,14 @@ PROGRAM_KEYS = (
     "stopasgroup",
     "killasgroup",
 )
+# prctl(2): the kernel sends the signal when our parent, supervisord, dies; also to what is executed
+# next. Otherwise a killed supervisord would leave the program behind, and the next one double it.
+# util-linux has the same in setpriv, from 2.33 on, which not every site has.
+LEASH = (
+    "import ctypes, os, sys; PR_SET_PDEATHSIG = 1; "
+    "ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(sys.argv[1])); "
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
 LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
 
 
@@ -41,12 +50,14 @@ class Context(NamedTuple):
     :param directory: the instance's own directory, absolute.
     :param environments: by component: path of its virtual environment.
     :param artifacts: by name: path of a file that commands use, for example V(cromwell.jar).
+    :param python: an interpreter that needs no environment module, such as Supervisor's.
     :param modules: environment modules that the virtual environments' Python needs.
     """
 
     directory: str
     environments: Mapping[str, str]
     artifacts: Mapping[str, str]
+    python: str
     modules: Sequence[str] = ()
 
     @property
@@ -121,8 +132,18 @@ def shim(name: str, service: Service, context: Context) -> str:
         # By the instance's user, whose scratch it is.
         folder = _quoted(service["directory"])
         lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
-    lines.append("exec " + " ".join(_quoted(word) for word in service["command"]))
+    leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
+    lines.append("exec " + " ".join(_quoted(word) for word in [*leash, *service["command"]]))
     return "\n".join(lines) + "\n"
+
+
+def _signal(service: Service) -> int:
+    """Return the number of the service's stopsignal, which Supervisor takes with or without SIG."""
+    text = str(service["stopsignal"]).upper()
+    try:
+        return int(text) if text.isdecimal() else signal.Signals["SIG" + text.removeprefix("SIG")]
+    except KeyError:
+        raise JawsError(f"stopsignal {text} is no signal; write it as TERM or 15.") from None
 
 
 def _quoted(value: Any) -> str:

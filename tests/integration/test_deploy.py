@@ -83,13 +83,17 @@ class Deployment:
     def deploy(self, *arguments: str, **variables: Any) -> Run:
         return self.play("deploy", *arguments, **variables)
 
-    def supervisorctl(self, instance: str) -> Run:
+    def supervisorctl(self, instance: str, verb: str = "status", config: Path | None = None) -> Run:
         """Run what an operator runs on the host."""
         folder = self.site / "jaws-supervisord"
-        command = [f"{folder}/bin/supervisorctl", "-c", f"{folder}/supervisord-{instance}.conf"]
-        return subprocess.run(
-            [*command, "status"], capture_output=True, text=True, check=False, cwd="/"
-        )
+        command = [folder / "bin/supervisorctl", "-c", config or self.conf(instance), verb]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+    def conf(self, instance: str) -> Path:
+        return self.site / f"jaws-supervisord/supervisord-{instance}.conf"
+
+    def confs(self) -> dict[str, str]:
+        return {instance: self.conf(instance).read_text() for instance in ("jaws", "jtm")}
 
     def programs(self) -> dict[str, list[str]]:
         """Return each program's words of supervisorctl's table."""
@@ -181,7 +185,8 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
     run = deployment.deploy("-vvv", "--diff", jaws_configs=configs)
     assert run.returncode != 0
     for part in (
-        "jaws-site-daemon is FATAL, exit status 7",
+        "jaws-site-daemon is ",
+        "exit status 7",
         "ending with status 7 because [STANDIN] says so",
         "Everything was put back to ",
     ):
@@ -190,6 +195,134 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
     assert {name: after[name] for name in CENTRAL + JTM} == {
         name: pids[name] for name in CENTRAL + JTM
     }
+
+
+@pytest.mark.fault(35)
+def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
+    deployment: Deployment,
+) -> None:
+    pids, confs = deployment.pids(), deployment.confs()
+    configs = {
+        "jaws-central.conf": {"JAWS": {"docs_url": "of a deploy that fails elsewhere"}},
+        "jaws-jtm.conf": {"STANDIN": {"crash_after": 1, "exit_status": 7}},
+    }
+    run = deployment.deploy("-vvv", "--diff", jaws_configs=configs)
+    assert run.returncode != 0
+    assert "jaws-jtm is " in run.stdout
+    assert "exit status 7" in run.stdout
+    assert "local_dev_jtm did not hold, for the reason above." in run.stdout
+    assert deployment.confs() == confs
+    after = deployment.pids()
+    assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}
+    shown = deployment.play("releases").stdout
+    assert re.search(r"^local_dev_jaws +\S+ +prepared +- ", shown, re.M), shown
+    assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
+
+
+def current(deployment: Deployment) -> dict[str, str]:
+    """Return the current release of each instance, as the table of releases says."""
+    shown = deployment.play("releases")
+    assert shown.returncode == 0
+    return dict(re.findall(r"^(local_dev_\S+) +(\S+) +good, current ", shown.stdout, re.M))
+
+
+@pytest.mark.fault(45)
+def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deployment) -> None:
+    before, pids = current(deployment), deployment.pids()
+    configs = deployment.variables["jaws_configs"]
+    deployment.variables["jaws_configs"] = {"jaws-site.conf": {"STANDIN": {"word": "new"}}}
+    changes(deployment.deploy())
+    after = current(deployment)
+    assert after["local_dev_jaws"] != before["local_dev_jaws"]
+    assert after["local_dev_jtm"] == before["local_dev_jtm"]
+    assert changes(deployment.play("rollback")) == {"local_dev_jaws": 1, "local_dev_jtm": 0}
+    assert current(deployment) == before
+    assert {name: deployment.pids()[name] for name in JTM} == {name: pids[name] for name in JTM}
+    changes(deployment.play("rollback"))
+    again = current(deployment)
+    assert again["local_dev_jaws"] not in (before["local_dev_jaws"], after["local_dev_jaws"])
+    changes(deployment.play("rollback", release=before["local_dev_jaws"]))
+    assert current(deployment) == before
+    deployment.variables["jaws_configs"] = configs
+
+
+@pytest.mark.fault(45)
+def test_a_rollback_that_cannot_be_says_why_and_changes_nothing(deployment: Deployment) -> None:
+    pids, confs = deployment.pids(), deployment.confs()
+    bad = re.search(r"^local_dev_jtm +(\S+) +bad ", deployment.play("releases").stdout, re.M)
+    assert bad
+    for release, sentence in {
+        "20200101T000000Z-00000000": "there is no release 20200101T000000Z-00000000. There are,",
+        bad[1]: f"release {bad[1]} is marked bad: ",
+    }.items():
+        run = deployment.play("rollback", release=release)
+        assert run.returncode != 0
+        assert sentence in " ".join(run.stdout.split())
+        assert "Nothing was changed." in run.stdout
+    while (run := deployment.play("rollback")).returncode == 0:
+        confs = deployment.confs()
+    assert "LOCAL dev has nothing to go back to" in run.stdout
+    assert deployment.confs() == confs
+    changes(deployment.deploy())
+    assert deployment.pids().keys() == pids.keys()
+
+
+@pytest.mark.fault(17)
+def test_a_killed_supervisord_leaves_nothing_and_nothing_runs_twice(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    for instance in ("jaws", "jtm"):
+        os.kill(int(deployment.supervisorctl(instance, "pid").stdout), signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in pids.values() if alive(pid)], "the services' end")
+    assert changes(deployment.play("supervisors")) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
+    assert changes(deployment.play("supervisors")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    wait_until(lambda: states(deployment) == {"RUNNING"}, "RUNNING")
+    assert deployment.pids().keys() == pids.keys()
+
+
+def alive(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def states(deployment: Deployment) -> set[str]:
+    return {words[0] for words in deployment.programs().values()}
+
+
+def test_a_rotated_key_opens_and_the_old_one_does_not(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    confs = deployment.confs()
+    assert changes(deployment.play("rotate_key", "-vvv", "--diff")) == {
+        "local_dev_jaws": 1,
+        "local_dev_jtm": 1,
+    }
+    assert deployment.pids()
+    for instance, conf in confs.items():
+        (tmp_path / "old.conf").write_text(conf)
+        shown = deployment.supervisorctl(instance, config=tmp_path / "old.conf")
+        assert "Unauthorized" in shown.stdout
+    assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+
+
+def test_another_supervisor_waits_until_somebody_wants_the_restart(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    # Another argument of pip's makes another environment.
+    deployment.variables["supervisord_pip_arguments"] = ["--no-compile"]
+    deployed = deployment.deploy()
+    changes(deployed)
+    assert "still runs from an older installation" in deployed.stdout
+    assert deployment.pids() == pids
+    assert "still runs from an older installation" in deployment.play("supervisors").stdout
+    assert changes(deployment.play("upgrade_supervisor")) == {
+        "local_dev_jaws": 1,
+        "local_dev_jtm": 1,
+    }
+    after = deployment.pids()
+    assert not set(after.values()) & set(pids.values())
+    assert changes(deployment.play("upgrade_supervisor")) == {
+        "local_dev_jaws": 0,
+        "local_dev_jtm": 0,
+    }
+    assert deployment.pids() == after
 
 
 def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployment) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,9 @@ def release(
     configs = configs_of(CONFIGS, changes or {}, FORMATS, found)
     paths = {"site": "/v/site-1-aa", "central": "/v/central-1-aa", "jtm": "/v/jtm-1-aa"}
     jar = {"cromwell.jar": "/a/cromwell-1.jar"}
-    return plan_release(found, configs, Context("/d/jaws", {**paths, **(environments or {})}, jar))
+    return plan_release(
+        found, configs, Context("/d/jaws", {**paths, **(environments or {})}, jar, "/s/python")
+    )
 
 
 def sections(planned: Data) -> dict[str, dict[str, str]]:
@@ -356,18 +359,24 @@ printf '%s\\0' "$(umask)" "$@"
 """
 
 
-def run_shim(folder: Path, **service: Any) -> tuple[int, list[str]]:
-    """Run the shim of a service whose command is a witness; return the shim's pid and the words."""
+def write_shim(folder: Path, **service: Any) -> Path:
+    """Write the shim of a service that has a program witness."""
     bin_dir = folder / "it's a $venv" / "bin"
     bin_dir.mkdir(parents=True, exist_ok=True)
     (bin_dir / "witness").write_text(WITNESS)
     (bin_dir / "witness").chmod(0o755)
     services = {"a": check_service("a", {"instance": "jaws", "component": "site", **service})}
-    context = Context(str(folder), {"site": str(bin_dir.parent)}, {})
+    context = Context(str(folder), {"site": str(bin_dir.parent)}, {}, sys.executable)
     file = plan_release(services, {}, context)["files"][0]
     path = folder / os.path.basename(file["path"])
     path.write_text(file["content"])
     path.chmod(0o750)
+    return path
+
+
+def run_shim(folder: Path, **service: Any) -> tuple[int, list[str]]:
+    """Run the shim of a service whose command is a witness; return the shim's pid and the words."""
+    path = write_shim(folder, **service)
     environment = {"PATH": "/usr/bin:/bin"}
     with subprocess.Popen([path], env=environment, stdout=subprocess.PIPE, cwd="/") as process:
         output = process.communicate(timeout=60)[0].decode()
@@ -377,6 +386,27 @@ def run_shim(folder: Path, **service: Any) -> tuple[int, list[str]]:
 def test_a_shim_replaces_itself_by_the_command(tmp_path: Path) -> None:
     pid, words = run_shim(tmp_path, command=["witness"])
     assert words[0] == str(pid)
+
+
+@pytest.mark.parametrize("given", ["TERM", "SIGQUIT", "quit", 15])
+def test_a_service_is_told_to_stop_when_its_supervisord_is_killed(
+    tmp_path: Path, given: str | int
+) -> None:
+    script = "trap 'echo asked; exit' TERM QUIT; echo ready; while :; do sleep 0.05; done"
+    shim = write_shim(tmp_path, command=["/bin/sh", "-c", script], stopsignal=given)
+    parent = f"import subprocess; subprocess.run(['{shim}'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+        assert process.stdout.read() == "asked\n"
+
+
+def test_a_stopsignal_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JawsError, match="stopsignal STOPP is no signal"):
+        write_shim(tmp_path, command=["true"], stopsignal="STOPP")
 
 
 def test_a_shim_sets_what_services_need(tmp_path: Path) -> None:
@@ -422,7 +452,7 @@ def test_a_shim_loads_the_modules_of_its_site_and_its_own() -> None:
         "command": ["x"],
         "modules": ["java/11 it's"],
     }
-    context = Context("/d", {"site": "/v"}, {}, modules=["python"])
+    context = Context("/d", {"site": "/v"}, {}, "/s/python", modules=["python"])
     planned = plan_release({"a": check_service("a", service)}, {}, context)
     lines = planned["files"][0]["content"].splitlines()
     assert lines[0] == "#!/bin/bash -l"
@@ -432,6 +462,6 @@ def test_a_shim_loads_the_modules_of_its_site_and_its_own() -> None:
 
 def test_a_program_without_an_environment_of_its_own_loads_no_python_module() -> None:
     service = {"instance": "jaws", "command": ["/bin/true"]}
-    context = Context("/d", {}, {}, modules=["python"])
+    context = Context("/d", {}, {}, "/s/python", modules=["python"])
     planned = plan_release({"a": check_service("a", service)}, {}, context)
     assert planned["files"][0]["content"].startswith("#!/bin/bash\n")
