@@ -180,7 +180,8 @@ def _read_record(path: str) -> Record:
             "%s is no release's record: %s. Remove it, then run this again." % (path, error),
             reason="broken_record",
         ) from error
-    record.setdefault("uses", record.pop("venvs", []))  # their name in 0.1.0
+    if "venvs" in record:  # the name in 0.1.0
+        record["uses"] = record.pop("venvs")
     return record
 
 
