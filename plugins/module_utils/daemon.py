@@ -40,7 +40,6 @@ from ansible_collections.jgi.jaws.plugins.module_utils.places import (
     listeners,
     locked,
     refuse_foreign,
-    refuse_foreign_listener,
     refuse_long_socket,
     refuse_unusable_socket,
     user_id,
@@ -99,11 +98,11 @@ class Daemon:
     ) -> None:
         self.config = os.path.abspath(config)
         self.parser = read_conf(self.config)
-        self.endpoint: Endpoint = read_endpoint(self.config)
+        self.user = user or self._get("supervisord", "user")
+        self.endpoint: Endpoint = read_endpoint(self.config)._replace(trusted=self.trusted)
         self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
         self.supervisord = supervisord
         self._python = python
-        self.user = user or self._get("supervisord", "user")
         self.timeout = timeout
         self.owner = owner
 
@@ -153,7 +152,6 @@ class Daemon:
 
         :raises JawsError: something is there that cannot be asked (wrong_key, refused, frozen, …).
         """
-        refuse_foreign_listener(self.endpoint, self.trusted)
         calls = ("getPID", "getSupervisorVersion")
         try:
             with self.client as client:

@@ -71,6 +71,7 @@ def _lock(handle: int, path: str) -> bool:
     except OSError as error:
         if error.errno in BUSY:
             return False
+        os.unlink(path)  # of no use to anybody
         raise _unusable(path, error) from error
     return True
 

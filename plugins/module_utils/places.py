@@ -18,11 +18,13 @@ import stat
 import tempfile
 import time
 from contextlib import closing, contextmanager
-from typing import Collection, Iterator, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Collection, Iterator, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Endpoint
+
+if TYPE_CHECKING:  # supervisor relies on this
+    from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Endpoint
 
 SOCKET_BYTES = 99  # supervisord binds PATH.PID first; sun_path holds 108
 LISTENING = "0A"  # TCP_LISTEN, in /proc/net/tcp
@@ -128,7 +130,8 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -
     if strangers:
         raise JawsError(
             "%s is taken by a process of %s. The key was not sent to it: have it ended, or choose "
-            "another port." % (endpoint.address, " and ".join(map(user_name, sorted(strangers)))),
+            "another port. If it is the instance's own user, name it in [supervisord] user of %s."
+            % (endpoint.address, " and ".join(map(user_name, sorted(strangers))), endpoint.source),
             reason="somebody_elses",
         )
 

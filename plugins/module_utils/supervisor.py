@@ -17,13 +17,17 @@ import pwd
 import re
 import socket
 import xmlrpc.client
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
 from ansible.module_utils.common.process import get_bin_path
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.places import (
+    refuse_foreign_listener,
+    user_id,
+)
 
 DEFAULT_URL = "http://localhost:9001"
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one
@@ -45,6 +49,7 @@ class Endpoint(NamedTuple):
     """Where a supervisord listens and how to authenticate; C(source) names where that was read.
 
     C(ordered) says whether a program may have a priority: False only where the file sets none.
+    C(trusted) are the uids that may listen there besides root and ourselves; None: nobody said.
     """
 
     url: str
@@ -52,6 +57,7 @@ class Endpoint(NamedTuple):
     password: Optional[str]
     source: str
     ordered: bool = True
+    trusted: Optional[FrozenSet[int]] = None
 
     def __repr__(self) -> str:
         """Without the key: a traceback or an assertion may show it."""
@@ -148,7 +154,13 @@ def read_endpoint(config: str) -> Endpoint:
     if url.startswith("unix://"):
         url = "unix://" + os.path.abspath(os.path.expanduser(url[len("unix://") :]))
     username, password = get("username", environment), get("password", environment)
-    return Endpoint(url, username, password, config, _is_ordered(parser))
+    return Endpoint(url, username, password, config, _is_ordered(parser), _trusted(parser, config))
+
+
+def _trusted(parser: configparser.RawConfigParser, config: str) -> FrozenSet[int]:
+    """Return who the file says may run its supervisord: its owner, and the user that it names."""
+    named = user_id(parser.get("supervisord", "user", fallback=None))
+    return frozenset(named | {os.stat(config).st_uid})
 
 
 def _is_ordered(parser: configparser.RawConfigParser) -> bool:
@@ -196,6 +208,7 @@ def endpoint_for(params: Dict[str, Any]) -> Endpoint:
         params["password"] or found.password,
         "server_url" if given else found.source,
         bool(given) or found.ordered,
+        found.trusted if params["config"] or not given else None,
     )
 
 
@@ -325,6 +338,8 @@ class Supervisor:
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:
+        if self.endpoint.trusted is not None:
+            refuse_foreign_listener(self.endpoint, self.endpoint.trusted)
         path = self.endpoint.socket_path
         if path is not None:
             return _UnixConnection(path, self.timeout)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filesystems that lack something, and listeners that are somebody else's."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import places
+from tests.integration.conftest import HEAD, KEY, Daemon, Result, Run, Spawn
+from tests.integration.seccomp import NO_CHGRP, NO_HARD_LINKS, NO_LOCKS
+from tests.integration.test_release import SLEEP, TWO, Site
+from tests.integration.test_supervisord import LISTENER, NOBODY, give_to_nobody, tcp
+from tests.integration.test_supervisord_config import sections
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def site(daemon: Daemon, run_module: Run) -> Site:
+    daemon.write("")
+    daemon.start()
+    return Site(daemon, run_module)
+
+
+def told(process: subprocess.Popen[str]) -> Result:
+    """Return what a module that had to fail said."""
+    result: Result = json.loads(process.communicate(timeout=120)[0].splitlines()[-1])
+    assert (process.returncode, result["failed"]) == (1, True), result
+    return result
+
+
+# ---- No locks, no hard links, no right to change a group
+
+
+@pytest.mark.fault(15)
+def test_without_locks_nothing_is_switched_started_configured_or_built(
+    site: Site, spawn_module: Spawn, tmp_path: Path
+) -> None:
+    site.deploy(TWO)
+    pids, conf, root = site.pids(), site.conf(), site.daemon.root
+    release = site.prepare({"one": f"# new\n{SLEEP}"})["id"]
+    config, python = str(site.daemon.conf), sys.executable
+    environment = {"name": "e", "python": python, "pip_arguments": ["--no-index"]}
+    runs = {
+        "release": {**site.common, **site.limits, "state": "active", "id": release},
+        "supervisord": {
+            "state": "restarted",
+            "config": config,
+            "supervisord_path": f"{BIN}/supervisord",
+        },
+        "supervisord_config": {
+            "config": config,
+            "python": python,
+            "sections": sections(root),
+            "rotate_key": True,
+        },
+        "venv": {"directory": str(tmp_path), "environments": [environment]},
+    }
+    for module, options in runs.items():
+        result = told(spawn_module(module, hook=NO_LOCKS, **options))
+        assert "No locks available" in result["msg"], result
+        assert result["reason"] in ("unusable_directory", "no_locks")
+        assert "filesystem" in result["msg"], "the remedy"
+        assert KEY not in json.dumps(result)
+    assert (site.pids(), site.conf(), os.listdir(tmp_path)) == (pids, conf, [])
+
+
+@pytest.mark.fault(26)
+def test_without_hard_links_a_start_is_refused_and_leaves_nothing(
+    instance: Daemon, spawn_module: Spawn
+) -> None:
+    instance.write("")
+    options = {"config": str(instance.conf), "supervisord_path": f"{BIN}/supervisord"}
+    result = told(spawn_module("supervisord", hook=NO_HARD_LINKS, **options))
+    assert result["reason"] == "unusable_directory", result
+    assert f"cannot make its socket in {instance.root}: Operation not permitted" in result["msg"]
+    assert "node-local filesystem with hard links" in result["msg"]
+    assert [path.name for path in instance.root.iterdir()] == ["supervisord.conf"]
+
+
+def a_group() -> grp.struct_group:
+    """Return a group that we may give a file to and that is not our first."""
+    return grp.getgrgid(1 if os.geteuid() == 0 else [os.getegid(), *os.getgroups()][-1])
+
+
+@pytest.mark.fault(25)
+def test_a_group_that_the_filesystem_refuses_is_named_and_changes_nothing(
+    site: Site, spawn_module: Spawn, tmp_path: Path
+) -> None:
+    site.deploy(TWO)
+    pids, conf, group = site.pids(), site.conf(), a_group()
+    config, python = str(site.daemon.conf), sys.executable
+    inputs = {**site.inputs({"one": f"# new\n{SLEEP}"}), "state": "prepared"}
+    runs = {
+        "release": inputs,
+        "supervisord_config": {
+            "config": config,
+            "python": python,
+            "sections": sections(site.daemon.root),
+        },
+        "tree": {"paths": [{"path": f"{tmp_path}/d", "mode": "0750", "group": group.gr_name}]},
+    }
+    for module, options in runs.items():
+        if module != "tree":
+            options = {**options, "group": group.gr_name}
+        result = told(spawn_module(module, hook=NO_CHGRP, **options))
+        assert result["reason"] == "cannot_write", result
+        assert "Operation not permitted" in result["msg"]
+        if module != "tree":
+            assert f"gid {group.gr_gid}" in result["msg"]
+    assert (site.pids(), site.conf()) == (pids, conf)
+    assert site.statuses().keys() == {site.releases()["current"]}
+
+
+# ---- A listener that is somebody else's
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[str]]:
+    """A process of nobody that took a port; its first line says which, its second what it heard."""
+    found = subprocess.Popen([sys.executable, "-c", LISTENER], stdout=subprocess.PIPE, text=True)
+    yield found
+    found.kill()
+    found.wait()
+    assert found.stdout is not None
+    found.stdout.close()
+
+
+def asking(daemon: Daemon) -> dict[str, Result]:
+    config = str(daemon.conf)
+    return {
+        "supervisorctl": {"config": config, "name": ["all"], "state": "started"},
+        "supervisorctl_info": {"config": config},
+        "supervisord": {"config": config, "supervisord_path": f"{BIN}/supervisord"},
+    }
+
+
+@pytest.mark.fault(22)
+def test_no_module_sends_the_key_to_a_strangers_port(
+    daemon: Daemon,
+    run_module: Run,
+    stranger: subprocess.Popen[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert stranger.stdout is not None
+    port = int(stranger.stdout.readline())
+    if os.geteuid() != 0:
+        monkeypatch.setattr(places, "listeners", lambda *_: {NOBODY})
+    daemon.write("", head=tcp(port))
+    site = Site(daemon, run_module)
+    before = daemon.conf.read_text()
+    prepared = site.prepare({"one": SLEEP})
+    assert "failed" not in prepared, prepared
+    results = {name: run_module(name, **given) for name, given in asking(daemon).items()}
+    results["release"] = site.activate(prepared["id"])
+    rotate = {"sections": sections(daemon.root, port), "rotate_key": True}
+    results["supervisord_config"] = run_module(
+        "supervisord_config", config=str(daemon.conf), python=sys.executable, **rotate
+    )
+    for name, result in results.items():
+        assert (result["failed"], result["reason"]) == (True, "somebody_elses"), (name, result)
+        assert f"127.0.0.1:{port} is taken by a process of nobody" in result["msg"]
+        assert "choose another port" in result["msg"]
+        assert KEY not in json.dumps(result)
+    stranger.kill()
+    assert stranger.stdout.read() == "", "somebody connected"
+    assert daemon.conf.read_text() == before
+
+
+@pytest.mark.fault(22)
+def test_the_user_whom_the_configuration_names_is_no_stranger(
+    daemon: Daemon, run_module: Run, stranger: subprocess.Popen[str]
+) -> None:
+    assert stranger.stdout is not None
+    port = int(stranger.stdout.readline())
+    daemon.write("[supervisord]\nuser=nobody\n", head=tcp(port))
+    run_module("supervisorctl_info", config=str(daemon.conf))
+    assert "Authorization: Basic " in stranger.stdout.readline()
+
+
+@pytest.mark.fault(22)
+def test_no_module_sends_the_key_to_a_strangers_socket(
+    daemon: Daemon, run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = daemon.root / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    daemon.write("", head=HEAD.replace("{root}/s\n", "{root}/tmp/s\n"))
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(folder / "s"))
+        server.listen()
+        give_to_nobody(monkeypatch, folder / "s")
+        for name, given in asking(daemon).items():
+            result = run_module(name, **given)
+            assert result["reason"] == "somebody_elses", (name, result)
+            assert f"{folder}/s is there already and belongs to nobody" in result["msg"]
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
