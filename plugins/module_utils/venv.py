@@ -162,25 +162,26 @@ class Builder:
 
     :param directory: absolute path of the directory of all environments.
     :param spec: one item of the venv module's option C(environments).
+    :param timeout: seconds to wait for somebody else who builds it, and for each of our commands.
     """
 
-    def __init__(self, directory: str, spec: Spec) -> None:
+    def __init__(self, directory: str, spec: Spec, timeout: float) -> None:
         self.spec = spec
+        self.timeout = timeout
         self.interpreter = identify(spec["python"], tuple(spec["modules"]))
         name = "%s-%s-%s" % (spec["name"], version_of(spec), digest(spec, self.interpreter))
         self.environment, self.changed = place(directory, name)
         self.due = not self.environment.intact
 
-    def build(self, contents: Mapping[str, str], timeout: float) -> None:
+    def build(self, contents: Mapping[str, str]) -> None:
         """Build it, unless somebody else has by now; a failed build leaves nothing.
 
         :param contents: the wheels in base64, by digest.
-        :param timeout: seconds to wait for somebody else who builds it.
         :raises JawsError: with the last lines of pip's output (build_failed).
         """
         path = self.environment.path
         try:
-            with umask(int(self.spec["umask"], 8)), locked(path + ".lock", timeout) as lock:
+            with umask(int(self.spec["umask"], 8)), locked(path + ".lock", self.timeout) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
         except OSError as error:
@@ -204,8 +205,7 @@ class Builder:
         os.mkdir(path)
         os.mkdir(inputs, 0o700)
         arguments = self._inputs(inputs, contents)
-        create = [self.spec["python"], "-I", "-m", "venv", path]
-        self._run(create, "create the virtual environment", lock)
+        self._create(path, lock)
         if arguments:
             self._pip(lock, "install", *self.spec["pip_arguments"], *arguments)
         shutil.rmtree(inputs)
@@ -213,6 +213,17 @@ class Builder:
         listed = self._pip(lock, "list", "--format=freeze")
         packages = re.findall(r"^\S+==\S+$", listed, re.MULTILINE)
         self.environment.complete(packages=packages, interpreter=self.interpreter)
+
+    def _create(self, path: str, lock: int) -> None:
+        what = "create the virtual environment"
+        try:
+            self._run([self.spec["python"], "-I", "-m", "venv", path], what, lock)
+        except JawsError as error:
+            if "'ensurepip'" not in str(error):
+                raise
+            # venv keeps to itself what ensurepip said, a full disk for example.
+            python = os.path.join(path, "bin", "python")
+            self._run([python, "-I", "-m", "ensurepip", "--default-pip"], what, lock)
 
     def _inputs(self, folder: str, contents: Mapping[str, str]) -> List[str]:
         """Write what pip is to read, and return its arguments."""
@@ -240,7 +251,7 @@ class Builder:
     def _run(self, command: Sequence[str], what: str, lock: int) -> str:
         # A command that outlives us still writes: it holds the lock for as long.
         what = "%s for %s" % (what, self.spec["name"])
-        return run(command, what, self.spec["modules"], (lock,))
+        return run(command, what, self.spec["modules"], (lock,), self.timeout)
 
     def _remove(self) -> None:
         if os.path.lexists(self.environment.path):
@@ -259,12 +270,17 @@ def identify(python: str, modules: Tuple[str, ...]) -> List[str]:
 
 
 def run(
-    command: Sequence[str], what: str, modules: Iterable[str] = (), descriptors: Iterable[int] = ()
+    command: Sequence[str],
+    what: str,
+    modules: Iterable[str] = (),
+    descriptors: Iterable[int] = (),
+    timeout: Optional[float] = None,
 ) -> str:
     """Return a command's standard output.
 
     :param modules: environment modules to load first.
     :param descriptors: open files that the command inherits.
+    :param timeout: seconds that it may take.
     :raises JawsError: it fails; with the last lines that it printed (build_failed).
     """
     names = " ".join(modules)
@@ -275,8 +291,18 @@ def run(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=tuple(descriptors),
+            # With 0, which waits for no other run, it may take as long as it does.
+            timeout=timeout or None,
             check=False,
         )
+    except subprocess.TimeoutExpired as error:
+        told = (error.stdout or b"") + (error.stderr or b"")
+        raise JawsError(
+            "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; "
+            "look at the package index and at the machine's load, or raise timeout; then run this "
+            "again.\n%s" % (what, command[0], timeout, _last(told)),
+            reason="build_failed",
+        ) from None
     except OSError as error:
         raise JawsError(
             "cannot %s: %s: %s. Correct its path, or install it."
@@ -284,17 +310,29 @@ def run(
             reason="build_failed",
         ) from error
     if done.returncode:
-        told = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+        told = _last(done.stdout + done.stderr)
         raise JawsError(_explain(command, what, done.returncode, told), "build_failed")
     return done.stdout.decode()
 
 
 def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
-    last = "\n".join(CREDENTIALS.sub(r"\1***@", told).splitlines()[-LAST_LINES:])
     remedy = "What runs now is untouched; correct the cause and run this again."
-    if "ensurepip" in told:
+    if "(from versions: none)" in told:  # all that pip says, also where the index is down
+        remedy = (
+            "What runs now is untouched; the package index is down, answers with an error, or does "
+            "not have it: look at the index, and run this again."
+        )
+    if re.search("ensurepip is not available|No module named ensurepip", told):
         remedy = "This Python lacks ensurepip: install python3-venv, or load a module that has it."
-    return "cannot %s: %s ended with %d. %s\n%s" % (what, command[0], code, remedy, last)
+    return "cannot %s: %s ended with %d. %s\n%s" % (what, command[0], code, remedy, told)
+
+
+def _last(output: bytes) -> str:
+    """Return the last lines, after pip's own word for what went wrong: a traceback may follow it."""
+    text = output.decode("utf-8", "replace").strip()
+    lines = CREDENTIALS.sub(r"\1***@", text).splitlines()
+    errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR: ")]
+    return "\n".join(errors[-1:] + lines[-LAST_LINES:])
 
 
 def write(path: str, content: bytes) -> None:
@@ -308,13 +346,14 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    builders = [Builder(params["directory"], spec) for spec in params["environments"]]
+    directory, timeout = params["directory"], params["timeout"]
+    builders = [Builder(directory, spec, timeout) for spec in params["environments"]]
     due = [builder for builder in builders if builder.due]
     needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
     lacking = sorted(needed.difference(params["contents"]))
     if not check_mode and not lacking:
         for builder in due:
-            builder.build(params["contents"], params["timeout"])
+            builder.build(params["contents"])
     paths = [builder.environment.path for builder in due]
     return dict(
         changed=bool(due),

@@ -82,7 +82,9 @@ options:
     type: dict
     default: {}
   timeout:
-    description: How many seconds to wait for another run that builds the same environment.
+    description:
+      - How many seconds to wait for another run that builds the same environment, and for each
+        command of a build, such as a download from an index that sends a byte now and then.
     type: int
     default: 1800
 attributes:

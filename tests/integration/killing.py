@@ -32,14 +32,13 @@ TOUCHING = {
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGING = re.compile(rb"supervisor[.]((?!get|reloadConfig)[a-zA-Z]+)")  # of the RPCs
 
-def watch(number):
-    steps, asked = 0, ""
+def watch(number, steps):
+    asked = ""
 
     def step(what, *details):
-        nonlocal steps
-        steps += 1
-        if steps == number:
-            os.write(1, json.dumps({"died": " ".join([what, *map(str, details)])}).encode())
+        steps.append(" ".join([what, *map(str, details)]))
+        if len(steps) == number:
+            os.write(1, json.dumps(steps).encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     def audited(event, details):
@@ -74,9 +73,13 @@ def watch(number):
 def child(number, module, options, output):
     os.dup2(output, 1)
     sys.stdout = open(1, "w", closefd=False)
-    watch(number)
+    steps = []
+    watch(number, steps)
     with patch_module_args(options):
-        module.main()
+        try:
+            module.main()
+        finally:
+            print(json.dumps(steps))
 
 sys.dont_write_bytecode = True
 for line in sys.stdin:
@@ -88,16 +91,20 @@ for line in sys.stdin:
             child(number, module, options, output.fileno())
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         output.seek(0)
-        print(json.dumps([pid, status, output.read().decode()]), flush=True)
+        print(json.dumps([status, output.read().decode()]), flush=True)
 """
 
 
 class End(NamedTuple):
-    """How a run ended: its pid, and the step that it died at, or None and its result."""
+    """How a run ended: its result, or None where it died at the last of its steps."""
 
-    pid: int
-    step: str | None
-    result: dict[str, Any]
+    steps: list[str]
+    result: dict[str, Any] | None
+
+    @property
+    def step(self) -> str | None:
+        """The step that it died at."""
+        return self.steps[-1] if self.result is None else None
 
 
 class Killer:
@@ -128,12 +135,11 @@ class Killer:
         request = json.dumps([number, MODULES + module, options])
         self._server.stdin.write(request + "\n")
         self._server.stdin.flush()
-        pid, status, output = json.loads(self._server.stdout.readline())
-        told = json.loads(output.splitlines()[-1])
+        status, output = json.loads(self._server.stdout.readline())
+        *before, steps = output.splitlines()
         if status == -signal.SIGKILL:
-            return End(pid, told["died"], {})
-        assert "died" not in told, output
-        return End(pid, None, told)
+            return End(json.loads(steps), None)
+        return End(json.loads(steps), json.loads(before[-1]))
 
     def ends(self, module: str, options: Callable[[int], dict[str, Any]]) -> Iterator[End]:
         """Yield the end of one run for each step; the last run lives to its end.
@@ -143,6 +149,6 @@ class Killer:
         for number in range(1, MOST_STEPS):
             end = self.run(number, module, **options(number))
             yield end
-            if end.step is None:
+            if end.result is not None:
                 return
         raise AssertionError(f"{module} is still not through after {MOST_STEPS} steps")

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Daemon, Result, Run
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
+from tests.integration.conftest import Daemon, Result, Run, wait_until
 from tests.integration.killing import Killer
 from tests.integration.test_release import SLEEP, Site
+from tests.integration.test_supervisord import BIN, daemons, programs
+from tests.integration.test_supervisord_config import one_of_two_keys_works, pid_by, sections
+from tests.integration.test_venv import demo_version, make_wheel, quick_python
 
 
 @pytest.fixture
@@ -46,6 +54,7 @@ def wishes(root: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.fault(1)
 def test_directories_files_and_links_are_whole_after_a_rerun(
     killer: Killer, tmp_path: Path, run_module: Run
 ) -> None:
@@ -96,6 +105,7 @@ def running(site: Site) -> dict[str, int | None]:
     return {program.name: program.pid for program in site.observe().programs}
 
 
+@pytest.mark.fault(1)
 def test_a_preparation_touches_nothing_that_runs_and_a_rerun_completes_it(
     killer: Killer, site: Site
 ) -> None:
@@ -113,6 +123,9 @@ def test_a_preparation_touches_nothing_that_runs_and_a_rerun_completes_it(
     assert any(step.startswith("subprocess.Popen") for step in steps), steps
 
 
+@pytest.mark.fault(2)
+@pytest.mark.fault(3)
+@pytest.mark.fault(4)
 @pytest.mark.parametrize("then", ["the same release", "the release before it"])
 def test_an_activation_leaves_the_old_or_the_new_release_and_any_deploy_completes_it(
     killer: Killer, site: Site, then: str
@@ -144,3 +157,107 @@ def test_an_activation_leaves_the_old_or_the_new_release_and_any_deploy_complete
     assert switched == sorted(switched), "there is one step that switches"
     for method in ("stopProcess", "removeProcessGroup", "addProcessGroup"):
         assert f"under way: {method}" in steps, steps
+
+
+# ---- A virtual environment
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[[str], Result]:
+    """Return the options that build one environment in a directory."""
+    python = quick_python(tmp_path)
+    wheel = make_wheel(tmp_path)
+    digest = wheel_digest(str(wheel))
+
+    def options(name: str) -> Result:
+        (tmp_path / name).mkdir(exist_ok=True)
+        spec = {
+            "name": "site",
+            "python": python,
+            "pip_arguments": ["--no-index"],
+            "wheels": [{"name": wheel.name, "digest": digest}],
+        }
+        contents = {digest: base64.b64encode(wheel.read_bytes()).decode()}
+        return {"directory": str(tmp_path / name), "environments": [spec], "contents": contents}
+
+    return options
+
+
+def worth_a_build(steps: list[str]) -> list[int]:
+    """Return the numbers of the steps around commands and renames, and each sixth."""
+    near = [
+        number + beside
+        for number, step in enumerate(steps, 1)
+        if step.startswith(("os.rename", "subprocess", "the command runs"))
+        for beside in (0, 1)
+    ]
+    return sorted({*near, *range(1, len(steps), 6)})
+
+
+@pytest.mark.fault(1)
+def test_an_environment_is_never_half_built_for_whoever_uses_it(
+    killer: Killer, tmp_path: Path, build: Callable[[str], Result], run_module: Run
+) -> None:
+    """Killed again and again at later steps; a rerun completes what the last one left."""
+    steps = killer.run(0, "venv", **build("unharmed")).steps
+    assert steps.count("the command runs") > 2, steps
+    for number in worth_a_build(steps):
+        end = killer.run(number, "venv", **build("venvs"))
+        predicted = run_module("venv", check=True, **build("venvs"))
+        path = Path(predicted["environments"]["site"]["path"])
+        assert predicted["changed"] or demo_version(path) == "1.0", end.step
+        if not predicted["changed"]:
+            shutil.rmtree(tmp_path / "venvs")
+        elif number % 3 == 0:
+            result = run_module("venv", **build("venvs"))
+            assert (result["changed"], demo_version(path)) == (True, "1.0"), (end.step, result)
+            assert os.listdir(tmp_path / "venvs") == [path.name], end.step
+            shutil.rmtree(tmp_path / "venvs")
+
+
+# ---- The daemon's sections and the key
+
+
+@pytest.mark.fault(4)
+def test_a_key_is_rotated_and_the_daemon_never_lost(
+    killer: Killer, instance: Daemon, run_module: Run
+) -> None:
+    options = {"config": str(instance.conf), "python": sys.executable}
+    options["sections"] = sections(instance.root)
+    assert run_module("supervisord_config", **options)["changed"]
+    pid, steps = instance.start(), []
+
+    for end in killer.ends("supervisord_config", lambda _: {**options, "rotate_key": True}):
+        wait_until(lambda: pid in one_of_two_keys_works(instance), f"a way in: {end.step}")
+        kept = read_endpoint(str(instance.conf)).password
+        assert not run_module("supervisord_config", **options).get("failed"), end.step
+        endpoint = read_endpoint(str(instance.conf))
+        assert (pid_by(endpoint), endpoint.password) == (pid, kept), end.step
+        assert run_module("supervisord_config", **options)["changed"] is False
+        assert [path.name for path in instance.root.glob("*conf*")] == ["supervisord.conf"], (
+            end.step
+        )
+        steps.append(end.step or "")
+    assert "under way: restart" in steps, steps
+
+
+# ---- The daemon
+
+
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("state", ["started", "restarted"])
+def test_a_daemon_is_started_once(
+    killer: Killer, instance: Daemon, run_module: Run, state: str
+) -> None:
+    instance.write("[program:a]\ncommand=/bin/sleep 1000\nstartsecs=0\n")
+    options = {"config": str(instance.conf), "supervisord_path": f"{BIN}/supervisord"}
+    steps = []
+    for end in killer.ends("supervisord", lambda _: {**options, "state": state}):
+        result = run_module("supervisord", **options)
+        assert result["running"], (end.step, result)
+        assert daemons(instance) == [result["pid"]], end.step
+        wait_until(lambda: len(programs(instance)) == 1, f"one program: {end.step}")
+        if state == "started":
+            assert run_module("supervisord", **options, state="stopped")["changed"]
+        steps.append(end.step or "")
+    assert "the command runs" in steps, steps

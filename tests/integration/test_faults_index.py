@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Package indexes that fail in every way, and disks that are full: nothing that runs is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import KEY, Daemon, Result, Run, bearing
+from tests.integration.test_release import SLEEP, TWO, Site
+from tests.integration.test_supervisord_config import sections
+from tests.integration.test_venv import Venvs, from_index, make_wheel, names, quick_python, serving
+
+
+class Quick(Venvs):
+    """Builds with an interpreter that makes an environment in no time."""
+
+    def options(self, *wheels: Path, **spec: Any) -> Result:
+        return super().options(*wheels, **{"python": quick_python(self.folder.parent), **spec})
+
+
+@pytest.fixture
+def venvs(tmp_path: Path, run_module: Run) -> Venvs:
+    (tmp_path / "venvs").mkdir()
+    return Quick(tmp_path / "venvs", run_module)
+
+
+def refused(venvs: Venvs, result: Result) -> str:
+    """Return what a failed build said; nothing of it is left, and none of its commands runs."""
+    assert (result["failed"], result["reason"]) == (True, "build_failed"), result
+    assert "What runs now is untouched" in result["msg"]
+    assert names(venvs.folder) == []
+    assert bearing(str(venvs.folder), ["cmdline"]) == []
+    return str(result["msg"])
+
+
+# ---- The package index
+
+
+@pytest.mark.fault(6)
+def test_an_index_that_is_down_is_named(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        spec = from_index(index, wheel)
+    told = refused(venvs, venvs(**spec))
+    assert "cannot pip install for site" in told
+    assert "the package index is down, answers with an error, or does not have it" in told
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize(("status", "missing"), [(500, 0), (200, 100), (200, 1)])
+def test_an_error_and_a_download_that_stops_half_way_are_refused(
+    venvs: Venvs, tmp_path: Path, status: int, missing: int
+) -> None:
+    """The index announces the whole length, and sends less."""
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        index.open.set()
+        index.status, index.missing = status, missing
+        told = refused(venvs, venvs(**from_index(index, wheel)))
+        index.status, index.missing = 200, 0
+        assert venvs(**from_index(index, wheel))["changed"], "the next run, with a whole index"
+    assert "the package index" in told or "demo-1.0-py3-none-any.whl" in told
+
+
+@pytest.mark.fault(6)
+def test_an_index_that_never_answers_is_left_by_pips_own_timeout(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        spec = from_index(index, wheel)
+        spec["pip_arguments"][-1] = "1"
+        told = refused(venvs, venvs(**spec))
+    assert "the package index is down, answers with an error" in told
+
+
+class Dripping(threading.Thread):
+    """Answers every request with a byte now and then, for ever: no read ever times out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        connection = self.server.accept()[0]
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+            while not self.stopped.wait(0.2):
+                connection.sendall(b" ")
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """The port of such an index."""
+    index = Dripping()
+    index.start()
+    yield index.server.getsockname()[1]
+    index.stopped.set()
+    index.join()
+    index.server.close()
+
+
+@pytest.mark.fault(6)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_index_that_sends_a_byte_now_and_then_is_left_after_the_modules_timeout(
+    venvs: Venvs, dripping: int
+) -> None:
+    url = f"http://127.0.0.1:{dripping}/simple"
+    options = venvs.options(requirements=["demo==1.0"], pip_arguments=["--index-url", url])
+    started = time.monotonic()
+    result = venvs.run_module("venv", **dict(options, timeout=15))
+    told = refused(venvs, result)
+    assert time.monotonic() - started < 120
+    assert "pip install for site" in told
+    assert "did not end within 15 s and was killed" in told
+    assert "look at the package index" in told
+
+
+@pytest.mark.fault(7)
+def test_a_wheel_of_the_index_that_was_tampered_with_is_refused(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        index.open.set()
+        spec = from_index(index, wheel)
+        make_wheel(tmp_path, code="evil = True\n")
+        told = refused(venvs, venvs(**spec))
+    assert index.downloads == 1
+    assert "DO NOT MATCH THE HASHES" in told
+
+
+# ---- A full disk
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A filesystem of 3 MB, and the supervisord of the test in it where it needs one."""
+    path = Path(f"/tmp/jd{os.getpid()}")
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0755", "jgi-jaws-test", str(path)]
+    subprocess.run(mount, check=True)
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    path.rmdir()
+
+
+def fill(disk: Path) -> Path:
+    """Take the last byte of a disk; return the file that did."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        for size in (65536, 1):
+            try:
+                while stream.write(b"x" * size):
+                    pass
+            except OSError as error:
+                assert error.strerror == "No space left on device"
+    return ballast
+
+
+@pytest.mark.fault(9)
+def test_a_disk_that_fills_up_in_a_build_is_named_and_the_partial_build_removed(
+    small_disk: Path, tmp_path: Path, run_module: Run
+) -> None:
+    venvs = Venvs(small_disk, run_module)
+    result = venvs(make_wheel(tmp_path))
+    told = refused(venvs, result)
+    assert "No space left on device" in told
+    assert shutil.disk_usage(small_disk).used < 100_000
+
+
+@pytest.fixture
+def on_small_disk(small_disk: Path, run_module: Run) -> Iterator[Site]:
+    """An instance with two running programs on a disk that can be filled."""
+    daemon = Daemon(small_disk)
+    daemon.write("")
+    daemon.start()
+    site = Site(daemon, run_module)
+    assert site.deploy(TWO)["changed"]
+    yield site
+    daemon.end()
+
+
+@pytest.mark.fault(10)
+def test_a_full_disk_leaves_the_conf_the_services_and_the_key_and_the_next_run_goes_on(
+    on_small_disk: Site,
+) -> None:
+    site = on_small_disk
+    pids, conf = site.pids(), site.conf()
+    new = {"one": SLEEP, "two": f"# new\n{SLEEP}"}
+    prepared = site.prepare(new)["id"]
+    ballast = fill(site.daemon.root)
+    config = {"config": str(site.daemon.conf), "python": sys.executable, "rotate_key": True}
+    config["sections"] = sections(site.daemon.root)
+    results = [
+        site.prepare({"one": f"# newer\n{SLEEP}"}),
+        site.activate(prepared),
+        site.run_module("supervisord_config", **config),
+    ]
+    for result in results:
+        assert (result["failed"], result["reason"]) == (True, "cannot_write"), result
+        assert "No space left on device. What was there is untouched" in result["msg"]
+        assert KEY not in str(result)
+    assert (site.pids(), site.conf()) == (pids, conf)
+    assert list(site.daemon.root.rglob("*.new")) == []
+    ballast.unlink()
+    assert site.activate(prepared)["affected"] == ["two"]
