@@ -78,6 +78,9 @@ unit: tools ## Run the unit and contract tests
 integration: tools ## Run the tests against a real supervisord
 	@$(with) $(pytest) -n 2 --dist worksteal tests/integration $(ARGS)
 
+test-faults: tools ## Set up every fault of docs/reliability.md, and look
+	@$(with) $(pytest) -n 2 --dist worksteal -m fault tests/unit tests/integration $(ARGS)
+
 coverage: tools ## Hold what the tests reached against the floor
 	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
 	    --rcfile="$(CURDIR)/pyproject.toml" --data-file=all unit integration
@@ -155,5 +158,5 @@ help: ## Show this
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration coverage bench bite format lock \
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults coverage bench bite format lock \
     changelog clean tools help

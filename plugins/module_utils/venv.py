@@ -328,7 +328,7 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
 
 
 def _last(output: bytes) -> str:
-    """Return the last lines, after pip's own word for what went wrong: a traceback may follow it."""
+    """Return the last lines, after pip's own word for the cause: a traceback may follow it."""
     text = output.decode("utf-8", "replace").strip()
     lines = CREDENTIALS.sub(r"\1***@", text).splitlines()
     errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR: ")]

@@ -138,6 +138,7 @@ def test_it_leads_a_session_and_group_of_its_own_and_has_no_input(background):
     assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
 
 
+@pytest.mark.fault(38)
 def test_nothing_of_the_plays_own_environment_reaches_it(background, monkeypatch):
     monkeypatch.setenv("CI_JOB_TOKEN", "secret")
     pid = background(environment={"COLOUR": "blue", "LINES": 3})["pid"]
@@ -190,6 +191,7 @@ def test_it_outlives_the_play_that_started_it(background, tmp_path):
     assert background()["pid"] == process.pid
 
 
+@pytest.mark.fault(13)
 def test_two_starts_at_once_give_one_process(background, tmp_path):
     calls = [call_elsewhere(tmp_path, background.options(), str(n)) for n in range(4)]
     children = [subprocess.Popen(argv, cwd=ROOT / ".collections") for argv, _answer in calls]
@@ -200,6 +202,7 @@ def test_two_starts_at_once_give_one_process(background, tmp_path):
     assert len(background.processes()) == 1
 
 
+@pytest.mark.fault(13)
 def test_who_holds_the_lock_is_named_after_a_bounded_wait(background):
     background.pid_file.parent.mkdir(mode=0o700)
     with background.pid_file.open("w") as file:
@@ -272,6 +275,7 @@ def forged(background, child, **changes):
     return json.dumps({**record, **changes})
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("changes", [{"start_ticks": 1}, {"boot_id": "an earlier boot"}])
 @pytest.mark.parametrize("state", ["started", "stopped", "restarted", "reloaded"])
 def test_an_innocent_process_with_the_same_pid_is_never_signalled(
@@ -563,6 +567,7 @@ def test_a_play_inside_the_command_may_not_stop_it(background, tmp_path, state):
 # --- check mode, diff, refusals -----------------------------------------------------------------
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("state", ["started", "stopped", "restarted", "reloaded"])
 def test_check_mode_on_a_bare_host_writes_nothing(background, tmp_path, state):
     result = background(check=True, state=state)
@@ -590,6 +595,7 @@ def test_the_diff_shows_the_commands_but_no_environment(background):
     assert "hidden" not in json.dumps(second["diff"])
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("check", [False, True])
 def test_a_directory_that_somebody_else_made_is_refused_with_its_owners_name(
     background, monkeypatch, check
@@ -612,6 +618,7 @@ def test_a_directory_that_others_may_write_is_refused(background):
     assert "chmod go-w" in result["msg"]
 
 
+@pytest.mark.fault(21)
 def test_a_pid_file_that_is_a_link_is_refused(background, tmp_path):
     target = tmp_path / "precious"
     target.write_text("precious")

@@ -178,6 +178,7 @@ def test_a_changed_value_restarts_only_what_uses_it(deployment: Deployment) -> N
     assert sorted(name for name in pids if after[name] != pids[name]) == CENTRAL
 
 
+@pytest.mark.fault(30)
 def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) -> None:
     pids = deployment.pids()
     standin = {"STANDIN": {"crash_after": 1, "exit_status": 7}}
@@ -352,6 +353,7 @@ def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
     assert deployment.pids() == pids
 
 
+@pytest.mark.fault(37)
 def test_no_secret_is_shown_or_readable_for_others(deployment: Deployment) -> None:
     secrets = deployment.secrets()
     for output in deployment.outputs:
@@ -384,6 +386,7 @@ def holds(path: Path, secrets: list[str]) -> bool:
     return any(secret.encode() in content for secret in secrets)
 
 
+@pytest.mark.fault(42)
 def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
     bare = installation.root / "bare"
     predicted = installation.deploy("--check", "--diff", site_root=str(bare))

@@ -218,7 +218,7 @@ def test_an_environment_is_never_half_built_for_whoever_uses_it(
 # ---- The daemon's sections and the key
 
 
-@pytest.mark.fault(4)
+@pytest.mark.fault(3)
 def test_a_key_is_rotated_and_the_daemon_never_lost(
     killer: Killer, instance: Daemon, run_module: Run
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import places
-from tests.integration.conftest import HEAD, KEY, Daemon, Result, Run, Spawn
+from ansible_collections.jgi.jaws.plugins.module_utils import conf, places
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from tests.integration.conftest import HEAD, KEY, Daemon, Result, Run, Spawn, has_ended
 from tests.integration.seccomp import NO_CHGRP, NO_HARD_LINKS, NO_LOCKS
 from tests.integration.test_release import SLEEP, TWO, Site
 from tests.integration.test_supervisord import LISTENER, NOBODY, give_to_nobody, tcp
@@ -120,6 +122,92 @@ def test_a_group_that_the_filesystem_refuses_is_named_and_changes_nothing(
             assert f"gid {group.gr_gid}" in result["msg"]
     assert (site.pids(), site.conf()) == (pids, conf)
     assert site.statuses().keys() == {site.releases()["current"]}
+
+
+# After the imports: nobody may not read where the tests' Python is.
+STRANGER = "import_module(name)\nimport os\nos.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\n"
+
+
+@pytest.mark.fault(24)
+def test_a_group_that_the_deployers_process_lacks_is_named_with_the_remedy(
+    spawn_module: Spawn, short_tmp: Path
+) -> None:
+    short_tmp.chmod(0o777)
+    lacking = [found.gr_name for found in grp.getgrall() if found.gr_gid not in os.getgroups()]
+    group = "daemon" if os.geteuid() == 0 else lacking[0]
+    options = {"config": f"{short_tmp}/c", "python": sys.executable, "group": group}
+    runs = {
+        "supervisord_config": {**options, "sections": sections(short_tmp)},
+        "tree": {"paths": [{"path": f"{short_tmp}/d", "group": group}]},
+        "release": {
+            **{key: options[key] for key in ("config", "python", "group")},
+            "directory": f"{short_tmp}",
+            "state": "prepared",
+            "programs": "",
+        },
+    }
+    for module, given in runs.items():
+        hook = STRANGER if os.geteuid() == 0 else ""
+        result = told(spawn_module(module, hook=hook, **given))
+        assert result["reason"] == "not_a_member", (module, result)
+        assert f"not a member of the unix group {group}. Add the user to it" in result["msg"]
+        assert "end its old sessions (and ssh control masters) and log in again" in result["msg"]
+    assert list(short_tmp.iterdir()) == []
+
+
+# ---- Keys
+
+
+KEYS = ["100%", "%(here)s", "a b", 'say "hi"', "it's", "Grüße 世界", "a;b", "a#b", "a:b=c", "[x]"]
+UNREADABLE = [" leading", "trailing ", "a ; b", "a # b", "a\nb"]
+
+
+@pytest.mark.fault(12)
+def test_an_awkward_key_opens_the_daemon_that_was_given_it(
+    instance: Daemon, run_module: Run
+) -> None:
+    """As the conf of an older deployment may have it; those made here are in safe letters."""
+    for key in KEYS:
+        instance.write("", key=conf.escape("supervisorctl", "password", key))
+        instance.start()
+        result = run_module("supervisorctl_info", config=str(instance.conf))
+        assert result.get("programs") == [], (key, result)
+        instance.stop()
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("key", UNREADABLE)
+def test_a_key_that_supervisor_would_read_otherwise_is_refused_by_name(key: str) -> None:
+    with pytest.raises(
+        JawsError, match=r"^\[supervisorctl\] password: Supervisor cannot"
+    ) as caught:
+        conf.escape("supervisorctl", "password", key)
+    assert key.strip() not in str(caught.value)
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("lines", ["", "username=jaws\n", "username=jaws\npassword=\n"])
+def test_without_its_key_nothing_is_stopped_and_the_file_put_back_mends_it(
+    instance: Daemon, run_module: Run, lines: str
+) -> None:
+    options = {"config": str(instance.conf), "python": sys.executable}
+    options["sections"] = sections(instance.root)
+    run_module("supervisord_config", **options)
+    pid = instance.start()
+    whole = instance.conf.read_text()
+    instance.conf.write_text(re.sub(r"(?m)^(username|password)=.*\n", "", whole) + lines)
+    asked = {"config": str(instance.conf), "supervisord_path": f"{BIN}/supervisord"}
+    for module, given in {
+        "supervisord": {**asked, "state": "restarted"},
+        "supervisorctl": {"config": str(instance.conf), "name": ["all"], "state": "stopped"},
+        "supervisord_config": options,
+    }.items():
+        result = run_module(module, **given)
+        assert (result["failed"], result["reason"]) == (True, "wrong_key"), (module, result)
+        assert "refuses this user name and key" in result["msg"]
+    assert not has_ended(pid)
+    instance.conf.write_text(whole)
+    assert run_module("supervisord_config", **options)["changed"] is False
 
 
 # ---- A listener that is somebody else's

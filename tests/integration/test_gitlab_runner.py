@@ -221,6 +221,7 @@ def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab
     assert site.pid == pid
 
 
+@pytest.mark.fault(42)
 def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(site):
     output = site.play("--check", "--diff")
     assert "Start, reload or replace the runner" in changed(output)
@@ -249,6 +250,7 @@ def waiting_job(site, gitlab):
     return number, file
 
 
+@pytest.mark.fault(40)
 def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab):
     site.play()
     old = read_process(site.pid)
@@ -272,6 +274,7 @@ def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab
     assert newer["gitlab_runner_binary_sha256"][:16] in str(site.runners[0])
 
 
+@pytest.mark.fault(40)
 def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(site, gitlab):
     site.play()
     pid = site.pid
@@ -348,6 +351,7 @@ def test_a_runner_from_before_the_first_deploy_is_replaced_when_its_job_has_ende
     wait_until(lambda: gitlab.job(number)["status"] == "success", "the job's end is told")
 
 
+@pytest.mark.fault(39)
 def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daemon):
     daemon.write("[program:a]\ncommand=/bin/sleep 1000\n")
     site.play()
@@ -393,6 +397,7 @@ def test_while_gitlab_is_down_the_runner_is_started_and_the_play_says_what_it_sa
     assert site.pid
 
 
+@pytest.mark.fault(8)
 def test_a_download_with_another_digest_is_refused_and_the_old_binary_stays(site):
     site.directory.mkdir()
     (site.directory / "gitlab-runner").write_text("old")

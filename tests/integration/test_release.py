@@ -163,6 +163,7 @@ def test_only_what_changed_restarts(site: Site) -> None:
     assert after["two"] != before["two"]
 
 
+@pytest.mark.fault(44)
 def test_what_is_removed_stops_after_the_others_are_healthy(site: Site, tmp_path: Path) -> None:
     site.deploy({"one": SLEEP, "leaves": f"echo $$ > {tmp_path}/pid\n{SLEEP}"})
     pid = int((tmp_path / "pid").read_text())
@@ -173,6 +174,7 @@ def test_what_is_removed_stops_after_the_others_are_healthy(site: Site, tmp_path
     assert has_ended(pid)
 
 
+@pytest.mark.fault(33)
 def test_a_program_that_ignores_sigterm_is_killed_with_its_children(
     site: Site, tmp_path: Path
 ) -> None:
@@ -210,6 +212,7 @@ def assert_reverted(site: Site, result: Result, conf: str, pids: Any, failed: st
         assert site.states()[failed] == "RUNNING"
 
 
+@pytest.mark.fault(30)
 def test_a_program_that_crashes_at_once_takes_everything_back(site: Site) -> None:
     good = site.deploy(TWO)
     pids, conf = site.pids(), site.conf()
@@ -223,6 +226,7 @@ def test_a_program_that_crashes_at_once_takes_everything_back(site: Site) -> Non
     assert bad["why"].startswith("could not start two")
 
 
+@pytest.mark.fault(31)
 def test_a_program_that_dies_just_past_startsecs_takes_everything_back(site: Site) -> None:
     site.deploy(TWO)
     pids, conf = site.pids(), site.conf()
@@ -234,6 +238,7 @@ def test_a_program_that_dies_just_past_startsecs_takes_everything_back(site: Sit
         assert part in result["msg"]
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 def test_a_program_that_never_answers_takes_everything_back(site: Site, kind: str) -> None:
     site.deploy(TWO)
@@ -458,6 +463,7 @@ def test_what_died_and_dies_again_is_told_and_nothing_is_taken_back(
     assert site.statuses()[good["id"]] == "good"
 
 
+@pytest.mark.fault(43)
 def test_a_conf_and_a_shim_that_were_changed_by_hand_are_repaired(site: Site) -> None:
     good = site.deploy(TWO)
     conf, shim = site.conf(), next(site.directory.glob("one-*"))
@@ -475,6 +481,7 @@ def test_a_conf_and_a_shim_that_were_changed_by_hand_are_repaired(site: Site) ->
     assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
 
 
+@pytest.mark.fault(43)
 def test_a_conf_that_was_broken_by_hand_is_repaired(site: Site) -> None:
     good = site.deploy(TWO)
     conf, pids = site.conf(), site.pids()
@@ -494,6 +501,7 @@ def refused(site: Site, result: Result, reason: str, conf: str, pids: Any) -> bo
     return site.conf() == conf and site.pids() == pids
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("lines", ["startsecs=soon\n", "command=/no/such/command\n", "no option\n"])
 def test_a_candidate_that_supervisor_refuses_is_never_committed(site: Site, lines: str) -> None:
     site.deploy(TWO)
@@ -520,10 +528,12 @@ def test_a_health_check_for_no_program_is_refused(site: Site) -> None:
     assert "health checks are given for tow, which the release does not have" in result["msg"]
 
 
+@pytest.mark.fault(45)
 def test_an_unknown_release_is_named(site: Site) -> None:
     assert refused(site, site.activate("20260101T000000Z-0"), "unknown_release", site.conf(), {})
 
 
+@pytest.mark.fault(11)
 def test_a_wrong_key_switches_nothing(site: Site) -> None:
     good = site.deploy(TWO)
     pids, conf = site.pids(), site.conf()
@@ -576,6 +586,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.fault(14)
 def test_a_lock_is_waited_for_and_its_holder_named_and_a_dead_one_s_is_free(site: Site) -> None:
     prepared = site.prepare(TWO)
     conf = site.conf()
@@ -593,16 +604,18 @@ def test_a_lock_is_waited_for_and_its_holder_named_and_a_dead_one_s_is_free(site
     assert site.activate(prepared["id"], lock_timeout=0)["changed"]
 
 
+@pytest.mark.fault(13)
+@pytest.mark.parametrize("deployers", [2, 4])
 def test_deployers_at_once_activate_one_after_the_other(
-    site: Site, spawn_module: Spawn, tmp_path: Path
+    site: Site, spawn_module: Spawn, tmp_path: Path, deployers: int
 ) -> None:
-    scripts = [f"echo {number} > {tmp_path}/served\n{SLEEP}" for number in range(3)]
+    scripts = [f"echo {number} > {tmp_path}/served\n{SLEEP}" for number in range(deployers)]
     ids = [site.prepare({"one": script})["id"] for script in scripts]
     options = {**site.common, **site.limits, "lock_timeout": 120}
     with locked(str(site.daemon.root), 10):  # all of them wait
         runs = [spawn_module("release", state="active", id=release, **options) for release in ids]
     results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
-    assert [result.get("changed") for result in results] == [True] * 3, results
+    assert [result.get("changed") for result in results] == [True] * deployers, results
     assert int((tmp_path / "served").read_text()) == ids.index(site.releases()["current"])
     assert site.states() == {"one": "RUNNING"}
     assert set(site.statuses().values()) == {"good"}
@@ -641,6 +654,8 @@ def litter(site: Site) -> list[str]:
 NEW = {"one": SLEEP, "two": f"# new\n{SLEEP}"}
 
 
+@pytest.mark.fault(2)
+@pytest.mark.fault(3)
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
     site: Site, spawn_module: Spawn, after: bool
@@ -657,6 +672,7 @@ def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
     assert litter(site) == []
 
 
+@pytest.mark.fault(3)
 def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_release(
     site: Site, spawn_module: Spawn
 ) -> None:
@@ -671,6 +687,7 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
     assert site.statuses()[prepared["id"]] == "good"
 
 
+@pytest.mark.fault(4)
 def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spawn) -> None:
     site.deploy(TWO)
     prepared = site.prepare(NEW)
@@ -680,6 +697,7 @@ def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spa
     assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
 
 
+@pytest.mark.fault(5)
 def test_killed_before_it_was_verified_a_rerun_takes_a_bad_release_back(
     site: Site, spawn_module: Spawn
 ) -> None:
@@ -694,6 +712,7 @@ def test_killed_before_it_was_verified_a_rerun_takes_a_bad_release_back(
     assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("again", ["the bad one", "another one"])
 def test_killed_while_it_took_a_release_back_a_rerun_converges(
     site: Site, spawn_module: Spawn, again: str
@@ -715,6 +734,7 @@ def test_killed_while_it_took_a_release_back_a_rerun_converges(
 # ---- Check mode
 
 
+@pytest.mark.fault(42)
 def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(
     daemon: Daemon, run_module: Callable[..., Result]
 ) -> None:
@@ -726,6 +746,7 @@ def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(
     assert sorted(daemon.root.rglob("*")) == before
 
 
+@pytest.mark.fault(42)
 def test_check_mode_predicts_exactly_and_touches_nothing(site: Site) -> None:
     good = site.deploy(TWO)
     for scripts, changes in ((TWO, False), (NEW, True)):
@@ -745,6 +766,7 @@ def test_check_mode_predicts_exactly_and_touches_nothing(site: Site) -> None:
     assert site.releases()["current"] == good["id"]
 
 
+@pytest.mark.fault(42)
 def test_check_mode_predicts_the_start_of_what_has_died(site: Site, tmp_path: Path) -> None:
     flag = tmp_path / "broken"
     scripts = {"one": f"test -e {flag} && exit 1\n{SLEEP}"}
@@ -760,6 +782,7 @@ def test_check_mode_predicts_the_start_of_what_has_died(site: Site, tmp_path: Pa
 # ---- Secrets and modes
 
 
+@pytest.mark.fault(37)
 def test_a_secret_is_in_its_file_only(site: Site) -> None:
     file = {"path": f"{site.directory}/site.conf", "content": f"password = {SECRET}\n"}
     results = []

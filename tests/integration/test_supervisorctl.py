@@ -461,6 +461,7 @@ def test_without_waiting_a_failing_program_is_not_noticed(daemon: Daemon, ctl: C
     assert states(result)["a"] in ("STARTING", "BACKOFF", "FATAL")
 
 
+@pytest.mark.fault(33)
 def test_a_program_that_does_not_stop_in_time_is_told(daemon: Daemon, ctl: Ctl) -> None:
     deaf = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
     serve(
@@ -528,6 +529,7 @@ def test_a_supervisord_that_is_shutting_down_counts_as_down(daemon: Daemon, ctl:
     assert "shutting down" in result["msg"] or "is down" in result["msg"]
 
 
+@pytest.mark.fault(18)
 def test_a_frozen_supervisord_is_told_in_time(
     daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +541,7 @@ def test_a_frozen_supervisord_is_told_in_time(
     assert "frozen (SIGSTOP) or starved. Send it SIGCONT" in result["msg"]
 
 
+@pytest.mark.fault(11)
 def test_a_wrong_key_is_told_without_the_key(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, program("a"))
     daemon.write(program("a"), key="another-key_0123")
@@ -763,6 +766,7 @@ def test_forty_programs_cost_as_many_requests_as_two(
     assert counts[0] == [0, 3 + settings_asked, 1 + settings_asked, 1 + settings_asked]
 
 
+@pytest.mark.fault(42)
 def test_check_mode_sends_nothing_that_changes(
     daemon: Daemon, ctl: Ctl, recorder: Recorder
 ) -> None:
@@ -778,6 +782,7 @@ def test_check_mode_sends_nothing_that_changes(
     assert methods == {b"getAllProcessInfo", b"reloadConfig", b"getAllConfigInfo"}
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("key_on_disk", [KEY, "another-key_0123", "broken%key_0123"])
 def test_the_key_is_in_no_output_however_verbose(daemon: Daemon, key_on_disk: str) -> None:
     serve(daemon, script("a", "exit 1", "startretries=0"))

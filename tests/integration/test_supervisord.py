@@ -110,6 +110,7 @@ def give_to_nobody(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
 # --- started ----------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(38)
 def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +224,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("state", ["restarted", "reloaded"])
 def test_nothing_stops_for_a_broken_configuration(
     instance: Daemon, manage: Run, state: str
@@ -268,6 +270,7 @@ def test_a_stale_socket_is_in_nobodys_way(instance: Daemon, manage: Run) -> None
     assert manage()["running"]
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("state", STATES)
 def test_an_innocent_process_with_the_pid_of_a_stale_file_is_left_alone(
     instance: Daemon, manage: Run, state: str
@@ -290,6 +293,7 @@ startsecs=0
 """
 
 
+@pytest.mark.fault(17)
 def test_after_a_kill_the_orphans_end_before_anything_is_started_again(
     instance: Daemon, manage: Run
 ) -> None:
@@ -304,6 +308,7 @@ def test_after_a_kill_the_orphans_end_before_anything_is_started_again(
     assert not set(orphans) & set(programs(instance))
 
 
+@pytest.mark.fault(17)
 def test_what_was_stopped_leaves_no_orphans_either(instance: Daemon, manage: Run) -> None:
     instance.write(FAMILY)
     pid = manage()["pid"]
@@ -317,6 +322,7 @@ def test_what_was_stopped_leaves_no_orphans_either(instance: Daemon, manage: Run
     assert manage("stopped")["changed"] is False
 
 
+@pytest.mark.fault(17)
 def test_orphans_of_another_address_are_found_too(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
@@ -335,6 +341,7 @@ stopsignal={signal}
 """
 
 
+@pytest.mark.fault(33)
 def test_an_orphan_that_ignores_its_signal_is_killed_after_its_stopwaitsecs(
     instance: Daemon, manage: Run
 ) -> None:
@@ -372,6 +379,7 @@ def test_a_deploy_that_an_orphan_runs_does_not_end_itself(
 # --- a daemon that does not answer ------------------------------------------------------------
 
 
+@pytest.mark.fault(18)
 def test_a_frozen_daemon_is_named_and_left_alone(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
@@ -386,6 +394,7 @@ def test_a_frozen_daemon_is_named_and_left_alone(instance: Daemon, manage: Run) 
     assert (manage()["pid"], programs(instance)) == (pid, before)
 
 
+@pytest.mark.fault(19)
 def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(
     instance: Daemon, manage: Run
 ) -> None:
@@ -400,6 +409,7 @@ def test_a_daemon_that_lost_its_socket_is_ended_and_started_again(
     assert len(programs(instance)) == 1
 
 
+@pytest.mark.fault(19)
 def test_a_daemon_that_lost_its_socket_is_stopped(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
@@ -464,6 +474,7 @@ def test_whoever_only_reads_the_configuration_is_left_alone(instance: Daemon, ma
         assert [reader.poll() for reader in readers] == [None, None]
 
 
+@pytest.mark.fault(11)
 def test_a_wrong_key_is_named_and_stops_nothing(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     pid = manage()["pid"]
@@ -547,6 +558,7 @@ def start_as_somebody_else(instance: Daemon, monkeypatch: pytest.MonkeyPatch) ->
     return int(wait_until(lambda: daemons(instance), "the daemon")[0])
 
 
+@pytest.mark.fault(19)
 def test_nothing_is_started_beside_another_users_daemon(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -563,6 +575,7 @@ def test_nothing_is_started_beside_another_users_daemon(
     assert daemons(instance) == [pid]
 
 
+@pytest.mark.fault(21)
 def test_orders_that_a_stranger_wrote_are_not_run(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -575,6 +588,7 @@ def test_orders_that_a_stranger_wrote_are_not_run(
     assert manage(owner="nobody")["running"]
 
 
+@pytest.mark.fault(21)
 def test_orders_in_a_strangers_directory_are_not_run(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -605,6 +619,7 @@ def crowded(instance: Daemon) -> Path:
     return folder
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
 def test_a_file_that_a_stranger_made_first_is_refused(
     crowded: Path, manage: Run, monkeypatch: pytest.MonkeyPatch, name: str
@@ -619,6 +634,7 @@ def test_a_file_that_a_stranger_made_first_is_refused(
     assert path.read_text() == "trap"
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
 def test_a_link_in_the_place_of_a_file_is_refused(
     crowded: Path, instance: Daemon, manage: Run, name: str
@@ -632,6 +648,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(
     assert target.read_text() == "precious"
 
 
+@pytest.mark.fault(21)
 def test_a_strangers_directory_is_refused(
     crowded: Path, instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -642,6 +659,7 @@ def test_a_strangers_directory_is_refused(
     assert not daemons(instance)
 
 
+@pytest.mark.fault(22)
 def test_a_key_is_not_sent_to_a_strangers_socket(
     crowded: Path, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -671,6 +689,7 @@ def tcp(port: int) -> str:
     return TCP.replace("PORT", f"127.0.0.1:{port}")
 
 
+@pytest.mark.fault(22)
 def test_a_key_is_not_sent_to_a_strangers_port(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -707,6 +726,7 @@ def test_it_listens_at_a_port(instance: Daemon, manage: Run) -> None:
 # --- paths and tools --------------------------------------------------------------------------
 
 
+@pytest.mark.fault(27)
 def test_a_socket_path_that_is_too_long_is_refused_with_its_length(
     instance: Daemon, manage: Run
 ) -> None:
@@ -719,6 +739,7 @@ def test_a_socket_path_that_is_too_long_is_refused_with_its_length(
     assert "99" in result["msg"]
 
 
+@pytest.mark.fault(27)
 def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(
     instance: Daemon, manage: Run
 ) -> None:
@@ -801,6 +822,7 @@ def test_a_start_that_fails_says_why_without_the_key(
 # --- one at a time, and dry runs --------------------------------------------------------------
 
 
+@pytest.mark.fault(13)
 def test_of_four_that_start_it_at_once_one_does(instance: Daemon, spawn_module: Spawn) -> None:
     instance.write(SLEEPER.format(name="a"))
     options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
@@ -812,6 +834,7 @@ def test_of_four_that_start_it_at_once_one_does(instance: Daemon, spawn_module: 
     assert len(until_one_runs(instance)) == 1
 
 
+@pytest.mark.fault(13)
 def test_a_run_that_waits_in_vain_says_for_whom(instance: Daemon, manage: Run) -> None:
     instance.write("")
     folder = os.open(instance.root, os.O_RDONLY)
@@ -825,6 +848,7 @@ def test_a_run_that_waits_in_vain_says_for_whom(instance: Daemon, manage: Run) -
     assert manage()["running"]
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("up", [True, False])
 def test_a_dry_run_predicts_and_changes_nothing(
@@ -848,6 +872,7 @@ def snapshot(instance: Daemon) -> Any:
     return shown, instance.root.stat().st_mtime_ns, daemons(instance), programs(instance)
 
 
+@pytest.mark.fault(42)
 def test_a_dry_run_before_the_configuration_is_there_predicts_too(manage: Run) -> None:
     assert manage(check=True)["changed"] is True
     assert manage(check=True)["pid"] is None

@@ -214,6 +214,7 @@ def test_a_diff_shows_what_changes_but_the_key(instance: Daemon, configure: Run)
     assert result["diff"]["before_header"] == str(instance.conf)
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("mode", ["0640", "0600"])
 def test_the_file_is_closed_to_strangers(instance: Daemon, configure: Run, mode: str) -> None:
     umask = os.umask(0)
@@ -256,6 +257,8 @@ def test_programs_are_left_byte_for_byte(instance: Daemon, configure: Run, newli
     assert instance.conf.read_bytes().endswith(b"\n" + theirs)
 
 
+@pytest.mark.fault(28)
+@pytest.mark.fault(29)
 def test_what_supervisor_refuses_is_not_written(instance: Daemon, configure: Run) -> None:
     configure()
     before = files(instance)
@@ -274,6 +277,7 @@ def test_a_program_without_a_command_is_the_releases_business(
     assert configure(supervisord={"minfds": 2000})["changed"] is True
 
 
+@pytest.mark.fault(42)
 def test_a_dry_run_predicts_and_writes_nothing(instance: Daemon, configure: Run) -> None:
     assert configure(check=True)["changed"] is True
     assert files(instance) == {}
@@ -291,6 +295,7 @@ def test_a_dry_run_asks_the_daemon_nothing(configure: Run, running: int) -> None
     assert configure(check=True, rotate_key=True)["changed"] is True
 
 
+@pytest.mark.fault(21)
 def test_a_link_in_its_place_is_refused(instance: Daemon, configure: Run) -> None:
     target = instance.root / "precious"
     target.write_text("precious")
@@ -431,6 +436,7 @@ def unharmed(instance: Daemon, running: int) -> Iterator[int]:
     assert not has_ended(running)
 
 
+@pytest.mark.fault(18)
 def test_nothing_is_written_for_a_frozen_daemon(configure: Run, unharmed: int) -> None:
     os.kill(unharmed, signal.SIGSTOP)
     result = configure(rotate_key=True, timeout=1)
@@ -438,6 +444,7 @@ def test_nothing_is_written_for_a_frozen_daemon(configure: Run, unharmed: int) -
     assert f"kill -CONT {unharmed}" in result["msg"]
 
 
+@pytest.mark.fault(11)
 def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
     instance: Daemon, configure: Run, running: int
 ) -> None:
@@ -461,6 +468,7 @@ def test_a_port_that_is_taken_after_a_kill_is_named(
     assert pid(instance) == running
 
 
+@pytest.mark.fault(22)
 def test_a_port_that_is_taken_is_refused(configure: Run, unharmed: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -483,6 +491,7 @@ def test_a_socket_that_another_daemon_listens_at_is_refused(
     assert unharmed
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("listen", ["x" * 100, "none/s"])
 def test_an_address_that_would_not_do_is_refused(
     configure: Run, unharmed: int, listen: str
@@ -491,6 +500,7 @@ def test_an_address_that_would_not_do_is_refused(
     assert unharmed
 
 
+@pytest.mark.fault(21)
 def test_a_log_through_somebodys_link_is_refused(
     instance: Daemon, configure: Run, unharmed: int
 ) -> None:
@@ -548,6 +558,7 @@ def one_of_two_keys_works(instance: Daemon) -> list[int | str]:
     return [pid_by(read_endpoint(str(path))) for path in paths]
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("listen", ["s", "other"])
 def test_killed_anywhere_a_rerun_finishes(
@@ -615,6 +626,7 @@ def test_an_interrupted_run_is_seen_by_a_dry_run(
     assert pid(instance) == running
 
 
+@pytest.mark.fault(13)
 def test_of_two_that_rotate_at_once_the_files_key_is_in_force(
     instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
 ) -> None:
@@ -625,6 +637,7 @@ def test_of_two_that_rotate_at_once_the_files_key_is_in_force(
     assert configure()["changed"] is False
 
 
+@pytest.mark.fault(37)
 def test_a_key_is_in_no_environment_and_no_command_line(
     instance: Daemon, configure: Run, running: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

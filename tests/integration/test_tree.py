@@ -49,6 +49,7 @@ def test_everything_is_made_in_one_call_and_nothing_in_the_next(tmp_path: Path, 
     assert make(*wishes(tmp_path))["changed"] is False
 
 
+@pytest.mark.fault(13)
 def test_four_that_make_the_same_at_once_all_succeed(tmp_path: Path, spawn_module: Spawn) -> None:
     runs = [spawn_module("tree", paths=list(wishes(tmp_path))) for _number in range(4)]
     results = [json.loads(run.communicate()[0]) for run in runs]
@@ -56,6 +57,7 @@ def test_four_that_make_the_same_at_once_all_succeed(tmp_path: Path, spawn_modul
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == ["bin", "run", "venv"]
 
 
+@pytest.mark.fault(43)
 def test_what_somebody_changed_is_put_right_and_named(tmp_path: Path, make: Run) -> None:
     make(*wishes(tmp_path))
     (tmp_path / "d" / "run").chmod(0o777)
@@ -65,6 +67,7 @@ def test_what_somebody_changed_is_put_right_and_named(tmp_path: Path, make: Run)
     assert (tmp_path / "d" / "bin" / "tool").read_text() == "#!/bin/sh\n"
 
 
+@pytest.mark.fault(21)
 def test_a_strangers_path_fails_the_task(
     tmp_path: Path, make: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
     assert not (tmp_path / "site" / "jaws-supervisord").exists()
 
 
+@pytest.mark.fault(28)
 def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
     code, output = validate(
         tmp_path,
@@ -61,12 +62,14 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault(28)
 def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
     code, output = validate(tmp_path, CLONE / "inventories/local", jaws_log_level="QUIET")
     assert code != 0
     assert [line for line in findings(output) if "jaws_log_level" in line and "QUIET" in line]
 
 
+@pytest.mark.fault(11)
 def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> None:
     secrets = yaml.safe_load(SECRETS.read_text())
     wanted = {name: secrets[name] for name in secrets if name.startswith("vault_")}
@@ -92,6 +95,7 @@ def second(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.fault(36)
 def test_what_two_instances_would_share_is_named(tmp_path: Path, second: Path) -> None:
     local = CLONE / "inventories/local"
     code, output = validate(tmp_path, second, "-i", str(local), deployment_auth_port=3001)

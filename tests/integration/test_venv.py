@@ -146,6 +146,7 @@ def test_an_environment_is_built_once_and_then_nothing_is_run(
     assert [word for command in commands for word in command if word in ("pip", "venv")] == []
 
 
+@pytest.mark.fault(43)
 def test_an_environment_that_was_changed_by_hand_is_built_again_beside_it(
     venvs: Venvs, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_the_content_is_asked_for_only_where_it_is_lacking(venvs: Venvs, tmp_pat
     assert names(venvs.folder) == []
 
 
+@pytest.mark.fault(7)
 def test_constraints_and_hashes_hold(venvs: Venvs, tmp_path: Path) -> None:
     wheels = [make_wheel(tmp_path, version) for version in ("1.0", "2.0")]
     arguments = [*OFFLINE, "--find-links", str(tmp_path)]
@@ -196,6 +198,7 @@ def test_constraints_and_hashes_hold(venvs: Venvs, tmp_path: Path) -> None:
 # ---- What fails leaves nothing
 
 
+@pytest.mark.fault(7)
 def test_content_that_was_tampered_with_is_refused(venvs: Venvs, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
     options = venvs.options(wheel)
@@ -370,6 +373,7 @@ def test_an_index_that_fails_leaves_nothing(venvs: Venvs, tmp_path: Path) -> Non
     assert names(venvs.folder) == []
 
 
+@pytest.mark.fault(13)
 def test_two_at_once_build_once(
     venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -387,6 +391,7 @@ def test_two_at_once_build_once(
     assert names(venvs.folder) == [venvs.path(results[0]).name]
 
 
+@pytest.mark.fault(13)
 def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told(
     venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -406,6 +411,7 @@ def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told
     )
 
 
+@pytest.mark.fault(1)
 def test_a_build_that_was_killed_is_done_again_when_its_pip_has_ended(
     venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -435,6 +441,7 @@ def pip_processes(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.fault(1)
 def test_a_build_that_was_killed_with_all_its_processes_is_done_again(
     venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -39,6 +39,7 @@ def sections(text: str) -> dict[str, dict[str, str]]:
 # --- written ----------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(12)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 @example("100%")
 @example("%(here)s and %(ENV_HOME)s")
@@ -96,6 +97,7 @@ def test_the_key_is_where_supervisor_wants_it() -> None:
     assert found["supervisord"] == {"minfds": "100"}
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("name", "options", "named"),
     [

@@ -66,6 +66,7 @@ def read_back(form: str, text: str, folder: Path) -> dict[str, dict[str, str]]:
     return {name: dict(found[name]) for name in found.sections()}
 
 
+@pytest.mark.fault(12)
 @each_ini
 @pytest.mark.parametrize("value", AWKWARD)
 def test_an_awkward_value_arrives_in_a_python_service(
@@ -75,6 +76,7 @@ def test_an_awkward_value_arrives_in_a_python_service(
     assert read_back(form, render("a.conf", form, data), tmp_path) == data
 
 
+@pytest.mark.fault(12)
 @each_ini
 @pytest.mark.parametrize("value", LOST)
 def test_a_value_that_would_not_arrive_is_refused_by_its_name(form: str, value: str) -> None:
@@ -82,6 +84,7 @@ def test_a_value_that_would_not_arrive_is_refused_by_its_name(form: str, value: 
         render("jaws-site.conf", form, {"DB": {"password": value}})
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("form", INI)
 @given(key=texts, value=texts)
 @example(key="password", value=" ")

@@ -70,6 +70,7 @@ def jtm(**changed: Any) -> Data:
 # ---- Names
 
 
+@pytest.mark.fault(28)
 def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
     told = unknown_names(["jaws_wheel", "site_id", "jaws_wheels", "path", "ansible_host"], SPEC)
     assert told == ["jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?"]
