@@ -9,8 +9,6 @@ found is told apart by pid, start time and boot id, never by a pattern over proc
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +24,8 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Iterable, Iterator, Mapping, NoReturn
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import open_locked
+from ansible_collections.jgi.jaws.plugins.module_utils.places import user_name
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     POLL_SECONDS,
     PROC,
@@ -52,8 +52,6 @@ DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LOG_TAIL_BYTES = 4096
 LOG_TAIL_LINES = 20
 KILL_SECONDS = 10.0
-# What flock answers on file systems that have none.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -155,14 +153,6 @@ def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC)
 # --- the pid file, which is also the lock -------------------------------------------------------
 
 
-def user_name(uid: int) -> str:
-    """Return a user's name, or its number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
 def refuse_foreign(path: str, directory: bool = False) -> bool:
     """Tell whether path exists; JawsError when somebody else made it, or it is of another kind."""
     try:
@@ -218,8 +208,8 @@ class PidFile:
     def locked(cls, path: str, timeout: float) -> Iterator[PidFile]:
         """Hold the lock; after timeout seconds of waiting, JawsError says who has it."""
         own_directory(os.path.dirname(path))
-        deadline = time.monotonic() + timeout
-        fd = _open_locked(path, deadline)
+        refuse_foreign(path)
+        fd = open_locked(path, time.monotonic() + timeout)
         try:
             yield cls(fd)
         finally:
@@ -237,60 +227,6 @@ class PidFile:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
         os.fsync(self._fd)
-
-
-def _open_locked(path: str, deadline: float) -> int:
-    while True:
-        refuse_foreign(path)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            _lock(fd, path, deadline)
-            if _is_still(path, fd):
-                return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)  # the one before us removed it: that lock is worth nothing
-
-
-def _is_still(path: str, fd: int) -> bool:
-    try:
-        return os.path.samestat(os.lstat(path), os.fstat(fd))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(fd: int, path: str, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise JawsError(
-                    f"{path} is locked by {_holder(fd)}, which is starting or stopping the same "
-                    "command. Wait for it to end, then run this again.",
-                    "locked",
-                ) from None
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                raise JawsError(
-                    f"No lock can be had on {path}: this file system has no flock. "
-                    "Put the pid file on node-local storage.",
-                    "unusable_directory",
-                ) from error
-            raise
-        time.sleep(POLL_SECONDS)
-
-
-def _holder(fd: int, proc: str = PROC) -> str:
-    """Return who holds the lock, from proc(5)'s locks; they name the file by its inode."""
-    inode = f":{os.fstat(fd).st_ino}"
-    with open(f"{proc}/locks", encoding="ascii") as file:
-        for line in file:
-            fields = line.split()
-            if fields[1] == "FLOCK" and fields[5].endswith(inode):
-                return str(read_process(int(fields[4])) or f"pid {fields[4]}")
-    return "another process"
 
 
 # --- the wish -----------------------------------------------------------------------------------

@@ -36,9 +36,9 @@ from typing import (
 from ansible_collections.jgi.jaws.plugins.module_utils import conf, processes
 from ansible_collections.jgi.jaws.plugins.module_utils.control import settings
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
 from ansible_collections.jgi.jaws.plugins.module_utils.places import (
     listeners,
-    locked,
     refuse_foreign,
     refuse_long_socket,
     refuse_unusable_socket,
@@ -145,7 +145,9 @@ class Daemon:
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep other runs from changing this instance while we do."""
-        return locked(lock_folder(self.config, self._path("supervisord", "pidfile")), self.timeout)
+        return locked_directory(
+            lock_folder(self.config, self._path("supervisord", "pidfile")), self.timeout
+        )
 
     def status(self) -> Optional[Status]:
         """Return the live daemon's status, or None when it is down.

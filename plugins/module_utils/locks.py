@@ -1,9 +1,8 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lock that the kernel frees when its last holder dies, that is waited for, and names its holder.
-
-On a file, since NFS locks only what is open for writing, which a directory cannot be.
+"""Locks that the kernel frees when their last holder dies, that are waited for, and whose holder
+is named.
 """
 
 from __future__ import annotations
@@ -24,15 +23,17 @@ BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 @contextmanager
-def locked(path: str, timeout: float = 600) -> Iterator[int]:
-    """Hold an exclusive lock, and yield its file descriptor; the file goes with the lock.
+def locked_file(path: str, timeout: float = 600) -> Iterator[int]:
+    """Hold a lock on a file of its own, and yield its descriptor; the file goes with the lock.
 
-    A child that is given the descriptor holds the lock too, and goes on holding it when we die.
+    For shared filesystems: NFS locks only what is open for writing, which a directory cannot be,
+    and the file says who holds it on another node. A child that is given the descriptor holds the
+    lock too, and goes on holding it when we die.
 
     :param timeout: seconds to wait for another holder.
-    :raises JawsError: another holds it for longer (locked), or there are no locks (no_locks).
+    :raises JawsError: as C(acquire).
     """
-    handle = _acquire(path, timeout)
+    handle = open_locked(path, time.monotonic() + timeout)
     try:
         os.ftruncate(handle, 0)
         os.write(handle, _ourselves().encode())
@@ -42,44 +43,74 @@ def locked(path: str, timeout: float = 600) -> Iterator[int]:
         os.close(handle)
 
 
-def _acquire(path: str, timeout: float) -> int:
-    deadline = time.monotonic() + timeout
+@contextmanager
+def locked_directory(path: str, timeout: float) -> Iterator[None]:
+    """Hold a lock on a directory; nothing is left of it.
+
+    :param timeout: seconds to wait for another holder.
+    :raises JawsError: as C(acquire).
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        acquire(handle, path, time.monotonic() + timeout)
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_locked(path: str, deadline: float) -> int:
+    """Return the descriptor of a file, made if missing, that is locked and still at its path.
+
+    :param deadline: as for C(acquire).
+    :raises JawsError: as C(acquire).
+    """
     while True:
-        handle = _open(path)
         try:
-            if _lock(handle, path) and _is_at(handle, path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            acquire(handle, path, deadline)
+            if _is_at(handle, path):
                 return handle
-            if time.monotonic() > deadline:
-                raise _busy(path, os.pread(handle, 500, 0), timeout)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, JawsError) and error.reason == "no_locks":
+                os.unlink(path)  # of no use to anybody
             os.close(handle)
             raise
-        os.close(handle)
+        os.close(handle)  # the holder before us has removed it
+
+
+def acquire(handle: int, path: str, deadline: float) -> None:
+    """Lock what is open; its closing frees it, and so does our death.
+
+    :param path: what it is, for people.
+    :param deadline: until when to wait for another holder, on the monotonic clock.
+    :raises JawsError: another holds it for longer (locked), or there are no locks (no_locks).
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in BUSY:
+                raise _unusable(path, error) from error
+        if time.monotonic() > deadline:
+            raise JawsError(
+                "another run holds %s and has not ended within %.3g s: %s. Wait for it or end it, "
+                "then run this again." % (path, max(0, deadline - started), _holder(handle)),
+                reason="locked",
+            )
         time.sleep(PAUSE)
 
 
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-def _lock(handle: int, path: str) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in BUSY:
-            return False
-        os.unlink(path)  # of no use to anybody
-        raise _unusable(path, error) from error
-    return True
-
-
 def _is_at(handle: int, path: str) -> bool:
-    # The holder before us may have removed the file that we opened.
     try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
         return False
 
@@ -90,17 +121,27 @@ def _ourselves() -> str:
     return "pid %d of %s on %s, since %s" % (os.getpid(), user, socket.gethostname(), since)
 
 
-def _busy(path: str, holder: bytes, timeout: float) -> JawsError:
-    return JawsError(
-        "another run holds %s and has not ended within %g s: %s. Wait for it or end it, then run "
-        "this again." % (path, timeout, holder.decode("utf-8", "replace") or "it has just begun"),
-        reason="locked",
-    )
+def _holder(handle: int, proc: str = "/proc") -> str:
+    """Return who holds the lock, where the file or the kernel tells."""
+    try:
+        told = os.pread(handle, 500, 0).decode("utf-8", "replace")
+    except IsADirectoryError:
+        told = ""
+    if told.startswith("pid "):
+        return told
+    inode = str(os.fstat(handle).st_ino)
+    with open("%s/locks" % proc, encoding="ascii") as stream:
+        rows = [line.split() for line in stream]
+    pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5].endswith(":" + inode)]
+    try:
+        return "pid %s of %s" % (pids[0], user_name(os.stat("%s/%s" % (proc, pids[0])).st_uid))
+    except (IndexError, FileNotFoundError):
+        return "it has just begun or just ended"
 
 
 def _unusable(path: str, error: OSError) -> JawsError:
     return JawsError(
-        "cannot lock %s: %s. It has to be on a filesystem with locks (flock), in a directory of "
-        "this user's own." % (path, error.strerror),
+        "cannot lock %s: %s. It has to be of this user's own, on a node-local filesystem, or "
+        "another one that has locks (flock)." % (path, error.strerror),
         reason="no_locks",
     )

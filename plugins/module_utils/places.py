@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Places that somebody else may have taken before us: paths, sockets, ports; and a lock on one.
+"""Places that somebody else may have taken before us: paths, sockets, ports.
 
 Facts from Supervisor 4.3.0, measured: on a filesystem without hard links, or beside somebody else's
 socket in a sticky directory, a start prints "Unlinking stale socket" for ever.
@@ -9,16 +9,13 @@ socket in a sticky directory, a start prints "Unlinking stale socket" for ever.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import pwd
 import socket
 import stat
 import tempfile
-import time
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Collection, Iterator, Optional, Set, Tuple
+from contextlib import closing
+from typing import TYPE_CHECKING, Collection, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -30,7 +27,6 @@ SOCKET_BYTES = 99  # supervisord binds PATH.PID first; sun_path holds 108
 LISTENING = "0A"  # TCP_LISTEN, in /proc/net/tcp
 HERE = ("127.0.0.1", "localhost", "::1")
 CONNECT_SECONDS = 5
-LOCK_PAUSE = 0.1
 
 
 def user_name(uid: int) -> str:
@@ -181,60 +177,3 @@ def _tcp(endpoint: Endpoint) -> Tuple[str, int]:
         return parts.hostname or "", parts.port or 80
     except ValueError:  # whoever connects says so
         return "", 0
-
-
-@contextmanager
-def locked(folder: str, timeout: float) -> Iterator[None]:
-    """Hold the lock on a directory; the kernel releases it when we die, and nothing is left.
-
-    :param timeout: how many seconds to wait for whoever holds it.
-    :raises JawsError: it is held for longer (locked), or there are no locks (unusable_directory).
-    """
-    deadline = time.monotonic() + timeout
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _unlockable(folder, error) from error
-    try:
-        while not _lock(handle, folder):
-            if time.monotonic() > deadline:
-                raise JawsError(
-                    "another run works on the instance of %s%s, and has not ended within %g s. "
-                    "Wait for it or end it, then run this again."
-                    % (folder, _holder(handle), timeout),
-                    reason="locked",
-                )
-            time.sleep(LOCK_PAUSE)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, folder: str) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno == errno.EWOULDBLOCK:
-            return False
-        raise _unlockable(folder, error) from error
-    return True
-
-
-def _unlockable(folder: str, error: OSError) -> JawsError:
-    return JawsError(
-        "cannot lock %s: %s. It has to be a directory of the instance's own on a node-local "
-        "filesystem; the role supervisord makes it." % (folder, error.strerror),
-        reason="unusable_directory",
-    )
-
-
-def _holder(handle: int, proc: str = "/proc") -> str:
-    """Return C( (pid N of USER)) for the process that holds the lock, where the kernel tells."""
-    inode = str(os.fstat(handle).st_ino)
-    with open("%s/locks" % proc, encoding="ascii") as stream:
-        rows = [line.split() for line in stream]
-    pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5].endswith(":" + inode)]
-    try:
-        return " (pid %s of %s)" % (pids[0], user_name(os.stat("%s/%s" % (proc, pids[0])).st_uid))
-    except (IndexError, FileNotFoundError):
-        return ""

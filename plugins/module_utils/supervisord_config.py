@@ -21,9 +21,9 @@ from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, lock_folder
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
 from ansible_collections.jgi.jaws.plugins.module_utils.places import (
     is_taken,
-    locked,
     refuse_foreign,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import new_parser
@@ -233,7 +233,7 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         return _result(file, False, False)
     pid_file = params["sections"].get("supervisord", {}).get("pidfile")
     # The same as Daemon.alone: a start must not meet half a change.
-    with locked(lock_folder(file.path, pid_file), params["timeout"]):
+    with locked_directory(lock_folder(file.path, pid_file), params["timeout"]):
         # Another run may have been at it while we waited.
         file = ConfigFile(params)
         changed = file.changed

@@ -25,7 +25,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import umask
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
 
 MARKER = "jgi-jaws.json"
 INPUTS = ".inputs"
@@ -181,7 +181,9 @@ class Builder:
         """
         path = self.environment.path
         try:
-            with umask(int(self.spec["umask"], 8)), locked(path + ".lock", self.timeout) as lock:
+            with umask(int(self.spec["umask"], 8)), locked_file(
+                path + ".lock", self.timeout
+            ) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
         except OSError as error:
@@ -296,11 +298,11 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        told = (error.stdout or b"") + (error.stderr or b"")
+        output = (error.stdout or b"") + (error.stderr or b"")
         raise JawsError(
             "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; "
             "look at the package index and at the machine's load, or raise timeout; then run this "
-            "again.\n%s" % (what, command[0], timeout, _last(told)),
+            "again.\n%s" % (what, command[0], error.timeout, _last(output)),
             reason="build_failed",
         ) from None
     except OSError as error:

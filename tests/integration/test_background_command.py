@@ -209,7 +209,7 @@ def test_who_holds_the_lock_is_named_after_a_bounded_wait(background):
         fcntl.flock(file, fcntl.LOCK_EX)
         result = background(lock_timeout=0.1)
     assert (result["failed"], result["reason"]) == (True, "locked")
-    assert f"locked by pid {os.getpid()} (" in result["msg"]
+    assert f": pid {os.getpid()} of " in result["msg"]
     assert background.processes() == []
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
 from ansible_collections.jgi.jaws.plugins.module_utils.control import Observation, observe
-from ansible_collections.jgi.jaws.plugins.module_utils.places import locked
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
 from ansible_collections.jgi.jaws.plugins.module_utils.programs import Change, Program
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
 from tests.integration.conftest import HEAD, KEY, Daemon, has_ended, wait_until
@@ -612,7 +612,7 @@ def test_deployers_at_once_activate_one_after_the_other(
     scripts = [f"echo {number} > {tmp_path}/served\n{SLEEP}" for number in range(deployers)]
     ids = [site.prepare({"one": script})["id"] for script in scripts]
     options = {**site.common, **site.limits, "lock_timeout": 120}
-    with locked(str(site.daemon.root), 10):  # all of them wait
+    with locked_directory(str(site.daemon.root), 10):  # all of them wait
         runs = [spawn_module("release", state="active", id=release, **options) for release in ids]
     results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
     assert [result.get("changed") for result in results] == [True] * deployers, results

@@ -347,40 +347,6 @@ def test_an_empty_pid_file_is_not_left_behind(tmp_path: Path) -> None:
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_lock_on_a_file_that_its_last_holder_removed_is_not_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run/pid"
-    inodes: list[int] = []
-    lock = background._lock
-
-    def lock_late(fd: int, name: str, deadline: float) -> None:
-        inodes.append(os.fstat(fd).st_ino)
-        if len(inodes) == 1:
-            os.unlink(name)
-        lock(fd, name, deadline)
-
-    monkeypatch.setattr(background, "_lock", lock_late)
-    with PidFile.locked(str(path), 1) as held:
-        held.write("text")
-        assert path.read_text() == "text"
-    assert len(inodes) == 2
-
-
-def test_a_file_system_without_locks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_locks(*_arguments: object) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(background.fcntl, "flock", no_locks)  # type: ignore[attr-defined]
-    with (
-        pytest.raises(JawsError, match=r"no flock.*node-local storage"),
-        PidFile.locked(str(tmp_path / "run/pid"), 1),
-    ):
-        pass
-
-
 def test_a_directory_of_our_own_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir(mode=0o700)
     (tmp_path / "here").symlink_to(tmp_path / "there")
@@ -396,6 +362,6 @@ def test_a_full_disk_is_told_and_is_no_traceback(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(JawsError, match=r"runner: .*No space left") as error:
+    with pytest.raises(JawsError, match=r"cannot lock .*No space left") as error:
         background.converge(wish(pid_file=str(tmp_path / "run/pid")), "started")
-    assert error.value.reason == "system_error"
+    assert error.value.reason == "no_locks"

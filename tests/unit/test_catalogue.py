@@ -368,7 +368,7 @@ def write_shim(folder: Path, **service: Any) -> Path:
     services = {"a": check_service("a", {"instance": "jaws", "component": "site", **service})}
     context = Context(str(folder), {"site": str(bin_dir.parent)}, {}, sys.executable)
     file = plan_release(services, {}, context)["files"][0]
-    path = folder / os.path.basename(file["path"])
+    path: Path = folder / os.path.basename(file["path"])
     path.write_text(file["content"])
     path.chmod(0o750)
     return path

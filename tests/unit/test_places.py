@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -176,41 +175,3 @@ def test_an_address_is_taken_while_somebody_accepts_there(tmp_path: Path, port: 
     with socket.create_server(("127.0.0.1", 0)) as gone:
         free = gone.getsockname()[1]
     assert not places.is_taken(endpoint(f"http://127.0.0.1:{free}"))
-
-
-# --- the lock ---------------------------------------------------------------------------------
-
-
-def test_the_lock_is_free_again_and_leaves_nothing(tmp_path: Path) -> None:
-    for _round in range(2):
-        with places.locked(str(tmp_path), 0):
-            pass
-    assert not list(tmp_path.iterdir())
-
-
-def test_who_holds_the_lock_is_named(tmp_path: Path) -> None:
-    with (
-        places.locked(str(tmp_path), 0),
-        pytest.raises(JawsError, match=f"pid {os.getpid()} of ") as caught,
-        places.locked(str(tmp_path), 0),
-    ):
-        pass
-    assert caught.value.reason == "locked"
-
-
-@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EBADF])
-def test_a_filesystem_without_locks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
-    def flock(*_arguments: int) -> None:
-        raise OSError(error, os.strerror(error))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(JawsError, match="node-local") as caught, places.locked(str(tmp_path), 0):
-        pass
-    assert caught.value.reason == "unusable_directory"
-
-
-def test_a_missing_directory_cannot_be_locked(tmp_path: Path) -> None:
-    with pytest.raises(JawsError, match="No such file"), places.locked(str(tmp_path / "no"), 0):
-        pass
