@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about execution-environment.yml, from which ansible-builder makes an image for AWX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tarfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import collection
+from collection import ROOT
+
+NAME = "execution-environment.yml"
+INSTALLS = "RUN ansible-galaxy collection install --offline"
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ansible-builder hands to podman: the collection built, then the image described."""
+    folder = tmp_path_factory.mktemp("image")
+    shutil.copy(ROOT / NAME, folder)
+    build = ["ansible-galaxy", "collection", "build", str(ROOT), "--output-path", "build"]
+    for command in (build, ["ansible-builder", "create", "--verbosity", "3"]):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "context"
+
+
+def test_ansible_builder_accepts_it_and_installs_the_collection(context: Path) -> None:
+    steps = (context / "Containerfile").read_text().splitlines()
+    [step] = [step for step in steps if step.startswith(INSTALLS)]
+    [archive] = (context / "_build/collections").iterdir()
+    assert fnmatch(f"/build/collections/{archive.name}", step.split()[-1])
+    with tarfile.open(archive) as packed:
+        assert "MANIFEST.json" in packed.getnames()
+
+
+def test_the_image_has_the_locked_ansible() -> None:
+    wanted = collection.load(ROOT / NAME)["dependencies"]["ansible_core"]["package_pip"]
+    locked = re.findall(r"^(ansible-core==\S+)", (ROOT / "requirements.txt").read_text(), re.M)
+    assert locked == [wanted]
+
+
+def test_the_image_holds_nothing_else_of_a_checkout(context: Path) -> None:
+    build = context / "_build"
+    found = {str(path.relative_to(build)) for path in build.rglob("*") if path.is_file()}
+    others = {name for name in found if not name.startswith(("scripts/", "collections/jgi-jaws-"))}
+    assert others == {"bindep.txt", "requirements.yml"}
