@@ -3,6 +3,7 @@
 
 Every other module here has C(measure(options)), which yields samples: dictionaries of C(table),
 C(row), C(column), C(unit) and C(values). Where a row has a column C(floor), ratios to it are shown.
+A sample may have C(at_most), the target for its median, and a C(note).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -27,7 +29,9 @@ def main() -> None:
     options = parse_arguments()
     modules = sorted(path.stem for path in HERE.glob("*.py") if path.stem != Path(__file__).stem)
     chosen = [name for name in modules if not options.only or name in options.only]
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent / ".collections")]
+    # As Ctrl-C does, so that what was started ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     samples: list[Sample] = []
     for name in chosen:
         samples += importlib.import_module(name).measure(options)
@@ -49,6 +53,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeat", type=int, default=5, help="runs of each fast contender")
     parser.add_argument("--sizes", type=int, nargs="*", default=[5, 50, 200, 1000])
+    parser.add_argument("--machines", type=int, nargs="*", default=[1, 10, 50], help="for growth")
+    parser.add_argument("--forks", type=int, default=10, help="for growth")
+    parser.add_argument("--settings", action="store_true", help="for growth: other settings too")
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     return parser.parse_args()
 
@@ -81,8 +88,16 @@ def table(title: str, samples: list[Sample]) -> str:
 
 
 def cell(sample: Sample) -> str:
-    ratio = f" ({sample['ratio']:.2f})" if "ratio" in sample else ""
-    return f"{sample['median']:.2f}{ratio}"
+    """Return the median, its ratio to the floor, and whether it is within its target."""
+    words = [f"{sample['median']:.2f}"]
+    if "ratio" in sample:
+        words.append(f"({sample['ratio']:.2f})")
+    if "at_most" in sample:
+        missed = sample["median"] > sample["at_most"]
+        words.append(f"{'MISSES' if missed else 'within'} {sample['at_most']:.2f}")
+    if sample.get("note"):
+        words.append(sample["note"])
+    return " ".join(words)
 
 
 def surroundings() -> dict[str, Any]:

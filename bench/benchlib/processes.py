@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Temporary directories whose processes end with them, and ports that are free."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import all_processes
+
+ENDING_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """Yield a new directory with a short path, for the sockets in it.
+
+    Afterwards, also on Ctrl-C, what was started with its path ends, and the directory goes.
+    """
+    root = Path(tempfile.mkdtemp(prefix="jb", dir="/tmp"))
+    try:
+        yield root
+    finally:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_all(root)
+        shutil.rmtree(root)
+        signal.signal(signal.SIGINT, before)
+
+
+def end_all(root: Path) -> None:
+    """End every process that has the directory in its command line or environment, by its pid."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while found := bearing(root):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"these processes of {root} do not end: {sorted(found)}")
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def bearing(root: Path) -> set[int]:
+    places = [(name, os.fsencode(root) + b"/") for name in ("cmdline", "environ")]
+    found = {process.pid for place in places for process in all_processes(having=place)}
+    return found - {os.getpid()}
