@@ -74,7 +74,9 @@ class Fleet:
     def _hosts(self, instance: str) -> dict[str, Any]:
         return {
             f"m{number}_{instance}": dict(
-                ansible_host=f"machine{number}", site_root=str(self.root / f"m{number}")
+                ansible_host=f"machine{number}",
+                site_root=str(self.root / f"m{number}"),
+                site_id=f"M{number}",
             )
             for number in range(1, self.machines + 1)
         }

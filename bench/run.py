@@ -53,6 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeat", type=int, default=5, help="runs of each fast contender")
     parser.add_argument("--sizes", type=int, nargs="*", default=[5, 50, 200, 1000])
+    parser.add_argument("--cases", nargs="*", help="for downtime: words in the cases' titles")
     parser.add_argument("--machines", type=int, nargs="*", default=[1, 10, 50], help="for growth")
     parser.add_argument("--forks", type=int, default=10, help="for growth")
     parser.add_argument("--settings", action="store_true", help="for growth: other settings too")
