@@ -98,12 +98,13 @@ class OldOrder:
     def _taken_from(self, site: Site) -> dict[str, str]:
         """Return the configurations that the site has, with paths and ports of one's own."""
         found = {}
-        for path in site.root.glob("jaws-dev/*/configs/*.conf"):
+        # Those without a digest in their names are links to what is current.
+        links = [path for path in site.root.glob("jaws-dev/*/configs/*.conf") if path.is_symlink()]
+        for path in links:
             text = path.read_text().replace(str(site.root), str(self.root))
             for name, port in site.ports.items():
                 text = re.sub(rf"\b{port}\b", str(self.ports[name]), text)
-            # The names of the site's files say their content, too.
-            found[re.sub(r"-[0-9a-f]{12}\.conf$", ".conf", path.name)] = text
+            found[path.name] = text
         return found
 
     def set_up(self) -> None:
