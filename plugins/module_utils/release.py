@@ -72,9 +72,10 @@ class Preparation:
     def __init__(self, store: Store, params: Params) -> None:
         self.store = store
         self.params = params
-        health.refuse_wrong(params["health"])
+        self.plan = params["plan"]
+        health.refuse_wrong(self.plan["health"])
         self.files = [
-            (file["path"], file["content"], file_mode(file["mode"])) for file in params["files"]
+            (file["path"], file["content"], file_mode(file["mode"])) for file in self.plan["files"]
         ]
 
     def run(self, check_mode: bool) -> Dict[str, Any]:
@@ -108,7 +109,7 @@ class Preparation:
         )
 
     def _refuse_idle_checks(self, known: Sequence[str]) -> None:
-        unknown = sorted(set(self.params["health"]) - set(known))
+        unknown = sorted(set(self.plan["health"]) - set(known))
         if unknown:
             raise JawsError(
                 "health checks are given for %s, which the release does not have; it has %s."
@@ -118,8 +119,9 @@ class Preparation:
 
     def _record(self, known: Sequence[Record]) -> Record:
         """Return the record of the release with these inputs, whether it is known or new."""
-        text = self.params["programs"]
-        inputs = {key: self.params[key] for key in ("links", "health", "uses")}
+        text = self.plan["programs"]
+        inputs = {key: self.plan[key] for key in ("links", "health")}
+        inputs["uses"] = self.params["uses"]
         inputs["files"] = [path for path, _content, _mode in self.files]
         for record in known:
             same = all(record.get(key) == value for key, value in inputs.items())

@@ -63,42 +63,50 @@ options:
         ones. Take the highest that O(state=prepared) returned.
       - Without it O(state=active) takes the next one of this instance. O(state=reverted) needs it.
     type: int
-  programs:
-    description: With O(state=prepared), the sections of the programs.
-    type: str
-  files:
+  plan:
     description:
-      - Files to publish. Their names say their content, since they are never changed afterwards.
-    type: list
-    elements: dict
-    default: []
+      - With O(state=prepared), what the release is. P(jgi.jaws.release_plan#filter) makes it of a
+        catalogue.
+    type: dict
     suboptions:
-      path:
-        description: Absolute path.
-        type: path
-        required: true
-      content:
-        description: The whole content. It may hold secrets.
+      programs:
+        description: The sections of the programs.
         type: str
         required: true
-      mode:
-        description: The mode, octal.
-        type: str
-        default: "0640"
-  links:
-    description: Symbolic links to set when the release becomes active, from path to target.
-    type: dict
-    default: {}
-  health:
-    description:
-      - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
-        C(command) (a list of words that has to end with 0).
-      - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
-    type: dict
-    default: {}
+      files:
+        description:
+          - Files to publish. Their names say their content, since they are never changed
+            afterwards.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: Absolute path.
+            type: path
+            required: true
+          content:
+            description: The whole content. It may hold secrets.
+            type: str
+            required: true
+          mode:
+            description: The mode, octal.
+            type: str
+            default: "0640"
+      links:
+        description: Symbolic links to set when the release becomes active, from path to target.
+        type: dict
+        default: {}
+      health:
+        description:
+          - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
+            C(command) (a list of words that has to end with 0).
+          - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
+        type: dict
+        default: {}
   uses:
     description:
-      - What the release uses besides O(files), such as virtual environments. It has to be there.
+      - What the release uses besides its own files, such as virtual environments. It has to be there.
     type: list
     elements: path
     default: []
@@ -180,15 +188,16 @@ EXAMPLES = r"""
     config: /tmp/jaws-supervisord/supervisord-jaws.conf
     directory: /tmp/jaws-dev/jaws
     python: /tmp/jaws-supervisord/venv/bin/python
-    programs: |
-      [program:jaws-site-daemon]
-      command=/tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
-    files:
-      - path: /tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
-        mode: "0750"
-        content: |
-          #!/bin/sh
-          exec sleep 1000
+    plan:
+      programs: |
+        [program:jaws-site-daemon]
+        command=/tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
+      files:
+        - path: /tmp/jaws-dev/jaws/shims/jaws-site-daemon-0123456789ab
+          mode: "0750"
+          content: |
+            #!/bin/sh
+            exec sleep 1000
   register: prepared
 
 - name: Switch to it
@@ -293,7 +302,12 @@ FILE = dict(
     content=dict(type="str", required=True, no_log=True),
     mode=dict(type="str", default="0640"),
 )
-
+PLAN = dict(
+    programs=dict(type="str", required=True),
+    files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
+    links=dict(type="dict", default={}),
+    health=dict(type="dict", default={}),
+)
 
 OPTIONS = dict(
     state=dict(
@@ -307,10 +321,7 @@ OPTIONS = dict(
     group=dict(type="str"),
     id=dict(type="str"),
     deploy=dict(type="int"),
-    programs=dict(type="str"),
-    files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
-    links=dict(type="dict", default={}),
-    health=dict(type="dict", default={}),
+    plan=dict(type="dict", options=PLAN),
     uses=dict(type="list", elements="path", default=[]),
     packages=dict(type="list", elements="str", default=[]),
     author=dict(type="str", default=""),
@@ -329,7 +340,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=OPTIONS,
         required_if=[
-            ("state", "prepared", ["programs"]),
+            ("state", "prepared", ["plan"]),
             ("state", "active", ["id"]),
             ("state", "rolled_back", ["id"]),
             ("state", "reverted", ["id", "deploy"]),

@@ -143,7 +143,7 @@ def test_a_group_that_the_deployers_process_lacks_is_named_with_the_remedy(
             **{key: options[key] for key in ("config", "python", "group")},
             "directory": f"{short_tmp}",
             "state": "prepared",
-            "programs": "",
+            "plan": {"programs": ""},
         },
     }
     for module, given in runs.items():

@@ -34,6 +34,9 @@ CRASH_LATE = "sleep 1.5\necho lost the broker\nexit 4\n"
 SECRET = "hunter2-%$-very-secret"
 
 
+PLAN = ("programs", "files", "links", "health")
+
+
 class Site:
     """One instance: what its programs do, and the module that releases them."""
 
@@ -61,7 +64,9 @@ class Site:
                 f"[program:{name}]\ncommand='{command}'\nstartsecs=1\nstartretries=1\n"
                 f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{lines}"
             )
-        return {**self.common, "programs": "\n".join(sections), "files": files, **options}
+        plan = {"programs": "\n".join(sections), "files": files}
+        plan.update({key: options.pop(key) for key in PLAN if key in options})
+        return {**self.common, "plan": plan, **options}
 
     def prepare(self, scripts: dict[str, str], check: bool = False, **options: Any) -> Result:
         inputs = self.inputs(scripts, **options)
@@ -788,7 +793,7 @@ def test_a_secret_is_in_its_file_only(site: Site) -> None:
     results = []
     for scripts in (TWO, {"one": CRASH}):
         inputs = site.inputs(scripts)
-        inputs["files"].append(file)
+        inputs["plan"]["files"].append(file)
         results.append(site.run_module("release", False, True, state="prepared", **inputs))
         results.append(site.activate(results[-1]["id"]))
     results.append(site.releases())
