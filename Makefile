@@ -43,11 +43,11 @@ CACHE := .cache
 cache := $(if $(filter /%,$(CACHE)),$(CACHE),$(CURDIR)/$(CACHE))
 uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
     UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
-with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$$PATH"
+with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
 # The stages of "make test" after lint and unit, in this order: one more is one more word here.
 # The scenarios in containers have a target of their own (make test-molecule, in molecule/molecule.mk).
-STAGES := integration coverage
+STAGES := integration pipeline coverage
 
 # One gate a line; each has been seen to fail on a planted defect (make bite).
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
@@ -63,7 +63,7 @@ pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(ca
     pytest --cov --cov-report= \
     --junit-xml="$(cache)/reports/$@.xml"
 
-test: tools ## Set up everything and run every test
+test: tools node ## Set up everything and run every test
 	@rm -rf "$(cache)/reports" "$(cache)/coverage"
 	@$(gate) $(GATES) unit
 	@for stage in $(STAGES); do $(MAKE) --no-print-directory $$stage || exit; done
@@ -80,6 +80,9 @@ integration: tools ## Run the tests against a real supervisord
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and look
 	@$(with) $(pytest) -n 2 --dist worksteal -m fault tests/unit tests/integration $(ARGS)
+
+pipeline: tools node ## Run the jobs of .gitlab-ci.yml by gitlab-ci-local
+	@$(with) pytest -n 2 --dist worksteal --junit-xml="$(cache)/reports/$@.xml" tests/pipeline $(ARGS)
 
 coverage: tools ## Hold what the tests reached against the floor
 	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
@@ -153,10 +156,15 @@ ifeq ($(origin CACHE),file)
 	@$(uv) sync --frozen --quiet --python "$(PYTHON)"
 endif
 
+node: ## Set up gitlab-ci-local, by npm
+ifeq ($(origin CACHE),file)
+	@$(PYTHON) .config/node.py .cache/node --install-missing
+endif
+
 help: ## Show this
 	@echo 'make TARGET [SITE=local] [ARGS="arguments for ansible-playbook or pytest"]'
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults coverage bench bite format lock \
-    changelog clean tools help
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults pipeline coverage bench \
+    bite format lock changelog clean tools node help

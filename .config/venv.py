@@ -89,14 +89,18 @@ def check_ensurepip(install_missing):
         return
     package = "python{}.{}-venv".format(*sys.version_info)
     if install_missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        run("apt-get", "-qq", "update")
-        run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", package)
+        apt_install(package)
     if not has_ensurepip():
         raise SetUpError(
             f"{sys.executable} cannot make virtual environments without its modules venv and "
             f"ensurepip: install them (on Debian: apt-get install {package})"
         )
+
+
+def apt_install(*packages):
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    run("apt-get", "-qq", "update")
+    run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *packages)
 
 
 def has_ensurepip():

@@ -106,7 +106,8 @@ options:
         default: {}
   uses:
     description:
-      - What the release uses besides its own files, such as virtual environments. It has to be there.
+      - What the release uses besides its own files, such as virtual environments. It has to be
+        there.
     type: list
     elements: path
     default: []

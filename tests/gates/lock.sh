@@ -24,6 +24,10 @@ if [[ -n $others ]]; then
     echo "uv.lock names a place that others do not reach: $others" >&2
     failed=1
 fi
+if [[ -e .config/node/package-lock.json ]] && grep '"resolved"' .config/node/package-lock.json >&2; then
+    echo "package-lock.json names places, which are this machine's: npm has --omit-lockfile-registry-resolved" >&2
+    failed=1
+fi
 if [[ $failed = 1 ]]; then
     echo "The lock files differ from each other: make lock" >&2
 fi

@@ -298,6 +298,14 @@ GATES = [
         "https://mirror.example/packages/",
         "a place that others do not reach",
     ),
+    Defect(
+        "lint-lock",
+        "a lock file of npm that names a place on this machine",
+        ".config/node/package-lock.json",
+        "",
+        '{"resolved": "https://mirror.example/a-package.tgz"}\n',
+        "--omit-lockfile-registry-resolved",
+    ),
     Defect("unit", "wrong logic", UTILITY, ".upper()", ".lower()", "HELLO WORLD"),
     Defect(
         "unit",
