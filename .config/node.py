@@ -4,7 +4,7 @@
     python3 node.py DIRECTORY [--install-missing]
 
 Does nothing where it is there already: same lock file, same place. The stamp is written last and
-removed first, so an interrupted run is done again by the next; two runs at once wait for each other.
+removed first, so an interrupted run is done again by the next; two at once wait for each other.
 """
 
 import argparse
@@ -69,8 +69,9 @@ def check_commands(install_missing):
     if absent:
         packages = " ".join(PACKAGES[name] for name in absent)
         raise SetUpError(
-            f"{', '.join(absent)} missing, for the test of .gitlab-ci.yml: install Node {OLDEST} or "
-            f"newer with npm, and rsync (on Debian: apt-get install --no-install-recommends {packages})"
+            f"{', '.join(absent)} missing, for the test of .gitlab-ci.yml: install Node {OLDEST} "
+            "or newer with npm, and rsync (on Debian: apt-get install --no-install-recommends "
+            f"{packages})"
         )
     version = subprocess.check_output(["node", "--version"], text=True).strip()
     if int(version.lstrip("v").split(".")[0]) < OLDEST:

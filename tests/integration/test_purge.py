@@ -220,7 +220,7 @@ def test_without_cromwells_word_its_executions_stay(scratch: Scratch, url: str) 
 def test_two_at_once_are_one(scratch: Scratch) -> None:
     lock = scratch.inputs.parent / "lock"
     with lock.open("w") as held:
-        scratch.program.fcntl.flock(held, scratch.program.fcntl.LOCK_EX)
+        scratch.program.fcntl.flock(held, scratch.program.fcntl.LOCK_SH)
         command = [sys.executable, PROGRAM, "--lock", lock, "--inputs", scratch.inputs]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1

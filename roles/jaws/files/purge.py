@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remove what JAWS's runs left behind long ago: ROOT/*/* in inputs and in cromwell-executions.
 
-A tree goes as a whole, when nothing in it was changed within the age, no process of this user has its
-working directory or an open file in it, and Cromwell does not run it. No symbolic link is followed and
-no filesystem crossed: every step is relative to a directory that is held open. Reads on Python 3.8.
+A tree goes as a whole, when nothing in it was changed within the age, no process of this user has
+its working directory or an open file in it, and Cromwell does not run it. No symbolic link is
+followed and no filesystem crossed: every step is relative to a directory that is held open. Reads
+on Python 3.8.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def run(options, now):
 
 
 def running(url):
-    """Return the ids of the workflows that Cromwell has not ended; Refused where it does not say."""
+    """Return the ids of the workflows that Cromwell runs; Refused where it does not say."""
     if urllib.parse.urlsplit(url or "").hostname not in LOOPBACK:
         raise Refused("Cromwell has to be asked on this machine, and --cromwell is %s" % url)
     query = urllib.parse.urlencode([("status", state) for state in STATES])
@@ -84,7 +85,7 @@ def running(url):
         found = frozenset(result["id"] for result in answer["results"])
         total = answer["totalResultsCount"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused("Cromwell at %s does not say what it runs: %r" % (url, error))
+        raise Refused("Cromwell at %s does not say what it runs: %r" % (url, error)) from error
     if total != len(found):
         raise Refused("Cromwell names %d of the %d workflows that it runs" % (len(found), total))
     return found
@@ -162,7 +163,7 @@ def open_directory(parent, name, device):
 def survey(parent, name, device):
     """Return the newest change in a tree, its bytes, and its inodes.
 
-    A copy keeps the time of a change (mtime), but not that of its arrival (ctime): the later counts.
+    A copy keeps the time of a change (mtime), but not of its arrival (ctime): the later counts.
     """
     info = os.stat(name, dir_fd=parent, follow_symlinks=False)
     newest, size = max(info.st_mtime, info.st_ctime), info.st_blocks * 512
