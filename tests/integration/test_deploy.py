@@ -231,7 +231,7 @@ def current(deployment: Deployment) -> dict[str, str]:
 def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deployment) -> None:
     before, pids = current(deployment), deployment.pids()
     configs = deployment.variables["jaws_configs"]
-    deployment.variables["jaws_configs"] = {"jaws-site.conf": {"STANDIN": {"word": "new"}}}
+    deployment.variables["jaws_configs"] = {"jaws-central.conf": {"JAWS": {"docs_url": "new"}}}
     changes(deployment.deploy())
     after = current(deployment)
     assert after["local_dev_jaws"] != before["local_dev_jaws"]
