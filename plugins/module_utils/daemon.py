@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import (
     Any,
@@ -84,7 +84,7 @@ class Daemon:
     :param user: the only user that may start it; None: as the configuration says, or whoever asks.
     :param timeout: seconds that a start, a stop or a reload may take.
     :param owner: who may have written the configuration, besides us and root.
-    :raises JawsError: the configuration cannot be read.
+    :raises JawsError: the configuration cannot be read, or is a stranger's (somebody_elses).
     """
 
     def __init__(
@@ -97,6 +97,9 @@ class Daemon:
         owner: Optional[str] = None,
     ) -> None:
         self.config = os.path.abspath(config)
+        self.owner = owner
+        if owner or os.geteuid():  # root may ask about anybody's daemon
+            self._refuse_strangers_orders()
         self.parser = read_conf(self.config)
         self.user = user or self._get("supervisord", "user")
         self.endpoint: Endpoint = read_endpoint(self.config)._replace(trusted=self.trusted)
@@ -104,7 +107,6 @@ class Daemon:
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
-        self.owner = owner
 
     def _get(self, section: str, option: str) -> Optional[str]:
         """Return a value from the configuration, or None."""
@@ -286,13 +288,15 @@ class Daemon:
             )
 
     def _refuse_strangers_orders(self) -> None:
-        """Refuse to run what a stranger has written: after a reboot anybody may fill /tmp."""
+        """Refuse to read or run what a stranger wrote: after a reboot anybody may fill /tmp."""
         ours = {0, os.geteuid()} | user_id(self.owner)
         for path in (os.path.dirname(self.config), self.config):
-            for uid in {os.lstat(path).st_uid, os.stat(path).st_uid} - ours:
+            if not os.path.lexists(path):
+                return  # whoever wants to read it says so
+            for uid in _owners(path) - ours:
                 raise JawsError(
-                    "%s belongs to %s, not to %s: nothing of it was run. Have it removed, or name "
-                    "its owner in the option owner."
+                    "%s is there already and belongs to %s, not to %s: nothing of it was read or "
+                    "run. Have it removed, or name its owner in the option owner."
                     % (path, user_name(uid), self.owner or user_name(os.geteuid())),
                     reason="somebody_elses",
                 )
@@ -475,6 +479,14 @@ def config_of(cmdline: Sequence[str]) -> Optional[str]:
         return None
     found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
     return found.group(1) if found else ""
+
+
+def _owners(path: str) -> Set[int]:
+    """Return the owner of a path, and of what it leads to where it is a link."""
+    found = {os.lstat(path).st_uid}
+    with suppress(OSError):  # it leads nowhere, or where we may not look
+        found.add(os.stat(path).st_uid)
+    return found
 
 
 def _cwd(pid: int) -> str:

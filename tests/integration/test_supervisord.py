@@ -599,7 +599,7 @@ def test_orders_in_a_strangers_directory_are_not_run(
     give_to_nobody(monkeypatch, theirs)
     result = manage()
     assert result["reason"] == "somebody_elses", result
-    assert f"{theirs} belongs to nobody" in result["msg"]
+    assert f"{theirs} is there already and belongs to nobody" in result["msg"]
     assert not daemons(instance)
 
 
