@@ -43,7 +43,8 @@ class ActionModule(ActionBase):
 def _rows(instance: Result) -> list[Result]:
     status, release = instance.get("status") or {}, instance.get("release")
     if "programs" not in status:
-        return [dict(_blank(instance), state="DOWN", note=status.get("msg", "not reached"))]
+        state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
+        return [dict(_blank(instance), state=state, note=status.get("msg", "not reached"))]
     rows = [
         {
             "instance": instance["name"],

@@ -228,7 +228,7 @@ _CAUSES = (
         (PermissionError,),
         "refused",
         "refuses %(user)s at its socket: only its owner and the members of its group may connect. "
-        "Log in as one of them",
+        "Log in as one of them; whoever is one since lately logs in again",
     ),
     (
         (socket.timeout, BlockingIOError),

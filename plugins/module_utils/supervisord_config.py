@@ -25,6 +25,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_direc
 from ansible_collections.jgi.jaws.plugins.module_utils.places import (
     is_taken,
     refuse_foreign,
+    user_name,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import new_parser
 
@@ -212,9 +213,9 @@ def group_id(name: Optional[str]) -> Optional[int]:
         ) from None
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
-            "this process is not a member of the unix group %s. Add the user to it; if it is a "
-            "member since lately, end its old sessions (and ssh control masters) and log in again."
-            % name,
+            "this process of %s is not a member of the unix group %s. Add the user to it; if it is "
+            "a member since lately, end its old sessions (and ssh control masters) and log in "
+            "again." % (user_name(os.geteuid()), name),
             reason="not_a_member",
         )
     return gid

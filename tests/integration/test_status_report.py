@@ -43,7 +43,8 @@ def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
 def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     never = dict(program("never", "STOPPED", None), start_time=None)
     fallen = program("fallen", "FATAL", None)
-    down = {"name": "down", "status": {"failed": True, "msg": "supervisord is down: start it."}}
+    failed = {"failed": True, "msg": "supervisord is down: start it.", "reason": "down"}
+    down = {"name": "down", "status": failed}
     code, output = report(
         tmp_path,
         {"name": "dev", "status": {"programs": [program("up"), fallen, never]}, "release": "r1"},
@@ -60,3 +61,4 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert ("dev", "fallen", "FATAL") in table
     assert ("dev", "never", "STOPPED") in table
     assert ("down", "(supervisord)", "DOWN") in table
+    assert ("unreached", "(supervisord)", "UNKNOWN") in table
