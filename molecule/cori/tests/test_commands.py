@@ -13,8 +13,7 @@ from tests.integration.conftest import wait_until
 Login = Callable[[str], Host]
 
 SUPERVISORD = {
-    "jaws": "/tmp/jaws-supervisord/bin/supervisord"
-    " -c /tmp/jaws-supervisord/supervisord-jaws.conf",
+    "jaws": "/tmp/jaws-supervisord/bin/supervisord -c /tmp/jaws-supervisord/supervisord-jaws.conf",
     "jaws_jtm": "/tmp/jaws-supervisord/bin/supervisord"
     " -c /tmp/jaws-supervisord/supervisord-jtm.conf",
 }

@@ -113,9 +113,7 @@ def test_who_may(login: Login, found: dict[str, str], what: str, account: str) -
 
 
 @pytest.mark.parametrize("account", ["operator", "stranger"])
-def test_a_stranger_reads_supervisor_itself_and_nothing_else(
-    access: Access, account: str
-) -> None:
+def test_a_stranger_reads_supervisor_itself_and_nothing_else(access: Access, account: str) -> None:
     may = access(account)
     assert [path for path in may["r"] if not path.startswith(PUBLIC)] == []
     assert f"{ROOT}/bin/supervisord" in may["r"]
@@ -132,10 +130,19 @@ def test_jaws_jtm_writes_its_socket_and_its_logs_and_nothing_else(access: Access
 @pytest.mark.fault(23)
 @pytest.mark.parametrize(
     "path",
-    [f"{ROOT}/supervisord-jaws.conf", f"{ROOT}/supervisord-jtm.conf", f"{ROOT}/bin/supervisord"]
-    + [f"{ROOT}/venv", "<jaws shim>", "<jtm shim>"]
-    + [f"{DEV}/jaws/configs/jaws-site.conf", f"{DEV}/jtm/configs/jaws-jtm.conf"]
-    + [f"{DEV}/jaws/current/site", f"{DEV}/jtm/current/jtm", f"{DEV}/jtm/current/jtm/bin/jtm"],
+    [
+        f"{ROOT}/supervisord-jaws.conf",
+        f"{ROOT}/supervisord-jtm.conf",
+        f"{ROOT}/bin/supervisord",
+        f"{ROOT}/venv",
+        "<jaws shim>",
+        "<jtm shim>",
+        f"{DEV}/jaws/configs/jaws-site.conf",
+        f"{DEV}/jtm/configs/jaws-jtm.conf",
+        f"{DEV}/jaws/current/site",
+        f"{DEV}/jtm/current/jtm",
+        f"{DEV}/jtm/current/jtm/bin/jtm",
+    ],
 )
 def test_jaws_jtm_replaces_nothing_that_anybody_runs(
     login: Login, machine: Host, found: dict[str, str], path: str

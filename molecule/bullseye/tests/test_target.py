@@ -1,0 +1,1 @@
+../../targets/test_target.py
