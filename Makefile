@@ -46,8 +46,8 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
 # The stages of "make test" after lint and unit, in this order: one more is one more word here.
-# The scenarios in containers have a target of their own (make test-molecule, in molecule/molecule.mk).
-STAGES := integration pipeline coverage
+# The last one runs the scenarios in containers (molecule/molecule.mk).
+STAGES := integration pipeline coverage test-molecule
 
 # One gate a line; each has been seen to fail on a planted defect (make bite).
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
