@@ -20,7 +20,7 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 # What the accounts had before, and what people and Ansible have in their homes.
-KEPT = ["/opt/jaws", "/scratch/jaws", "/scratch/jaws_jtm"]
+KEPT = ["/opt/jaws", "/scratch", "/scratch/jaws", "/scratch/jaws_jtm"]
 
 
 @pytest.mark.parametrize("instance", PROGRAMS)
