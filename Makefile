@@ -11,8 +11,8 @@ ARGS ?=
 
 # ---- Operating: only .venv is needed, and in it only what requirements.txt pins.
 
-PLAYBOOKS := deploy status releases rollback start stop restart remove supervisors recover rotate_key \
-    upgrade_supervisor
+PLAYBOOKS := deploy status releases rollback start stop restart remove supervisors recover \
+    gitlab_runner rotate_key upgrade_supervisor
 
 deploy: ## Deploy JAWS to SITE, and show its status
 status: ## Show every program of SITE; fail when one does not run
@@ -26,6 +26,7 @@ supervisors: ## Start the supervisords of SITE, after a boot
 recover: ## Bring SITE back after a maintenance
 rotate_key: ## Replace the keys of SITE
 upgrade_supervisor: ## Restart the supervisords of SITE that run an older Supervisor
+gitlab_runner: ## Deploy the gitlab-runner of SITE
 
 play = ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg" .venv/bin/python -m ansible playbook \
     -i inventories/$(SITE) $(ARGS)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -41,6 +42,8 @@ class ActionModule(ActionBase):
 
 
 def _rows(instance: Result) -> list[Result]:
+    if "runner" in instance:
+        return [_runner(instance["name"], **instance["runner"])]
     status, release = instance.get("status") or {}, instance.get("release")
     if "programs" not in status:
         state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
@@ -59,6 +62,26 @@ def _rows(instance: Result) -> list[Result]:
     return rows or [
         dict(_blank(instance), state="EMPTY", note="supervisord runs no program: deploy first")
     ]
+
+
+def _runner(name: str, process: Result, gitlab: Result) -> Result:
+    """Return a runner's row; its note says why it does not run, or what keeps it from its jobs."""
+    row: Result = {"instance": name, "program": "gitlab-runner", "state": "DOWN"}
+    if not process.get("running"):
+        return dict(row, note=process.get("msg") or _absent(process))
+    since = datetime.fromisoformat(process["started_at"].replace("Z", "+00:00")).timestamp()
+    online = gitlab.get("online") or (gitlab.get("valid") and gitlab.get("online") is None)
+    return dict(
+        row,
+        state="STOPPING" if process["stopping"] else GOOD,
+        pid=process["pid"],
+        uptime=duration(time.time() - since),
+        note=None if online else gitlab.get("saw") or gitlab.get("msg"),
+    )
+
+
+def _absent(process: Result) -> str:
+    return "it does not run: the playbook recover starts it" if process else "not reached"
 
 
 def _blank(instance: Result) -> Result:

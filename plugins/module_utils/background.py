@@ -758,6 +758,7 @@ def _report(
         "pid": process.pid if process else None,
         "started_at": record.started_at if record else None,
         "reloaded_at": record.reloaded_at if record else None,
+        "stopping": record.stopping if record else None,
         "command": record.command if record else list(wish.argv),
         "log": wish.log,
         "pid_file": wish.pid_file,

@@ -208,6 +208,11 @@ reloaded_at:
   returned: success
   type: str
   sample: '2026-01-31T09:00:00Z'
+stopping:
+  description: The signal that it was told to end by, and when, while it has not ended yet, or null.
+  returned: success
+  type: str
+  sample: SIGQUIT at 2026-01-31T09:00:00Z
 command:
   description: The command that runs, or would run.
   returned: success

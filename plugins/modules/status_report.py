@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Prints one table of the programs of all given instances, and fails when one of them is not
     C(RUNNING).
+  - A gitlab-runner is a row of it too. What GitLab says of one that is not online is a note below.
 options:
   instances:
     description: The instances, in the order in which they are shown.
@@ -22,6 +23,12 @@ options:
       name: {description: The name to show., type: str, required: true}
       status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
       release: {description: The current release., type: str}
+      runner:
+        description: A gitlab-runner, in the place of an instance.
+        type: dict
+        suboptions:
+          process: {description: What M(jgi.jaws.background_command) returned., type: dict}
+          gitlab: {description: What M(jgi.jaws.gitlab_runner_info) returned., type: dict}
 attributes:
   check_mode:
     support: full

@@ -62,3 +62,49 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert ("dev", "never", "STOPPED") in table
     assert ("down", "(supervisord)", "DOWN") in table
     assert ("unreached", "(supervisord)", "UNKNOWN") in table
+
+
+STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3700))
+RUNS = {"running": True, "pid": 42, "started_at": STARTED, "stopping": None}
+
+
+def runner(name: str, process: Result, **gitlab: Any) -> Result:
+    return {"name": name, "runner": {"process": process, "gitlab": gitlab}}
+
+
+def test_a_gitlab_runner_is_a_row_and_what_gitlab_says_of_one_offline_is_a_note(
+    tmp_path: Path,
+) -> None:
+    code, output = report(
+        tmp_path,
+        {"name": "dev", "status": {"programs": [program("rest")]}, "release": "r1"},
+        runner("one", RUNS, online=True, valid=True, saw="it is online"),
+        runner("two", RUNS, online=None, valid=True, saw="it knows the token"),
+        runner("three", RUNS, online=False, valid=True, saw="it was never in contact"),
+    )
+    assert code == 0, output
+    rows = [line.split() for line in output.splitlines()]
+    for name in ("one", "two", "three"):
+        assert [name, "gitlab-runner", "RUNNING", "42", "1h01m", "-"] in rows
+    assert "three: it was never in contact" in output
+    assert not [line for line in output.splitlines() if line.startswith(("one: ", "two: "))]
+
+
+def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
+    twice = {"failed": True, "msg": "gitlab-runner runs 2 times"}
+    code, output = report(
+        tmp_path,
+        runner("down", {"running": False}),
+        runner("ending", dict(RUNS, stopping="SIGQUIT at noon"), online=True),
+        runner("unreached", {}),
+        runner("twice", twice),
+    )
+    assert code != 0
+    names = ("down", "ending", "unreached", "twice")
+    assert "not running: " + ", ".join(f"{name} gitlab-runner" for name in names) in output
+    assert "down: it does not run: the playbook recover starts it" in output
+    assert "unreached: not reached" in output
+    assert "twice: gitlab-runner runs 2 times" in output
+    assert ["ending", "gitlab-runner", "STOPPING"] in [
+        line.split()[:3] for line in output.splitlines()
+    ]

@@ -38,7 +38,16 @@ OWN = {
     "plugins",
     "roles",
 }
-PLAYBOOKS = ("recover", "remove", "restart", "start", "status", "stop", "supervisors")
+PLAYBOOKS = (
+    "gitlab_runner",
+    "recover",
+    "remove",
+    "restart",
+    "start",
+    "status",
+    "stop",
+    "supervisors",
+)
 
 
 def make(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
