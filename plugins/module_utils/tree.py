@@ -49,12 +49,19 @@ def understood(item: Item) -> Item:
     :raises JawsError: there is no such mode or group, or it is a file and a link at once.
     """
     path = item["path"]
-    if not os.path.isabs(path) or (item["content"] is not None and item["target"]):
+    kinds = [item["content"], item.get("secret_content"), item["target"] or None]
+    given = [kind for kind in kinds if kind is not None]
+    if not os.path.isabs(path) or len(given) > 1:
         raise JawsError(
             "%s: give an absolute path, and content or target, not both." % path, "bad_option"
         )
-    path = os.path.normpath(path)
-    return dict(item, path=path, mode=file_mode(item["mode"]), group=group_id(item["group"]))
+    return dict(
+        item,
+        path=os.path.normpath(path),
+        mode=file_mode(item["mode"]),
+        group=group_id(item["group"]),
+        content=given[0] if given and not item["target"] else None,
+    )
 
 
 def refuse_somebody_elses(item: Item) -> None:

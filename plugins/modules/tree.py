@@ -36,6 +36,9 @@ options:
       content:
         description: Makes it a file with this text. It must not be a secret.
         type: str
+      secret_content:
+        description: The same for a text that is shown nowhere.
+        type: str
       target:
         description: Makes it a symbolic link to this path.
         type: str
@@ -89,6 +92,7 @@ ITEM = dict(
     mode=dict(type="str", default="0755"),
     group=dict(type="str"),
     content=dict(type="str"),
+    secret_content=dict(type="str", no_log=True),
     target=dict(type="str"),
 )
 

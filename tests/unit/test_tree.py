@@ -196,6 +196,8 @@ def test_a_strangers_directory_on_the_way_is_refused_where_everybody_may_make_on
     [
         {"path": "relative"},
         {"content": "x", "target": "/x"},
+        {"secret_content": "x", "target": "/x"},
+        {"secret_content": "x", "content": "x"},
         {"mode": "rwx"},
         {"mode": "755\n"},
         {"group": "no-such-group"},
@@ -247,3 +249,13 @@ def test_a_mode_that_the_filesystem_only_pretends_to_take_is_named(
     monkeypatch.setattr(os, "chmod", lambda *_: None)
     with pytest.raises(JawsError, match="did not take the mode 2755"):
         make(item(tmp_path / "d", mode="2755"))
+
+
+def test_a_secret_text_is_written_as_any_other_and_not_returned(tmp_path: Path) -> None:
+    wish = item(tmp_path / "f", mode="0600", secret_content="a secret")
+    result = make(wish)
+    assert ((tmp_path / "f").read_text(), mode(tmp_path / "f")) == ("a secret", 0o600)
+    assert result["changed"]
+    assert "a secret" not in str(result)
+    assert not make(wish)["changed"]
+    assert make(item(tmp_path / "f", mode="0600", secret_content="another"), check=True)["changed"]

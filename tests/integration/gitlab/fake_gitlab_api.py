@@ -7,7 +7,8 @@
 
 As GitLab's: POST runners/verify, POST jobs/request, PATCH jobs/ID/trace, PUT jobs/ID, and
 GET runners/ID (with an access token), all under /api/v4. For the tests: /files/NAME serves a file;
-GET /fake/state tells runners, jobs and requests; POST /fake/jobs {"script": "..."} queues a job;
+GET /fake/state tells runners, jobs and requests; POST /fake/jobs {"script": "...", "runner": 1}
+queues a job, for that runner alone where it is named, as tags would have it;
 POST /fake/runners {"id": 1, "token": "..."} adds a runner or changes its token.
 """
 
@@ -51,7 +52,7 @@ class GitLab:
                 return number
         return None
 
-    def add_job(self, script, variables):
+    def add_job(self, script, variables, wanted=None):
         number = len(self.jobs) + 1
         self.jobs[number] = {
             "script": script,
@@ -59,6 +60,7 @@ class GitLab:
             "status": "pending",
             "trace": "",
             "runner": None,
+            "wanted": wanted,
         }
         return number
 
@@ -66,7 +68,7 @@ class GitLab:
         self.runners[runner]["contacted_at"] = now()
         self.runners[runner]["contacts"] += 1
         for number, job in self.jobs.items():
-            if job["status"] == "pending":
+            if job["status"] == "pending" and job["wanted"] in (None, runner):
                 job.update(status="running", runner=runner)
                 return number
         return None
@@ -209,7 +211,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def fake_job(self):
         given = self.given()
-        number = self.gitlab.add_job(given["script"], given.get("variables", {}))
+        number = self.gitlab.add_job(
+            given["script"], given.get("variables", {}), given.get("runner")
+        )
         self.answer(201, {"id": number})
 
     def fake_runner(self):
@@ -237,7 +241,10 @@ def runner_option(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A small GitLab API for tests")
+    parser = argparse.ArgumentParser(
+        description="A small GitLab API for tests",
+        fromfile_prefix_chars="@",  # @FILE: one argument a line, so that no token is in `ps`
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--port-file")
