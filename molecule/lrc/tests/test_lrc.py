@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LRC's two deployments: old commands word by word, boots, and recovery."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests.integration.conftest import wait_until
+
+CLONE = Path(__file__).parents[3]
+HOME = "/global/home/groups-sw/lr_jgicloud"
+PROGRAMS = {
+    "jaws": {
+        "jaws-central-auth",
+        "jaws-central-rest",
+        "jaws-central-rpc",
+        "jaws-site-central-rpc",
+        "jaws-site-daemon",
+        "jaws-site-jtm-rpc",
+    },
+    "jtm": {"jaws-cromwell", "jaws-jtm"},
+}
+DEPLOYMENTS = ("dev", "prod")
+each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
+SECONDS = 120
+
+Login = Callable[[str], Host]
+
+
+class Site:
+    """The host as jaws types on it."""
+
+    def __init__(self, jaws: Host) -> None:
+        self.jaws = jaws
+
+    def user(self, command: str) -> str:
+        """Type a command that needs to know the user's systemd, as a login sets it."""
+        return self.jaws.check_output(f"export XDG_RUNTIME_DIR=/run/user/$(id -u); {command}")
+
+    def control(self, deployment: str, instance: str, command: str) -> str:
+        root = f"{HOME}/{deployment}/jaws-supervisord"
+        conf = f"{root}/supervisord-{instance}.conf"
+        return self.jaws.run(f"{root}/bin/supervisorctl -c {conf} {command}").stdout
+
+    def pids(self, deployment: str, instance: str) -> dict[str, str]:
+        """Return the pids of what is RUNNING, by program."""
+        lines = self.control(deployment, instance, "status").splitlines()
+        running = [line.split() for line in lines if line.split()[1:2] == ["RUNNING"]]
+        return {words[0]: words[3].rstrip(",") for words in running}
+
+    def all_pids(self, deployment: str) -> dict[str, str]:
+        return {**self.pids(deployment, "jaws"), **self.pids(deployment, "jtm")}
+
+    def runs(self, *deployments: str) -> bool:
+        wanted = PROGRAMS["jaws"] | PROGRAMS["jtm"]
+        return all(set(self.all_pids(name)) == wanted for name in deployments)
+
+    def await_all(self, *deployments: str) -> None:
+        wait_until(lambda: self.runs(*deployments), f"{deployments} run", SECONDS)
+
+    def stop(self, deployment: str) -> None:
+        for instance in ("jaws", "jtm"):
+            self.control(deployment, instance, "shutdown")
+        pattern = f"^{HOME}/{deployment}/jaws-"
+        wait_until(lambda: self.jaws.run("pgrep -f %s", pattern).failed, "its end", SECONDS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def deployed_runner(operator: Any) -> None:
+    """The gitlab-runner, deployed as operators do, twice."""
+    operator.changes("gitlab_runner")
+    assert not any(operator.changes("gitlab_runner").values())
+
+
+@pytest.fixture
+def site(login: Login) -> Site:
+    """Both deployments at work."""
+    found = Site(login("jaws"))
+    for deployment in DEPLOYMENTS:
+        if not found.runs(deployment):
+            found.jaws.run(f"{HOME}/{deployment}/jtm-service-{deployment}.sh")
+    found.await_all(*DEPLOYMENTS)
+    return found
+
+
+def reboot() -> None:
+    command = [str(CLONE / "molecule/bin/container"), "reboot", "lrc-services.lbl.gov"]
+    subprocess.run(command, check=True, env=dict(os.environ), stdout=subprocess.DEVNULL)
+
+
+@each_deployment
+def test_the_unit_starts_a_deployment_whenever_it_is_down(site: Site, deployment: str) -> None:
+    for _time in range(2):  # what has run once must not keep the second from looking
+        site.stop(deployment)
+        site.user(f"systemctl --user start jaws{deployment}")
+        site.await_all(deployment)
+
+
+@each_deployment
+def test_the_script_starts_a_deployment_and_is_what_the_unit_calls(
+    site: Site, deployment: str
+) -> None:
+    script = f"{HOME}/{deployment}/jtm-service-{deployment}.sh"
+    called = site.user(f"systemctl --user show jaws{deployment} --property=ExecStart --value")
+    assert f"path={script} ;" in called
+    site.stop(deployment)
+    site.jaws.check_output(script)
+    site.await_all(deployment)
+    before = site.all_pids(deployment)
+    told = site.jaws.check_output(script)
+    assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
+    assert site.all_pids(deployment) == before
+
+
+def test_stopping_the_unit_stops_that_deployment_alone_and_waits(site: Site) -> None:
+    prod = site.all_pids("prod")
+    site.user("systemctl --user start jawsdev")
+    site.user("systemctl --user stop jawsdev")
+    assert site.jaws.run("pgrep -f %s", f"^{HOME}/dev/jaws-").failed
+    assert site.all_pids("prod") == prod
+
+
+def test_the_script_starts_nothing_where_a_stranger_was_first(
+    site: Site, login: Login, machine: Host
+) -> None:
+    site.stop("dev")
+    machine.check_output("rm -r /tmp/jaws-supervisord-dev")
+    login("stranger").check_output("mkdir -m 777 -p /tmp/jaws-supervisord-dev/jtm")
+    try:
+        refused = site.jaws.run(f"{HOME}/dev/jtm-service-dev.sh")
+        assert refused.failed
+        assert "/tmp/jaws-supervisord-dev belongs to stranger" in refused.stderr
+        assert site.jaws.run("pgrep -f %s", f"^{HOME}/dev/jaws-").failed
+    finally:
+        machine.check_output("rm -r /tmp/jaws-supervisord-dev")
+
+
+def test_limit_prod_leaves_dev_as_it_is(site: Site, operator: Any) -> None:
+    dev, prod = site.all_pids("dev"), site.all_pids("prod")
+    played = operator.play("restart", "--limit=prod", "--extra-vars=programs=jaws-jtm")
+    assert played.succeeded, played.output
+    assert site.all_pids("dev") == dev
+    after = site.all_pids("prod")
+    assert {name for name in prod if after[name] != prod[name]} == {"jaws-jtm"}
+
+
+def test_recover_on_a_healthy_site_changes_nothing_in_eight_tasks(
+    site: Site, operator: Any
+) -> None:
+    before = [site.all_pids(deployment) for deployment in DEPLOYMENTS]
+    played = operator.play("recover")
+    assert played.succeeded, played.output
+    instances = [host for host in played.tasks if host.endswith(("_jaws", "_jtm"))]
+    assert len(instances) == 4
+    assert not any(played.changed[host] for host in instances)
+    assert max(played.tasks[host] for host in instances) <= 8
+    assert [site.all_pids(deployment) for deployment in DEPLOYMENTS] == before
+    assert "lrc_runner gitlab-runner RUNNING" in played.said
+
+
+@pytest.mark.fault(20)
+def test_a_boot_brings_everything_back_by_itself(site: Site, login: Login) -> None:
+    assert login("jaws").check_output("loginctl show-user jaws --property=Linger") == "Linger=yes"
+    reboot()
+    site.await_all(*DEPLOYMENTS)
+    state = "systemctl --user is-active gitlab-runner"
+    wait_until(lambda: site.user(f"{state} || true") == "active", "the runner", SECONDS)
+
+
+@pytest.mark.fault(20)
+def test_recover_brings_everything_back_where_no_unit_is_enabled(site: Site, operator: Any) -> None:
+    units = "jawsdev jawsprod gitlab-runner"
+    site.user(f"systemctl --user disable {units}")
+    try:
+        reboot()
+        assert not any(site.all_pids(deployment) for deployment in DEPLOYMENTS)
+        assert site.jaws.run("ls -d /tmp/jaws-supervisord-*").failed
+        played = operator.play("recover")
+        assert played.succeeded, played.output
+        assert site.runs(*DEPLOYMENTS)
+        assert "lrc_runner gitlab-runner RUNNING" in played.said
+        again = operator.play("recover")
+        assert not any(again.changed.values()), again.output
+    finally:
+        site.user(f"systemctl --user enable {units}")
