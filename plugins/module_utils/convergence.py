@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, health
+from ansible_collections.jgi.jaws.plugins.module_utils import conf, health, processes
 from ansible_collections.jgi.jaws.plugins.module_utils.control import (
     Controller,
     Observation,
@@ -180,6 +180,7 @@ class Watch:
 
     def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
         self.client = client
+        self._born: Dict[str, Optional[int]] = {}
         self.window = limits["window"]
         self.health_timeout = limits["health_timeout"]
 
@@ -196,6 +197,7 @@ class Watch:
         known = settings(self.client)
         candidates = [p for p in self._look() if p.name in wanted and p.start_time]
         first = {program.name: program for program in candidates if not done(program, known)}
+        self._born = {name: _born(program) for name, program in first.items()}
         pending = {name: check for name, check in checks.items() if name in first}
         while True:
             self._refuse_moved(first)
@@ -214,7 +216,7 @@ class Watch:
     def _refuse_moved(self, first: Mapping[str, Program]) -> None:
         found = self._look()
         now = {program.name: program for program in found}
-        moved = [name for name, program in first.items() if not _same(program, now.get(name))]
+        moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
             told = [self._fate(first[name], now.get(name), found) for name in moved]
             raise JawsError(
@@ -222,6 +224,11 @@ class Watch:
                 reason="unstable",
                 failed_programs=moved,
             )
+
+    def _is_same(self, was: Program, now: Optional[Program]) -> bool:
+        if now is None or now.state != "RUNNING" or now.pid != was.pid:
+            return False
+        return _born(now) == self._born[was.name]
 
     def _fate(self, was: Program, now: Optional[Program], found: Sequence[Program]) -> str:
         if now is None:
@@ -242,7 +249,10 @@ class Watch:
         return JawsError(message, "unhealthy", failed_programs=list(reasons))
 
 
-def _same(was: Program, now: Optional[Program]) -> bool:
-    if now is None or now.state != "RUNNING":
-        return False
-    return (now.pid, now.start_time) == (was.pid, was.start_time)
+def _born(program: Program) -> Optional[int]:
+    """Return when the kernel started the process, in ticks since the boot; None where it hides it.
+
+    What supervisord says of it changes when the clock is set back.
+    """
+    process = processes.read_process(program.pid) if program.pid else None
+    return process.start_ticks if process else None
