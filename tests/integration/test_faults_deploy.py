@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole deploys by ansible-playbook, with faults set up around them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.conftest import ansible, bearing, read
+from tests.integration.test_deploy import Deployment, changes
+from tests.integration.watching import Watch
+
+TOKEN = "glcbt-a-token-of-the-job"  # what a CI job has in its environment
+Run = subprocess.CompletedProcess[str]
+
+
+class Watched(Deployment):
+    """The local site, deployed by a CI job, with an eye on where its secrets are."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.watch = Watch(self.known, [root], spared=["venvs", "dist"])
+
+    def known(self) -> list[str]:
+        """Return the secrets that exist by now."""
+        files = list((self.site / "secrets").glob("*"))
+        found = [words[0] for words in (path.read_text().split() for path in files) if words]
+        for conf in (self.site / "jaws-supervisord").glob("*supervisord-*.conf*"):
+            try:
+                found += re.findall(r"^password=(\S{20,})$", conf.read_text(), re.MULTILINE)
+            except FileNotFoundError:  # an instant later it has another name
+                continue
+        return found
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> Run:
+        extra = json.dumps({**self.variables, **variables})
+        call = (f"playbooks/{playbook}.yml", "-i", "inventories/local", "-e", extra, *arguments)
+        done = ansible("playbook", *call, home=self.home, CI_JOB_TOKEN=TOKEN)
+        self.outputs.append(done.stdout)
+        return done
+
+    def changed_config(self, value: str) -> dict[str, Any]:
+        """Return variables with which three services of one instance have something new."""
+        return {"jaws_configs": {"jaws-central.conf": {"JAWS": {"docs_url": value}}}}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what is on disk but for what services write."""
+        paths = [path for path in self.site.rglob("*") if not set(path.parts) & {"logs", "scratch"}]
+        found = {str(path): path.lstat() for path in paths if path.suffix != ".log"}
+        return {name: (one.st_mtime_ns, one.st_size, one.st_mode) for name, one in found.items()}
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Watched]:
+    """The site, deployed for the first time, and with another configuration, under watch."""
+    found = Watched(Path(tempfile.mkdtemp(prefix="jf", dir="/tmp")))
+    with found.watch:
+        assert changes(found.deploy("-vvv", "--diff"))
+        assert changes(found.deploy("-vvv", "--diff", **found.changed_config("elsewhere")))
+    found.variables.update(found.changed_config("elsewhere"))
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def unharmed(deployment: Watched) -> Iterator[Watched]:
+    """See at the end that services, files and links are what they were."""
+    before = deployment.pids(), deployment.snapshot()
+    yield deployment
+    assert deployment.pids() == before[0]
+    after = deployment.snapshot()
+    moved = [name for name in before[1] if after.get(name) != before[1][name]]
+    assert [name for name in moved if name.endswith((".conf", ".sh")) or "current" in name] == []
+
+
+# ---- Secrets
+
+
+@pytest.mark.fault(37)
+def test_no_secret_shows_at_any_instant_of_a_deploy(deployment: Watched) -> None:
+    secrets = deployment.secrets()
+    assert len(deployment.watch.known()) >= len(set(secrets))
+    assert deployment.watch.rounds > 20
+    assert deployment.watch.found == set()
+    for output in deployment.outputs:
+        assert not [secret for secret in secrets if secret in output]
+
+
+@pytest.mark.fault(37)
+def test_the_watch_finds_a_secret_in_arguments_an_environment_and_a_file(tmp_path: Path) -> None:
+    """So that the test above can fail."""
+    tmp_path.chmod(0o755)
+    secret = "hush-hush-0123456789"
+    watch = Watch(lambda: [secret], [tmp_path])
+    (tmp_path / "closed").write_text(secret)
+    (tmp_path / "closed").chmod(0o640)
+    code = "import sys; sys.stdin.read()"
+    for arguments, environment in (([secret], {}), ([], {"KEY": secret})):
+        command = [sys.executable, "-c", code, *arguments]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+            watch.look()
+            process.communicate()
+        assert {Path(path).parts[2] for path in watch.found} == {str(process.pid)}
+        watch.found.clear()
+    (tmp_path / "open").write_text(secret)
+    (tmp_path / "open").chmod(0o644)
+    watch.look()
+    assert watch.found == {str(tmp_path / "open")}
+
+
+@pytest.mark.fault(38)
+def test_no_service_inherits_what_the_job_has_in_its_environment(deployment: Watched) -> None:
+    pids = [int(pid.rstrip(",")) for pid in deployment.pids().values()]
+    daemons = bearing(f"{deployment.site}/jaws-supervisord/supervisord-", ["cmdline"])
+    assert len(daemons) >= 2
+    for pid in [*pids, *daemons]:
+        assert TOKEN not in read(Path(f"/proc/{pid}/environ")), pid
+
+
+# ---- What stops a deploy before anything is switched
+
+
+@pytest.mark.fault(34)
+def test_a_host_that_cannot_be_reached_stops_the_deploy_before_any_switch(
+    unharmed: Watched, tmp_path: Path
+) -> None:
+    host = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    groups = ("jaws", "dev")
+    inventory = {group: {"hosts": {"far_dev_jaws": host}} for group in groups}
+    (tmp_path / "far.yml").write_text(yaml.safe_dump(inventory))
+    far = ("-i", str(tmp_path / "far.yml"), "--skip-tags", "inventory")
+    run = unharmed.deploy(*far, **unharmed.changed_config("somewhere else"))
+    assert run.returncode != 0
+    assert re.search(r"far_dev_jaws.*UNREACHABLE|UNREACHABLE.*far_dev_jaws", run.stdout, re.S)
+    assert "Connection refused" in run.stdout
+    assert "somewhere else" not in read_configs(unharmed)
+
+
+def read_configs(deployment: Watched) -> str:
+    links = [path for path in deployment.site.rglob("jaws-central.conf") if path.is_symlink()]
+    assert links
+    return "".join(path.read_text() for path in links)
+
+
+@contextmanager
+def jar_server(folder: Path) -> Iterator[str]:
+    """Serve a directory on loopback."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("fault", ["another digest", "not there", "down"])
+def test_a_jar_that_cannot_be_had_as_it_should_be_leaves_the_old_one(
+    unharmed: Watched, fault: str
+) -> None:
+    jar = unharmed.root / "dist/cromwell.jar"
+    with jar_server(jar.parent) as url:
+        path = "none.jar" if fault == "not there" else jar.name
+        variables = {
+            "jaws_cromwell_jar": "",
+            "jaws_cromwell_jar_url": f"{'http://127.0.0.1:1' if fault == 'down' else url}/{path}",
+            "jaws_cromwell_jar_sha256": "0" * 64,
+        }
+        run = unharmed.deploy(**variables)
+    assert run.returncode != 0
+    told = {"another digest": "checksum", "not there": "404", "down": "Connection refused"}
+    assert told[fault] in run.stdout, run.stdout
+    assert not [found for found in unharmed.site.rglob("*.jar") if "0" * 12 in str(found)]
+
+
+# ---- Check mode
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("state", ["healthy", "broken"])
+def test_check_mode_writes_nothing_and_stops_nothing(deployment: Watched, state: str) -> None:
+    conf = deployment.site / "jaws-supervisord/supervisord-jaws.conf"
+    whole = conf.read_bytes()
+    shim = next(path for path in deployment.site.rglob("jaws-site-daemon*") if path.is_file())
+    content, mode = shim.read_bytes(), shim.stat().st_mode
+    if state == "broken":
+        conf.write_bytes(whole.replace(b"startsecs=", b"startsecs=soon"))
+        shim.write_text("#!/bin/sh\nexit 1\n")
+    before = deployment.snapshot(), bearing(str(deployment.site), ["environ"])
+    try:
+        run = deployment.deploy("--check", "--diff", **deployment.changed_config("predicted"))
+        after = deployment.snapshot(), bearing(str(deployment.site), ["environ"])
+    finally:
+        conf.write_bytes(whole)
+        shim.write_bytes(content)
+        shim.chmod(mode)
+    assert after == before
+    assert changes(run)["local_dev_jaws"] > 0
+    assert not [secret for secret in deployment.secrets() if secret in run.stdout]
+
+
+# ---- Two deployers
+
+
+@pytest.mark.fault(13)
+def test_ci_and_an_operator_who_deploy_at_once_both_succeed(deployment: Watched) -> None:
+    wanted = [deployment.changed_config(f"number {number}") for number in range(2)]
+    runs: list[Run] = []
+    threads = [
+        threading.Thread(target=lambda given=given: runs.append(deployment.deploy(**given)))
+        for given in wanted
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [changes(run)["local_dev_jaws"] > 0 for run in runs] == [True, True]
+    assert deployment.pids()
+    assert re.findall("number .", read_configs(deployment))
