@@ -181,9 +181,8 @@ class Builder:
         """
         path = self.environment.path
         try:
-            with umask(int(self.spec["umask"], 8)), locked_file(
-                path + ".lock", self.timeout
-            ) as lock:
+            lock_path = path + ".lock"
+            with umask(int(self.spec["umask"], 8)), locked_file(lock_path, self.timeout) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
         except OSError as error:
@@ -276,13 +275,13 @@ def run(
     what: str,
     modules: Iterable[str] = (),
     descriptors: Iterable[int] = (),
-    timeout: Optional[float] = None,
+    timeout: float = 0,
 ) -> str:
     """Return a command's standard output.
 
     :param modules: environment modules to load first.
     :param descriptors: open files that the command inherits.
-    :param timeout: seconds that it may take.
+    :param timeout: seconds that it may take; 0: as long as it does.
     :raises JawsError: it fails; with the last lines that it printed (build_failed).
     """
     names = " ".join(modules)
@@ -293,7 +292,6 @@ def run(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=tuple(descriptors),
-            # With 0, which waits for no other run, it may take as long as it does.
             timeout=timeout or None,
             check=False,
         )
@@ -302,7 +300,7 @@ def run(
         raise JawsError(
             "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; "
             "look at the package index and at the machine's load, or raise timeout; then run this "
-            "again.\n%s" % (what, command[0], error.timeout, _last(output)),
+            "again.\n%s" % (what, command[0], timeout, _last(output)),
             reason="build_failed",
         ) from None
     except OSError as error:

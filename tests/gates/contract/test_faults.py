@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -19,12 +20,14 @@ TEST = re.compile(r"`(test_\w+)`")
 FAULTS = 45
 
 
+@cache
 def rows() -> dict[int, str]:
     """Return what the matrix says of each row's tests."""
     text = (collection.ROOT / MATRIX).read_text()
     return {int(number): tests for number, _fault, _behaviour, tests in ROW.findall(text)}
 
 
+@cache
 def marked() -> dict[int, set[str]]:
     """Return the names of the tests that are marked with each row."""
     found: dict[int, set[str]] = defaultdict(set)
