@@ -36,6 +36,10 @@ IDENTIFY = (
 LOAD = 'for m in $JGI_JAWS_MODULES; do module load "$m" || exit 1; done; exec "$0" "$@"'
 CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
 LAST_LINES = 12
+LATE = (
+    "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; look at the "
+    "package index and at the machine's load, or raise timeout; then run this again.\n%s"
+)
 CHANGED = (
     "%s was changed by hand. It is left as it is; a new environment is built beside it, and what "
     "uses it is restarted."
@@ -296,13 +300,8 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        output = (error.stdout or b"") + (error.stderr or b"")
-        raise JawsError(
-            "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; "
-            "look at the package index and at the machine's load, or raise timeout; then run this "
-            "again.\n%s" % (what, command[0], timeout, _last(output)),
-            reason="build_failed",
-        ) from None
+        output = _last((error.stdout or b"") + (error.stderr or b""))
+        raise JawsError(LATE % (what, command[0], timeout, output), "build_failed") from None
     except OSError as error:
         raise JawsError(
             "cannot %s: %s: %s. Correct its path, or install it."
