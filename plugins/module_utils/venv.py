@@ -36,6 +36,7 @@ IDENTIFY = (
 LOAD = 'for m in $JGI_JAWS_MODULES; do module load "$m" || exit 1; done; exec "$0" "$@"'
 CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
 LAST_LINES = 12
+NOT_THERE = "cannot %s: %s: %s. Correct its path, or install it."
 LATE = (
     "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; look at the "
     "package index and at the machine's load, or raise timeout; then run this again.\n%s"
@@ -303,11 +304,8 @@ def run(
         output = _last((error.stdout or b"") + (error.stderr or b""))
         raise JawsError(LATE % (what, command[0], timeout, output), "build_failed") from None
     except OSError as error:
-        raise JawsError(
-            "cannot %s: %s: %s. Correct its path, or install it."
-            % (what, command[0], error.strerror),
-            reason="build_failed",
-        ) from error
+        told = NOT_THERE % (what, command[0], error.strerror)
+        raise JawsError(told, "build_failed") from error
     if done.returncode:
         told = _last(done.stdout + done.stderr)
         raise JawsError(_explain(command, what, done.returncode, told), "build_failed")
