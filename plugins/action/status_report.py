@@ -16,6 +16,9 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.table import duration, fo
 Result = dict[str, Any]
 COLUMNS = ("instance", "program", "state", "pid", "uptime", "release")
 GOOD = "RUNNING"
+OUTDATED = (
+    "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
+)
 
 
 class ActionModule(ActionBase):
@@ -33,6 +36,8 @@ class ActionModule(ActionBase):
             found = _rows(instance)
             rows += found
             notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
+            if (instance.get("status") or {}).get("outdated"):
+                notes.append(f"{instance['name']}: {OUTDATED}")
         self._display.display("\n".join([format_table(COLUMNS, rows), *notes]))
         wrong = [
             f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD

@@ -172,20 +172,10 @@ class Daemon:
         return Status(pid, version, self._user_of(pid))
 
     def is_outdated(self, status: Status) -> Optional[bool]:
-        """Whether the live daemon was started from another installation than C(python) is of.
-
-        None where that cannot be told: no C(python) was given, the kernel hides the process, or its
-        command line names a link that may have been moved since.
-        """
+        """Whether the live daemon is of another installation than C(python); None: not known."""
         if self._python is None:
             return None
-        process = processes.read_process(status.pid)
-        command = process.cmdline[0] if process and process.cmdline else ""
-        started_from = os.path.dirname(os.path.dirname(command))
-        if not os.path.isabs(started_from) or os.path.islink(started_from):
-            return None
-        installed = os.path.dirname(os.path.dirname(self._python))
-        return os.path.realpath(started_from) != os.path.realpath(installed)
+        return processes.is_of_another_installation(status.pid, self._python)
 
     def _user_of(self, pid: int) -> Optional[str]:
         process = processes.read_process(pid)

@@ -15,6 +15,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.control import (
     settings,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import is_of_another_installation
 from ansible_collections.jgi.jaws.plugins.module_utils.programs import Plan, Program, Setting
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, endpoint_for
 
@@ -29,11 +30,16 @@ def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
 
     :raises JawsError: supervisord does not answer, or a name means no program.
     """
+    outdated = None
     with Supervisor(endpoint_for(params)) as client:
         programs = observe(client).programs
+        if params["python"]:
+            pid = client.call("supervisor.getPID")
+            outdated = is_of_another_installation(pid, params["python"])
     if params["name"] is not None:
         programs = _known(programs, params["name"])
-    return dict(changed=False, programs=[program.as_dict() for program in programs])
+    shown = [program.as_dict() for program in programs]
+    return dict(changed=False, programs=shown, outdated=outdated)
 
 
 def manage(params: Params, check_mode: bool) -> Dict[str, Any]:

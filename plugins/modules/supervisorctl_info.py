@@ -18,6 +18,11 @@ options:
       - The programs or groups, as for M(jgi.jaws.supervisorctl). Without it, every program.
     type: list
     elements: str
+  python:
+    description:
+      - The Python interpreter of the installation that the daemon should run from. With it,
+        RV(outdated) says whether it does.
+    type: path
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.client
@@ -64,6 +69,13 @@ programs:
       spawn_error: null
       log_file: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
       error_log_file: null
+outdated:
+  description: >-
+    Whether the daemon was started from another installation than O(python) is of, so that a restart
+    is due; null without O(python), or where that cannot be told.
+  returned: success
+  type: bool
+  sample: false
 reason:
   description: One word for the cause of a failure, as M(jgi.jaws.supervisorctl) returns it.
   returned: failure
@@ -79,7 +91,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import info
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(CLIENT_OPTIONS, name=dict(type="list", elements="str")),
+        argument_spec=dict(
+            CLIENT_OPTIONS,
+            name=dict(type="list", elements="str"),
+            python=dict(type="path"),
+        ),
         supports_check_mode=True,
     )
     run(module, inform)

@@ -313,3 +313,23 @@ def test_our_own_group_is_never_signalled() -> None:
 
 def test_waiting_is_bounded(sleeper: subprocess.Popen[bytes]) -> None:
     assert wait_ended(real(sleeper), timeout=0) is False
+
+
+def test_a_process_of_another_installation_is_told_by_its_command_line(
+    proc: Proc, tmp_path: Path
+) -> None:
+    for name in ("v1", "v2"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    (tmp_path / "venv").symlink_to("v2")
+
+    def other(python: str) -> bool | None:
+        proc.add(42, cmdline=f"{python}\0-m\0supervisor.supervisord\0")
+        installed = f"{tmp_path}/venv/bin/python"
+        return processes.is_of_another_installation(42, installed, str(proc))
+
+    assert other(f"{tmp_path}/v1/bin/python") is True
+    assert other(f"{tmp_path}/v2/bin/python") is False
+    # Whatever the link meant when it was started.
+    assert other(f"{tmp_path}/venv/bin/python") is None
+    assert other("python3") is None
+    assert processes.is_of_another_installation(43, "/v/bin/python", str(proc)) is None
