@@ -30,7 +30,7 @@ def test_no_task_goes_on_after_an_error_or_runs_a_shell(name: str) -> None:
 
 @pytest.mark.parametrize("name", collection.names("inventories/*"))
 def test_a_vault_in_git_holds_no_secret_in_clear_text(name: str) -> None:
-    for path in (ROOT / name).rglob("vault.yml"):
+    for path in (ROOT / name).rglob("*.yml"):
         if not path.read_text().startswith("$ANSIBLE_VAULT;"):
             # An expression that says where a secret comes from is none itself.
             vault = collection.load(path).items()
