@@ -74,7 +74,7 @@ def check_commands(install_missing):
             f"{packages})"
         )
     version = subprocess.check_output(["node", "--version"], text=True).strip()
-    if int(version.lstrip("v").split(".")[0]) < OLDEST:
+    if int(version.lstrip("v").split(".", maxsplit=1)[0]) < OLDEST:
         raise SetUpError(
             f"Node {OLDEST} or newer is needed, and {shutil.which('node')} is {version}: install a "
             "newer one, or put it first in PATH"
