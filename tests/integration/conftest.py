@@ -74,6 +74,17 @@ def has_ended(pid: int) -> bool:
 CLONE = Path(__file__).parents[2]
 
 
+def surroundings(home: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of C(ansible) below a home directory of the test's own."""
+    return {
+        "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **variables,
+    }
+
+
 def ansible(
     subcommand: str, *arguments: str, home: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -83,17 +94,10 @@ def ansible(
     :param variables: more environment variables.
     :returns: its exit status, and all its output as stdout.
     """
-    environment = {
-        "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        **variables,
-    }
     return subprocess.run(
         [sys.executable, "-m", "ansible", subcommand, *arguments],
         cwd=CLONE,
-        env=environment,
+        env=surroundings(home, **variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE, ansible, bearing, wait_until
+from tests.integration.conftest import CLONE, ansible, bearing, surroundings, wait_until
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
 SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
@@ -74,11 +74,14 @@ class Deployment:
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> Run:
         """Run a playbook; the variables are for this run only."""
-        extra = json.dumps({**self.variables, **variables})
-        call = (f"playbooks/{playbook}.yml", "-i", "inventories/local", "-e", extra, *arguments)
-        done = ansible("playbook", *call, home=self.home)
+        call = self.arguments(playbook, **variables)
+        done = ansible("playbook", *call, *arguments, home=self.home)
         self.outputs.append(done.stdout)
         return done
+
+    def arguments(self, playbook: str, **variables: Any) -> list[str]:
+        extra = json.dumps({**self.variables, **variables})
+        return [f"playbooks/{playbook}.yml", "-i", "inventories/local", "-e", extra]
 
     def deploy(self, *arguments: str, **variables: Any) -> Run:
         return self.play("deploy", *arguments, **variables)
@@ -218,6 +221,23 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     shown = deployment.play("releases").stdout
     assert re.search(r"^local_dev_jaws +\S+ +prepared +- ", shown, re.M), shown
     assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
+    deployment: Deployment, sign: signal.Signals
+) -> None:
+    confs = deployment.confs()
+    deployment.variables["jaws_configs"] = {"jaws-central.conf": {"JAWS": {"docs_url": sign.name}}}
+    command = [sys.executable, "-m", "ansible", "playbook", *deployment.arguments("deploy")]
+    environment = surroundings(deployment.home)
+    with subprocess.Popen(command, cwd=CLONE, env=environment, stdout=subprocess.DEVNULL) as run:
+        wait_until(lambda: deployment.confs() != confs, "the switch", 120)
+        run.send_signal(sign)
+    assert changes(deployment.deploy())["local_dev_jtm"] == 0
+    assert deployment.pids()
+    assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    assert list(deployment.site.rglob("*.new")) == []
 
 
 def current(deployment: Deployment) -> dict[str, str]:
