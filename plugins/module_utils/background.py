@@ -367,7 +367,8 @@ def _describe(
         found_by=found_by,
         record=record,
         definition=record.definition if record else environ.get(DEFINITION),
-        revision=record.revision if record else environ.get(REVISION),
+        # A command that says its own revision knows better than who started it without one.
+        revision=(record.revision if record else None) or environ.get(REVISION),
         inside=any(wish.inside or process.identity in above for process in processes),
         reload_files=tuple((path, _file_state(path)) for path in wish.reload_files),
     )

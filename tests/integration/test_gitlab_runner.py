@@ -308,6 +308,8 @@ def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(site):
     again = site.play(entry="start", **newer)
     assert (changed(again), site.pid) == ([], pid)
     assert len(re.findall("^ok: ", again, re.MULTILINE)) <= 8
+    # Nor does the next deploy replace what was merely started.
+    assert (changed(site.play()), site.pid) == ([], pid)
 
 
 def by_hand(site, *words):
