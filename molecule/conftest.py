@@ -28,6 +28,7 @@ class Played:
         self.output = run.stdout
         recap = RECAP.findall(run.stdout)
         self.changed = {host: int(changed) for host, _ok, changed, _skipped in recap}
+        self.skipped = {host: int(skipped) for host, _ok, _changed, skipped in recap}
         # Skipped ones count: an operator waits for them too.
         self.tasks = {host: int(ok) + int(skipped) for host, ok, _changed, skipped in recap}
 

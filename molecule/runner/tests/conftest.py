@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,13 +44,11 @@ class GitLab:
 
 
 class Runner:
-    """One runner of the host, and who deploys it."""
+    """One runner of the host."""
 
-    def __init__(
-        self, manager: str, number: int, gitlab: GitLab, jaws: Host, operator: Any
-    ) -> None:
-        self.manager, self.number, self.gitlab = manager, number, gitlab
-        self.jaws, self.operator = jaws, operator
+    def __init__(self, manager: str, number: int, gitlab: GitLab, jaws: Host) -> None:
+        self.manager, self.number = manager, number
+        self.gitlab, self.jaws = gitlab, jaws
         self.host = f"runner_{manager}"
         self.directory = f"/srv/runners/{manager}"
 
@@ -57,12 +56,6 @@ class Runner:
     def version(self) -> str:
         """The version that runs, or ran last."""
         return self.log.rpartition("Starting multi-runner")[2].splitlines()[0].split()[-1]
-
-    def deploy(self, *arguments: str, other: bool = False, who: Any = None) -> Any:
-        """Run the playbook on this runner alone; C(other) is another version of the binary."""
-        version = {"one": "two", "two": "one"}[self.version] if other else self.version
-        limit = (f"--limit={self.host}", f"--extra-vars=version={version}")
-        return (who or self.operator).play("gitlab_runner", *limit, *arguments)
 
     @property
     def pids(self) -> list[int]:
@@ -83,6 +76,10 @@ class Runner:
         if self.manager == "nohup":
             return self.jaws.check_output(f"cat {self.directory}/gitlab-runner.log")
         return self.systemctl("journalctl --user --unit gitlab-runner --output cat")
+
+    def has_logged(self, pattern: str) -> bool:
+        """Whether the pattern is in the log, over the ends of lines."""
+        return re.search(pattern, self.log, re.DOTALL) is not None
 
     def systemctl(self, command: str) -> str:
         """Run a command as jaws, who types where the user's systemd is, as after a sudo."""
@@ -116,19 +113,42 @@ class Runner:
         return number, lambda: self.jaws.check_output(f"touch {file}")
 
 
+class Runners:
+    """Both runners, and who deploys them: a play for both takes as long as one for one."""
+
+    def __init__(self, gitlab: GitLab, jaws: Host, operator: Any) -> None:
+        numbers = {"nohup": 7, "systemd_user": 8}
+        # In the order in which a deploy comes to them.
+        self.each = [Runner(manager, n, gitlab, jaws) for manager, n in numbers.items()]
+        self.gitlab, self.jaws, self.operator = gitlab, jaws, operator
+
+    def __iter__(self) -> Iterator[Runner]:
+        return iter(self.each)
+
+    @property
+    def pids(self) -> list[int]:
+        return [runner.pid for runner in self]
+
+    def deploy(self, *arguments: str, other: bool = False, who: Any = None) -> Any:
+        """Run the playbook; C(other) is another version of the binary than the one that runs."""
+        version = self.each[0].version
+        if other:
+            version = {"one": "two", "two": "one"}[version]
+        return (who or self.operator).play(
+            "gitlab_runner", f"--extra-vars=version={version}", *arguments
+        )
+
+
 @pytest.fixture(scope="session")
 def gitlab(machine: Host) -> GitLab:
     return GitLab(machine)
 
 
-@pytest.fixture(params=["nohup", "systemd_user"])
-def runner(
-    request: pytest.FixtureRequest, gitlab: GitLab, login: Callable[[str], Host], operator: Any
-) -> Runner:
-    """Each of the two runners, at work."""
-    number = {"nohup": 7, "systemd_user": 8}[request.param]
-    found = Runner(request.param, number, gitlab, login("jaws"), operator)
-    if len(found.pids) != 1:  # a test before has failed
+@pytest.fixture
+def runners(gitlab: GitLab, login: Callable[[str], Host], operator: Any) -> Runners:
+    """The two runners, at work."""
+    found = Runners(gitlab, login("jaws"), operator)
+    if [len(runner.pids) for runner in found] != [1, 1]:  # a test has ended one
         played = found.deploy()
         assert played.succeeded, played.output
     return found

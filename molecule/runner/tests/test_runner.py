@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,142 +16,105 @@ from testinfra.host import Host
 
 from tests.integration.conftest import wait_until
 
-Runner = Any  # the fixture's class, in conftest.py
+Runner = Any  # the class in conftest.py
+Runners = Any
 
 
-def test_each_is_online_and_a_session_of_its_own(
-    runner: Runner, login: Callable[..., Host]
-) -> None:
-    assert runner.gitlab.ask("state")["runners"][str(runner.number)]["status"] == "online"
-    told = login("jaws").check_output("ps -o sid=,tty=,user= %s", str(runner.pid)).split()
-    assert told == [str(runner.pid), "?", "jaws"]
+def test_each_is_online_and_a_session_of_its_own(runners: Runners) -> None:
+    for runner in runners:
+        told = runner.jaws.check_output("ps -o sid=,tty=,user= %s", str(runner.pid)).split()
+        assert told == [str(runner.pid), "?", "jaws"]
+        state = runner.gitlab.ask("state")["runners"][str(runner.number)]
+        assert state["status"] == "online"
 
 
-def test_status_shows_each_as_a_row_of_the_table(runner: Runner) -> None:
-    shown = runner.operator.play("status")
+def test_status_shows_each_as_a_row_of_the_table(runners: Runners) -> None:
+    shown = runners.operator.play("status")
     assert shown.succeeded, shown.output
-    rows = [line.split() for line in shown.output.splitlines()]
-    assert [runner.host, "gitlab-runner", "RUNNING", str(runner.pid)] in [row[:4] for row in rows]
+    rows = [line.split()[:4] for line in shown.output.splitlines()]
+    for runner in runners:
+        assert [runner.host, "gitlab-runner", "RUNNING", str(runner.pid)] in rows
+    assert "is asked for" not in shown.said  # of a runner that runs as it was deployed
 
 
-def test_status_notes_what_gitlab_says_of_one_that_is_not_online(runner: Runner) -> None:
-    runner.gitlab.ask("down", down=True)
+def test_status_notes_what_gitlab_says_of_one_that_is_not_online(runners: Runners) -> None:
+    runners.gitlab.ask("down", down=True)
     try:
-        shown = runner.operator.play("status")
+        shown = runners.operator.play("status")
     finally:
-        runner.gitlab.ask("down", down=False)
-    assert (
-        f"{runner.host}: http://127.0.0.1:8929/ gave no answer to rely on: HTTP 503" in shown.said
-    )
+        runners.gitlab.ask("down", down=False)
+    for runner in runners:
+        told = f"{runner.host}: http://127.0.0.1:8929/ gave no answer to rely on: HTTP 503"
+        assert told in shown.said
 
 
-def test_one_that_is_down_is_named_by_status_and_started_by_recover(runner: Runner) -> None:
-    runner.end()
-    shown = runner.operator.play("status")
+def test_what_is_down_is_named_by_status_and_started_by_recover_once(runners: Runners) -> None:
+    for runner in runners:
+        runner.end()
+    shown = runners.operator.play("status")
     assert not shown.succeeded
-    assert f"not running: {runner.host} gitlab-runner" in shown.said
-    played = runner.operator.play("recover")
+    for runner in runners:
+        assert f"{runner.host} gitlab-runner" in shown.said.partition("not running: ")[2]
+    played = runners.operator.play("recover")
     assert played.succeeded, played.output
-    assert runner.pid
+    pids = runners.pids
+    again = runners.operator.play("recover")
+    assert again.succeeded, again.output
+    for runner in runners:
+        assert again.changed[runner.host] == 0, again.output
+        assert again.tasks[runner.host] - again.skipped[runner.host] <= 8
+    # Nor does the next deploy replace what was merely started.
+    deployed = runners.deploy()
+    assert not any(deployed.changed.values()), deployed.output
+    assert runners.pids == pids
 
 
-def test_recover_on_a_healthy_runner_changes_nothing_in_eight_tasks(runner: Runner) -> None:
-    pid = runner.pid
-    played = runner.operator.play("recover")
-    assert (played.succeeded, played.changed[runner.host]) == (True, 0), played.output
-    assert played.tasks[runner.host] - skipped(played, runner.host) <= 8
-    assert runner.pid == pid
-
-
-def skipped(played: Any, host: str) -> int:
-    (line,) = [
-        line for line in played.output.splitlines() if line.startswith(f"{host} ") and "ok=" in line
-    ]
-    return int(line.partition("skipped=")[2].split()[0])
-
-
-def test_one_that_was_started_by_hand_is_recognised_and_not_doubled(runner: Runner) -> None:
-    runner.end()
-    pid = runner.by_hand()
-    if runner.manager == "systemd_user":  # it ends first, so that one runs and not two
-        runner.deploy()
-        assert not runner.runs(pid)
-        status = runner.systemctl("systemctl --user show gitlab-runner --property=MainPID --value")
-        assert runner.pid == int(status)
-        return
-    played = runner.deploy()
+def test_one_that_was_started_by_hand_is_recognised_and_not_doubled(runners: Runners) -> None:
+    for runner in runners:
+        runner.end()
+    pids = {runner.manager: runner.by_hand() for runner in runners}
+    played = runners.deploy()
     assert played.succeeded, played.output
-    assert runner.pid == pid
-    assert runner.deploy().changed[runner.host] == 0
+    by_nohup, by_systemd = runners
+    assert by_nohup.pid == pids["nohup"]
+    # It ends first, so that one runs and not two.
+    assert by_systemd.pid != pids["systemd_user"]
+    shown = by_systemd.systemctl("systemctl --user show gitlab-runner --property=MainPID --value")
+    assert by_systemd.pid == int(shown)
+    assert not any(runners.deploy().changed.values())
 
 
-def test_a_changed_configuration_is_read_again_by_the_same_process(runner: Runner) -> None:
-    pid, loaded = runner.pid, runner.log.count("Configuration loaded")
-    played = runner.deploy("--extra-vars=gitlab_runner_concurrent=2")
-    assert (played.succeeded, played.changed[runner.host]) == (True, 2), played.output
-    wait_until(lambda: runner.log.count("Configuration loaded") == loaded + 1, "a reload")
-    assert runner.pid == pid
+def has_reloaded(runner: Runner, before: int) -> bool:
+    return bool(runner.log.count("Configuration loaded") > before)
+
+
+def test_a_changed_configuration_is_read_again_by_the_same_process(runners: Runners) -> None:
+    pids = runners.pids
+    loaded = [runner.log.count("Configuration loaded") for runner in runners]
+    played = runners.deploy("--extra-vars=gitlab_runner_concurrent=2")
+    assert played.succeeded, played.output
+    assert set(played.changed.values()) == {2}, played.output
+    for runner, before in zip(runners, loaded, strict=True):
+        wait_until(partial(has_reloaded, runner, before), "a reload")
+        assert runner.log.count("Configuration loaded") == before + 1
+    assert runners.pids == pids
 
 
 def test_a_changed_token_is_seen_and_the_new_runner_is_online(
-    runner: Runner, tmp_path: Path
+    runners: Runners, tmp_path: Path
 ) -> None:
-    pid, number = runner.pid, runner.number + 100
-    token = f"glrt-another_token_of_{number}"
-    runner.gitlab.ask("runners", id=number, token=token)
+    pids = runners.pids
+    tokens = {runner.host: f"glrt-another_token_of_{runner.number}" for runner in runners}
+    for runner in runners:
+        runners.gitlab.ask("runners", id=runner.number + 100, token=tokens[runner.host])
     given = tmp_path / "token.json"
-    given.write_text(json.dumps({"gitlab_runner_token": token}))
-    played = runner.deploy(f"--extra-vars=@{given}", "--diff")
-    assert f"says that runner {number} is online" in played.said, played.output
-    assert token not in played.output
-    assert runner.pid == pid
-
-
-@pytest.mark.fault(40)
-def test_an_upgrade_waits_for_the_running_job(runner: Runner) -> None:
-    old = runner.pid
-    number, go_on = runner.waiting_job()
-    drained = runner.log.count("SIGQUIT received")
-    played: list[Any] = []
-    deploy = threading.Thread(target=lambda: played.append(runner.deploy(other=True)))
-    deploy.start()
-    try:
-        wait_until(lambda: runner.log.count("SIGQUIT received") > drained, "it drains", 120)
-        assert runner.gitlab.job(number)["status"] == "running"
-        assert runner.runs(old)
-    finally:
-        go_on()
-        deploy.join()
-    assert played[0].succeeded, played[0].output
-    assert runner.gitlab.job(number)["status"] == "success"
-    assert not runner.runs(old)
-    assert runner.pid
-
-
-@pytest.mark.fault(40)
-def test_an_upgrade_names_its_deadline_and_cuts_no_job(runner: Runner) -> None:
-    old = runner.pid
-    number, go_on = runner.waiting_job()
-    try:
-        played = runner.deploy("--extra-vars=gitlab_runner_drain_timeout=1", other=True)
-        assert not played.succeeded
-        assert "still runs 1 s after SIGQUIT" in played.said, played.output
-        assert (runner.gitlab.job(number)["status"], runner.runs(old)) == ("running", True)
-        assert "STOPPING" in runner.operator.play("status").said
-    finally:
-        go_on()
-    wait_until(lambda: runner.gitlab.job(number)["status"] == "success", "the job ends well")
-    wait_until(lambda: not runner.runs(old), "the old runner ends after its job")
-
-
-def test_a_deploy_in_its_own_job_leaves_it_running_and_says_so(runner: Runner) -> None:
-    pid = runner.pid
-    job = {"CI_RUNNER_ID": str(runner.number), "CI_SERVER_URL": "http://127.0.0.1:8929"}
-    inside = type(runner.operator)(*runner.operator.arguments, **job)
-    played = runner.deploy(other=True, who=inside)
-    assert played.succeeded, played.output
-    assert "this play runs inside it: it was left running" in played.said
-    assert runner.pid == pid
+    of_host = "{{ another_token[inventory_hostname] }}"
+    given.write_text(json.dumps({"another_token": tokens, "gitlab_runner_token": of_host}))
+    played = runners.deploy(f"--extra-vars=@{given}", "--diff")
+    for runner in runners:
+        assert f"says that runner {runner.number + 100} is online" in played.said, played.output
+        assert tokens[runner.host] not in played.output
+    assert runners.pids == pids
 
 
 SUPERVISORD = """\
@@ -162,36 +127,108 @@ command=/bin/sleep 10000
 """
 
 
-@pytest.mark.fault(39)
-def test_a_supervisord_that_a_job_started_outlives_the_runner(
-    runner: Runner, login: Callable[..., Host]
-) -> None:
-    jaws, root = login("jaws"), f"/tmp/supervisord-{runner.number}"
+@contextmanager
+def supervisord_of_a_job(runner: Runner) -> Iterator[Callable[[], str]]:
+    """Start a supervisord in a job, as JAWS does; yield a look at its children."""
+    jaws, root = runner.jaws, f"/tmp/supervisord-{runner.number}"
     conf = SUPERVISORD.format(root=root)
     jaws.check_output("mkdir %s && cat >%s/conf <<'END'\n" + conf + "\nEND", root, root)
     number = runner.job(f"/opt/supervisor/bin/supervisord -c {root}/conf")
     wait_until(lambda: runner.gitlab.job(number)["status"] == "success", "the job")
     wait_until(lambda: jaws.file(f"{root}/pid").exists, "its pid file")
     pid = jaws.file(f"{root}/pid").content_string.strip()
-    child = jaws.check_output("pgrep -P %s", pid)
     try:
-        old = runner.pid
-        assert runner.deploy(other=True).succeeded
-        if runner.manager == "systemd_user":
-            runner.systemctl("systemctl --user restart gitlab-runner")
-        assert not runner.runs(old)
-        assert jaws.check_output("pgrep -P %s", pid) == child
+        wait_until(lambda: jaws.run("pgrep -P %s", pid).stdout, "its program")
+        yield lambda: jaws.run("pgrep -P %s", pid).stdout
     finally:
-        jaws.check_output("kill %s", pid)
+        jaws.run("kill %s", pid)
         wait_until(lambda: jaws.run("kill -0 %s", pid).failed, "the end of supervisord")
         jaws.check_output("rm -r %s", root)
 
 
-def test_absent_lingering_is_explained_and_nothing_is_touched(machine: Host, operator: Any) -> None:
-    lingers = "/var/lib/systemd/linger/jaws"
+@contextmanager
+def upgrade(runners: Runners) -> Iterator[list[Any]]:
+    """Deploy the other version meanwhile; what was played is in the list afterwards."""
+    played: list[Any] = []
+    deploy = threading.Thread(target=lambda: played.append(runners.deploy(other=True)))
+    deploy.start()
+    try:
+        yield played
+    finally:
+        deploy.join()
+
+
+@pytest.mark.fault(39)
+@pytest.mark.fault(40)
+def test_an_upgrade_waits_for_the_running_jobs_and_spares_what_jobs_have_started(
+    runners: Runners,
+) -> None:
+    by_nohup, by_systemd = runners
+    old = runners.pids
+    with supervisord_of_a_job(by_nohup) as first, supervisord_of_a_job(by_systemd) as second:
+        children = [first(), second()]
+        jobs = [runner.waiting_job() for runner in runners]
+        with upgrade(runners) as played:
+            try:
+                for runner, pid, (number, go_on) in zip(runners, old, jobs, strict=True):
+                    draining = f"pid={pid} .*SIGQUIT received"
+                    wait_until(lambda r=runner, d=draining: r.has_logged(d), "it drains", 120)
+                    assert runner.gitlab.job(number)["status"] == "running"
+                    assert runner.runs(pid)
+                    go_on()
+            finally:
+                for _number, go_on in jobs:
+                    go_on()
+        assert played[0].succeeded, played[0].output
+        assert [runners.gitlab.job(n)["status"] for n, _go_on in jobs] == ["success"] * 2
+        assert not set(old) & set(runners.pids)
+        by_systemd.systemctl("systemctl --user restart gitlab-runner")
+        assert [first(), second()] == children
+
+
+@pytest.mark.fault(40)
+def test_an_upgrade_names_its_deadline_and_cuts_no_job(runners: Runners) -> None:
+    old = dict(zip(runners, runners.pids, strict=True))
+    jobs = {runner: runner.waiting_job() for runner in runners}
+    try:
+        played = runners.deploy("--extra-vars=gitlab_runner_drain_timeout=1", other=True)
+        assert not played.succeeded
+        assert played.said.count("still runs 1 s after SIGQUIT") >= 2, played.output
+        shown = runners.operator.play("status").output.splitlines()
+        states = {line.split()[0]: line.split()[2] for line in shown if " gitlab-runner " in line}
+        for runner, (number, _go_on) in jobs.items():
+            assert runner.gitlab.job(number)["status"] == "running"
+            assert runner.runs(old[runner])
+            assert states[runner.host] == "STOPPING"
+    finally:
+        for _number, go_on in jobs.values():
+            go_on()
+    for runner, (number, _go_on) in jobs.items():
+        wait_until(lambda n=number: runners.gitlab.job(n)["status"] == "success", "the job's end")
+        wait_until(lambda r=runner: not r.runs(old[r]), "the old runner ends after its job")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["nohup", "systemd_user"])
+def test_a_deploy_in_its_own_job_leaves_it_running_and_says_so(
+    runners: Runners, which: int
+) -> None:
+    runner = runners.each[which]
+    pid = runner.pid
+    job = {"CI_RUNNER_ID": str(runner.number), "CI_SERVER_URL": "http://127.0.0.1:8929"}
+    inside = type(runners.operator)(*runners.operator.arguments, **job)
+    played = runners.deploy(f"--limit={runner.host}", other=True, who=inside)
+    assert played.succeeded, played.output
+    assert "this play runs inside it: it was left running" in played.said
+    assert runner.pid == pid
+
+
+def test_absent_lingering_is_explained_and_nothing_is_touched(
+    runners: Runners, machine: Host
+) -> None:
+    lingers, pids = "/var/lib/systemd/linger/jaws", runners.pids
     machine.check_output("rm %s", lingers)
     try:
-        played = operator.play("gitlab_runner", "--limit=runner_systemd_user")
+        played = runners.deploy("--limit=runner_systemd_user", other=True)
     finally:
         machine.check_output("touch %s", lingers)
     assert not played.succeeded
@@ -201,3 +238,4 @@ def test_absent_lingering_is_explained_and_nothing_is_touched(machine: Host, ope
     )
     assert "loginctl enable-linger jaws" in played.said
     assert "Nothing was changed." in played.said
+    assert runners.pids == pids
