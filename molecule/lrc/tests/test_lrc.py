@@ -28,7 +28,6 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 DEPLOYMENTS = ("dev", "prod")
-each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
 SECONDS = 120
 
 Login = Callable[[str], Host]
@@ -65,10 +64,11 @@ class Site:
     def await_all(self, *deployments: str) -> None:
         wait_until(lambda: self.runs(*deployments), f"{deployments} run", SECONDS)
 
-    def stop(self, deployment: str) -> None:
-        for instance in ("jaws", "jtm"):
-            self.control(deployment, instance, "shutdown")
-        pattern = f"^{HOME}/{deployment}/jaws-"
+    def stop(self, *deployments: str) -> None:
+        for deployment in deployments:
+            for instance in ("jaws", "jtm"):
+                self.control(deployment, instance, "shutdown")
+        pattern = f"^{HOME}/({'|'.join(deployments)})/jaws-"
         wait_until(lambda: self.jaws.run("pgrep -f %s", pattern).failed, "its end", SECONDS)
 
 
@@ -95,28 +95,26 @@ def reboot() -> None:
     subprocess.run(command, check=True, env=dict(os.environ), stdout=subprocess.DEVNULL)
 
 
-@each_deployment
-def test_the_unit_starts_a_deployment_whenever_it_is_down(site: Site, deployment: str) -> None:
+def test_the_units_start_what_is_down_every_time(site: Site) -> None:
     for _time in range(2):  # what has run once must not keep the second from looking
-        site.stop(deployment)
-        site.user(f"systemctl --user start jaws{deployment}")
-        site.await_all(deployment)
+        site.stop(*DEPLOYMENTS)
+        site.user("systemctl --user start jawsdev jawsprod")
+        site.await_all(*DEPLOYMENTS)
 
 
-@each_deployment
-def test_the_script_starts_a_deployment_and_is_what_the_unit_calls(
-    site: Site, deployment: str
-) -> None:
-    script = f"{HOME}/{deployment}/jtm-service-{deployment}.sh"
-    called = site.user(f"systemctl --user show jaws{deployment} --property=ExecStart --value")
-    assert f"path={script} ;" in called
-    site.stop(deployment)
-    site.jaws.check_output(script)
-    site.await_all(deployment)
-    before = site.all_pids(deployment)
-    told = site.jaws.check_output(script)
-    assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
-    assert site.all_pids(deployment) == before
+def test_the_scripts_start_what_is_down_and_are_what_the_units_call(site: Site) -> None:
+    scripts = {name: f"{HOME}/{name}/jtm-service-{name}.sh" for name in DEPLOYMENTS}
+    site.stop(*DEPLOYMENTS)
+    for deployment, script in scripts.items():
+        called = site.user(f"systemctl --user show jaws{deployment} --property=ExecStart --value")
+        assert f"path={script} ;" in called
+        site.jaws.check_output(script)
+    site.await_all(*DEPLOYMENTS)
+    for deployment, script in scripts.items():
+        before = site.all_pids(deployment)
+        told = site.jaws.check_output(script)
+        assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
+        assert site.all_pids(deployment) == before
 
 
 def test_stopping_the_unit_stops_that_deployment_alone_and_waits(site: Site) -> None:
@@ -151,20 +149,6 @@ def test_limit_prod_leaves_dev_as_it_is(site: Site, operator: Any) -> None:
     assert {name for name in prod if after[name] != prod[name]} == {"jaws-jtm"}
 
 
-def test_recover_on_a_healthy_site_changes_nothing_in_eight_tasks(
-    site: Site, operator: Any
-) -> None:
-    before = [site.all_pids(deployment) for deployment in DEPLOYMENTS]
-    played = operator.play("recover")
-    assert played.succeeded, played.output
-    instances = [host for host in played.tasks if host.endswith(("_jaws", "_jtm"))]
-    assert len(instances) == 4
-    assert not any(played.changed[host] for host in instances)
-    assert max(played.tasks[host] for host in instances) <= 8
-    assert [site.all_pids(deployment) for deployment in DEPLOYMENTS] == before
-    assert "lrc_runner gitlab-runner RUNNING" in played.said
-
-
 @pytest.mark.fault(20)
 def test_a_boot_brings_everything_back_by_itself(site: Site, login: Login) -> None:
     assert login("jaws").check_output("loginctl show-user jaws --property=Linger") == "Linger=yes"
@@ -186,7 +170,19 @@ def test_recover_brings_everything_back_where_no_unit_is_enabled(site: Site, ope
         assert played.succeeded, played.output
         assert site.runs(*DEPLOYMENTS)
         assert "lrc_runner gitlab-runner RUNNING" in played.said
-        again = operator.play("recover")
-        assert not any(again.changed.values()), again.output
     finally:
         site.user(f"systemctl --user enable {units}")
+
+
+def test_recover_on_a_healthy_site_changes_nothing_in_eight_tasks(
+    site: Site, operator: Any
+) -> None:
+    before = [site.all_pids(deployment) for deployment in DEPLOYMENTS]
+    played = operator.play("recover")
+    assert played.succeeded, played.output
+    assert not any(played.changed.values()), played.output
+    instances = [host for host in played.tasks if host.endswith(("_jaws", "_jtm"))]
+    assert len(instances) == 4
+    assert max(played.tasks[host] for host in instances) <= 8
+    assert [site.all_pids(deployment) for deployment in DEPLOYMENTS] == before
+    assert "lrc_runner gitlab-runner RUNNING" in played.said

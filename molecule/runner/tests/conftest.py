@@ -87,7 +87,7 @@ class Runner:
 
     def by_hand(self) -> int:
         """Type what operators type, in the runner's directory; return the new runner's pid."""
-        typed = f"cd {self.directory}; nohup ./gitlab-runner run &"
+        typed = f"cd {self.directory}; nohup ./gitlab-runner run >>gitlab-runner.log 2>&1 &"
         self.jaws.check_output("bash -c %s </dev/null >/dev/null 2>&1", typed)
         wait_until(lambda: self.pids, "a runner that was started by hand")
         return self.pid
