@@ -115,6 +115,8 @@ def test_a_changed_token_is_seen_and_the_new_runner_is_online(
         assert f"says that runner {runner.number + 100} is online" in played.said, played.output
         assert tokens[runner.host] not in played.output
     assert runners.pids == pids
+    # Jobs are for the runners of before.
+    assert runners.deploy().succeeded
 
 
 SUPERVISORD = """\
