@@ -134,7 +134,9 @@ def supervisord_of_a_job(runner: Runner) -> Iterator[Callable[[], str]]:
     """Start a supervisord in a job, as JAWS does; yield a look at its children."""
     jaws, root = runner.jaws, f"/tmp/supervisord-{runner.number}"
     conf = SUPERVISORD.format(root=root)
-    jaws.check_output("mkdir %s && cat >%s/conf <<'END'\n" + conf + "\nEND", root, root)
+    jaws.check_output(
+        "rm -rf %s && mkdir %s && cat >%s/conf <<'END'\n" + conf + "\nEND", root, root, root
+    )
     number = runner.job(f"/opt/supervisor/bin/supervisord -c {root}/conf")
     wait_until(lambda: runner.gitlab.job(number)["status"] == "success", "the job")
     wait_until(lambda: jaws.file(f"{root}/pid").exists, "its pid file")
