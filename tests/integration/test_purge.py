@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from tests.integration.conftest import CLONE
 
-PROGRAM = CLONE / "roles/jaws/files/purge.py"
+PROGRAM = CLONE / "roles/purge/files/purge.py"
 LATER = 30 * 86400
 
 
@@ -51,6 +52,7 @@ class Scratch:
         given = ["--lock", str(self.inputs.parent / "lock"), *arguments]
         given += [] if "--executions" in arguments else ["--inputs", str(root or self.inputs)]
         options = self.program.arguments().parse_args(given)
+        self.program.report(options)
         self.status = self.program.run(options, time.time() + ahead)
         shown = self.capsys.readouterr()
         return shown.out + shown.err
@@ -103,24 +105,80 @@ def test_a_file_with_another_name_keeps_its_content(scratch: Scratch) -> None:
     assert not scratch.tree.exists()
 
 
+@pytest.mark.parametrize("time_of_swap", ["the last look", "the removal"])
 def test_a_directory_that_is_swapped_for_a_link_leads_nowhere(
-    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, time_of_swap: str
 ) -> None:
     opened = scratch.program.open_directory
+    place = scratch.inputs / "user/.purge.old/a"
 
     def swapped(parent: int, name: str, device: int) -> int:
-        if name == "b" and surveyed:
-            (scratch.tree / "a/b").rename(scratch.tree / "a/moved")
-            (scratch.tree / "a/b").symlink_to(scratch.precious)
-            surveyed.clear()
         if name == "b":
-            surveyed.append(1)
+            times.append(1)
+            if len(times) == {"the last look": 2, "the removal": 3}[time_of_swap]:
+                (place / "b").rename(place / "moved")
+                (place / "b").symlink_to(scratch.precious)
         return int(opened(parent, name, device))
 
-    surveyed: list[int] = []
+    times: list[int] = []
     monkeypatch.setattr(scratch.program, "open_directory", swapped)
     scratch.purge()
-    assert not (scratch.tree / "a/b").is_symlink()
+    assert len(times) >= 2
+    assert (scratch.tree / "a/b").is_symlink() is (time_of_swap == "the last look")
+
+
+@pytest.mark.parametrize("what", ["is opened", "is changed"])
+def test_a_tree_that_is_used_after_the_first_look_gets_its_name_back(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    rename = os.rename
+
+    def late(name: str, *rest: Any, **places: Any) -> None:
+        if name == "old" and what == "is opened":
+            opened.append((scratch.tree / "a/b/file").open())
+        if name == "old" and what == "is changed":
+            os.utime(scratch.tree / "a/b/file", (time.time() + LATER,) * 2)
+        rename(name, *rest, **places)
+
+    opened: list[Any] = []
+    monkeypatch.setattr(scratch.program.os, "rename", late)
+    reason = {"is opened": "a process uses it", "is changed": "it was changed just now"}[what]
+    assert f"{scratch.tree}: kept: {reason}" in scratch.purge()
+    assert scratch.status == 0
+    assert (scratch.tree / "a/b/file").read_text() == "x" * 5000
+    assert os.listdir(scratch.tree.parent) == ["old"]
+    for file in opened:
+        file.close()
+
+
+def test_a_name_that_was_taken_meanwhile_is_not_taken_back(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = scratch.tree.with_name(".purge.old")
+
+    def used() -> set[tuple[int, int]]:
+        if not aside.exists():
+            return set()
+        scratch.tree.mkdir()
+        info = aside.stat()
+        return {(info.st_dev, info.st_ino)}
+
+    monkeypatch.setattr(scratch.program, "in_use", used)
+    assert "old has been made again, and what it was stays in .purge.old" in scratch.purge()
+    assert scratch.status == 1
+    assert (aside / "a/b/file").exists()
+    assert scratch.tree.exists()
+
+
+def test_what_a_killed_purge_left_is_finished(scratch: Scratch) -> None:
+    aside = scratch.tree.with_name(".purge.old")
+    scratch.tree.rename(aside)
+    with (aside / "a/b/file").open():
+        assert "kept: a process uses it" in scratch.purge()
+    assert scratch.tree.exists()
+    scratch.tree.rename(aside)
+    assert "removed 1 trees" in scratch.purge()
+    assert os.listdir(aside.parent) == []
 
 
 def test_a_tree_that_a_process_works_in_stays(scratch: Scratch) -> None:
@@ -145,6 +203,68 @@ def test_what_vanishes_meanwhile_is_no_error(
     monkeypatch.setattr(scratch.program, "in_use", set)
     scratch.purge()
     assert not scratch.tree.exists()
+
+
+CHILD = """
+import importlib.util, os, sys, time
+spec = importlib.util.spec_from_file_location("purge", sys.argv[1])
+program = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(program)
+if os.geteuid() == 0 and sys.argv[2] == "as nobody":
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+options = program.arguments().parse_args(sys.argv[3:])
+program.report(options)
+sys.exit(program.run(options, time.time() + 30 * 86400))
+"""
+
+
+def child(who: str, root: Path) -> list[str]:
+    """Return the words that purge a root in a process of its own, a month later."""
+    words = [str(PROGRAM), who, "--lock", str(root / "lock"), "--inputs", str(root)]
+    return [sys.executable, "-c", CHILD, *words]
+
+
+def test_what_may_not_be_read_is_left_and_somebody_gets_to_know(short_tmp: Path) -> None:
+    root = short_tmp / "scratch/inputs"
+    for folder in ("open/good/a", "open/shut/a", "shut/tree"):
+        (root / folder).mkdir(parents=True)
+    if os.geteuid() == 0:
+        for path in [short_tmp, *short_tmp.rglob("*")]:
+            os.chown(path, 65534, 65534)
+    shut = (root / "open/shut/a", root / "shut")
+    for path in shut:
+        path.chmod(0)
+    done = subprocess.run(child("as nobody", root), check=False, capture_output=True, text=True)
+    for path in shut:
+        path.chmod(0o700)
+    assert done.returncode == 1
+    assert f"{root}/open/shut: kept: [Errno 13] Permission denied" in done.stdout, done.stderr
+    assert f"{root}/shut: kept: [Errno 13] Permission denied" in done.stdout
+    assert f"{root}: removed 1 trees" in done.stdout
+    assert not (root / "open/good").exists()
+    assert all(path.exists() for path in (*shut, root / "shut/tree"))
+
+
+MOUNTED = """
+mount -t tmpfs none "$0"
+touch "$0/wanted"
+"$@" || echo "status $?"
+test -e "$0/wanted"
+echo kept
+"""
+
+
+def test_another_filesystem_is_not_crossed(scratch: Scratch) -> None:
+    place = scratch.tree / "a/mounted"
+    place.mkdir()
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    command = [*namespace, "sh", "-ec", MOUNTED, str(place), *child("as us", scratch.inputs)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert f"{scratch.tree}: kept: mounted is another filesystem" in done.stdout
+    assert done.stdout.endswith("status 1\nkept\n")
+    assert (scratch.tree / "a/b/file").exists()
 
 
 def test_a_deep_tree_goes(scratch: Scratch) -> None:
@@ -187,8 +307,9 @@ class Cromwell(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def cromwell() -> Iterator[str]:
+@contextmanager
+def cromwell_server() -> Iterator[str]:
+    """Serve C(Cromwell.answer), and yield its url."""
     server = HTTPServer(("127.0.0.1", 0), Cromwell)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -196,6 +317,12 @@ def cromwell() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def cromwell() -> Iterator[str]:
+    with cromwell_server() as url:
+        yield url
 
 
 def test_what_cromwell_runs_stays(scratch: Scratch, cromwell: str) -> None:
@@ -215,6 +342,20 @@ def test_without_cromwells_word_its_executions_stay(scratch: Scratch, url: str) 
     assert "left alone: Cromwell" in printed
     assert scratch.status == 1
     assert scratch.tree.exists()
+
+
+def test_the_log_takes_everything_and_stderr_what_is_wrong(scratch: Scratch) -> None:
+    log = scratch.inputs.parent / "log"
+    with (scratch.tree / "a/b/file").open():
+        assert scratch.purge("--log", str(log)) == ""
+    assert f"{scratch.tree}: kept: a process uses it" in log.read_text()
+    printed = scratch.purge("--log", str(log), root=scratch.precious / "missing")
+    assert "left alone" in printed
+    assert printed.strip() in log.read_text()
+    assert scratch.status == 1
+    written = log.read_text()
+    assert "would remove 1 trees" in scratch.purge("--log", str(log), "--dry-run")
+    assert log.read_text() == written
 
 
 def test_two_at_once_are_one(scratch: Scratch) -> None:

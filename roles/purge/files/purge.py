@@ -4,14 +4,19 @@
 
 A tree goes as a whole, when nothing in it was changed within the age, no process of this user has
 its working directory or an open file in it, and Cromwell does not run it. No symbolic link is
-followed and no filesystem crossed: every step is relative to a directory that is held open. Reads
+followed and no filesystem crossed: every step is relative to a directory that is held open. A tree
+is renamed first and looked at again before it is removed, so that nobody finds it in between. Reads
 on Python 3.8.
+
+The exit status is 0 when all that is old is gone or was in use, and 1 when somebody has to look.
 """
 
 import argparse
 import errno
 import fcntl
 import json
+import logging
+import logging.handlers
 import os
 import pwd
 import stat
@@ -25,15 +30,24 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SHALLOWEST = 3
 STATES = ("Submitted", "Running", "Aborting", "On Hold")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# The name of a tree that is on its way out; one that a killed purge has left is looked at again.
+ASIDE = ".purge."
+LOG = logging.getLogger("purge")
+LOG_BYTES = 5000000
 
 
 class Refused(Exception):
     """Why a root or a tree is left alone, in words for an operator."""
 
 
+class InUse(Exception):
+    """Why a tree that is old stays, and nobody has to do anything about it."""
+
+
 def main():
     options = arguments().parse_args()
     try:
+        report(options)
         with open(options.lock, "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return run(options, time.time())
@@ -51,23 +65,43 @@ def arguments():
     parser.add_argument("--cromwell", metavar="URL", help="needed with --executions; on loopback")
     parser.add_argument("--days", type=float, default=14, help="the age, %(default)s by default")
     parser.add_argument("--lock", required=True, metavar="FILE")
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument(
+        "--log", metavar="FILE", help="takes what is said; stderr gets only what is wrong"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say it, and not to the log")
     return parser
+
+
+def report(options):
+    """Say everything to the log, and to stderr what somebody has to know; or all to stdout."""
+    for handler in LOG.handlers:
+        handler.close()
+    shown = logging.StreamHandler(sys.stdout)
+    LOG.setLevel(logging.INFO)
+    LOG.handlers = [shown]
+    if options.log and not options.dry_run:
+        kept = logging.handlers.RotatingFileHandler(options.log, "a", LOG_BYTES, 1)
+        kept.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        shown.setStream(sys.stderr)
+        shown.setLevel(logging.WARNING)
+        LOG.handlers = [shown, kept]
 
 
 def run(options, now):
     """Purge every root; return the exit status, 1 where anything could not be done."""
-    failed = options.days < 1
-    if failed:
-        print("--days %g: at least 1" % options.days, file=sys.stderr)
+    if options.days < 1:
+        LOG.warning("--days %g: at least 1", options.days)
         return 1
     roots = [(root, frozenset) for root in options.inputs]
     roots += [(root, lambda: running(options.cromwell)) for root in options.executions]
+    failed = False
     for root, kept in roots:
         try:
-            purge(root, now - options.days * DAY, kept(), options.dry_run)
+            sweep = Sweep(root, now - options.days * DAY, kept(), options.dry_run)
+            sweep.run()
+            failed |= sweep.failed
         except (OSError, ValueError, Refused) as error:
-            print("%s: left alone: %s" % (root, error), file=sys.stderr)
+            LOG.warning("%s: left alone: %s", root, error)
             failed = True
     return int(failed)
 
@@ -91,47 +125,114 @@ def running(url):
     return found
 
 
-def purge(root, before, kept, dry_run):
-    """Remove the trees of a root that are older than before (seconds since 1970); say each."""
-    handle = open_root(root)
-    device = os.fstat(handle).st_dev
-    trees, total = 0, 0
-    for folder in sorted(os.listdir(handle)):
+class Sweep:
+    """The purge of one root.
+
+    :param before: trees that are older go, in seconds since 1970.
+    :param kept: the names of trees that stay.
+    """
+
+    def __init__(self, root, before, kept, dry_run):
+        self.root = root
+        self.before = before
+        self.kept = kept
+        self.dry_run = dry_run
+        self.trees = self.bytes = 0
+        self.failed = False
+
+    def run(self):
+        """Remove the trees of the root that may go; say each."""
+        handle = open_root(self.root)
         try:
-            parent = open_directory(handle, folder, device)
-        except (OSError, Refused):  # a file, a link, gone, or not ours to read
-            continue
-        for name in sorted(os.listdir(parent)):
-            size = consider(parent, name, device, before, kept, dry_run, os.path.join(root, folder))
-            trees, total = trees + (size is not None), total + (size or 0)
-        os.close(parent)
-    os.close(handle)
-    words = "would remove" if dry_run else "removed"
-    print("%s: %s %d trees, %.1f MB" % (root, words, trees, total / 1e6))
+            self.device = os.fstat(handle).st_dev
+            for folder in sorted(os.listdir(handle)):
+                self.sweep_folder(handle, folder)
+        finally:
+            os.close(handle)
+        words = "would remove" if self.dry_run else "removed"
+        LOG.info("%s: %s %d trees, %.1f MB", self.root, words, self.trees, self.bytes / 1e6)
 
+    def sweep_folder(self, handle, folder):
+        where = os.path.join(self.root, folder)
+        try:
+            parent = open_directory(handle, folder, self.device)
+        except (OSError, Refused) as error:
+            # A file, a link, or gone: nothing that runs have left.
+            if getattr(error, "errno", 0) not in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT):
+                self.complain(where, error)
+            return
+        try:
+            for name in sorted(os.listdir(parent)):
+                self.sweep_tree(parent, name, os.path.join(where, name))
+        except OSError as error:
+            self.complain(where, error)
+        finally:
+            os.close(parent)
 
-def consider(parent, name, device, before, kept, dry_run, where):
-    """Remove one tree if it may go; return its bytes, None where it stays."""
-    path = os.path.join(where, name)
-    if name in kept:
-        print("%s: kept: Cromwell runs it" % path)
-        return None
-    try:
-        newest, size, inodes = survey(parent, name, device)
-        if newest >= before:
-            return None
-        # Asked last, when the tree is known to be old.
+    def sweep_tree(self, parent, name, path):
+        try:
+            size = self.consider(parent, name)
+        except FileNotFoundError:
+            return
+        except InUse as reason:
+            LOG.info("%s: kept: %s", path, reason)
+        except (OSError, Refused) as error:
+            self.complain(path, error)
+        else:
+            if size is not None:
+                self.trees, self.bytes = self.trees + 1, self.bytes + size
+                word = "old" if self.dry_run else "removed"
+                LOG.info("%s: %s, %.1f MB", path, word, size / 1e6)
+
+    def complain(self, path, error):
+        self.failed = True
+        LOG.warning("%s: kept: %s", path, error)
+
+    def consider(self, parent, name):
+        """Remove one tree if it may go; return its bytes, None where it is not old."""
+        size = 0
+        left = name.startswith(ASIDE)
+        if not left:
+            newest, size, inodes = survey(parent, name, self.device)
+            if newest >= self.before:
+                return None
+            self.refuse_used(name, inodes)
+        if self.dry_run:
+            return size
+        aside = name if left else ASIDE + name
+        if not left:
+            os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
+        # Nobody comes to it by its path now; who came before is seen here.
+        try:
+            newest, size, inodes = survey(parent, aside, self.device, arrival=False)
+            if newest >= self.before:
+                raise InUse("it was changed just now")
+            self.refuse_used(aside[len(ASIDE) :], inodes)
+        except BaseException:
+            put_back(parent, aside)
+            raise
+        try:
+            remove(parent, aside, self.device)
+        except OSError as error:
+            raise Refused("%s; what is left of it is in %s" % (error, aside)) from error
+        return size
+
+    def refuse_used(self, name, inodes):
+        if name in self.kept:
+            raise InUse("Cromwell runs it")
         if inodes & in_use():
-            raise Refused("a process uses it")
-        if not dry_run:
-            remove(parent, name, device)
+            raise InUse("a process uses it")
+
+
+def put_back(parent, aside):
+    """Give a tree its name again; Refused where something has taken it meanwhile."""
+    name = aside[len(ASIDE) :]
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
-        return None
-    except (OSError, Refused) as error:
-        print("%s: kept: %s" % (path, error), file=sys.stderr)
-        return None
-    print("%s: %s, %.1f MB" % (path, "old" if dry_run else "removed", size / 1e6))
-    return size
+        os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+    else:
+        raise Refused("%s has been made again, and what it was stays in %s" % (name, aside))
 
 
 def open_root(root):
@@ -160,13 +261,15 @@ def open_directory(parent, name, device):
     return handle
 
 
-def survey(parent, name, device):
+def survey(parent, name, device, arrival=True):
     """Return the newest change in a tree, its bytes, and its inodes.
 
-    A copy keeps the time of a change (mtime), but not of its arrival (ctime): the later counts.
+    A copy keeps the time of a change (mtime), but not of its arrival (ctime): the later counts. A
+    tree that was renamed has just arrived: without arrival, that counts below it only.
     """
     info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    newest, size = max(info.st_mtime, info.st_ctime), info.st_blocks * 512
+    newest = max(info.st_mtime, info.st_ctime if arrival else 0)
+    size = info.st_blocks * 512
     inodes = {(info.st_dev, info.st_ino)}
     if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
         size = 0  # another name keeps it
