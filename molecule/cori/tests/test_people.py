@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,12 +12,16 @@ from testinfra.host import Host
 
 Login = Callable[[str], Host]
 
-JTM = "/tmp/jaws-supervisord/bin/supervisorctl -c /tmp/jaws-supervisord/supervisord-jtm.conf"
-JAWS = "/tmp/jaws-supervisord/bin/supervisorctl -c /tmp/jaws-supervisord/supervisord-jaws.conf"
+BIN = "/tmp/jaws-supervisord/bin"
+CONFS = [f"/tmp/jaws-supervisord/supervisord-{instance}.conf" for instance in ("jaws", "jtm")]
+JAWS, JTM = (f"{BIN}/supervisorctl -c {conf}" for conf in CONFS)
+CENTRAL = "/tmp/jaws-dev/jaws/configs/jaws-central.conf"
+SERVICES = {"jaws-central-auth", "jaws-central-rest", "jaws-site-daemon", "jaws-site-server"}
 NOTHING = {"cori_dev_jaws": 0, "cori_dev_jtm": 0}
 # The runner of the site is not in this scenario.
 INSTANCES = "--limit=supervisord"
 TASKS = 8
+NEW_VALUE = "--extra-vars=site_globus_client_id=new"
 
 
 def pids(login: Login) -> dict[str, str]:
@@ -28,10 +33,42 @@ def pids(login: Login) -> dict[str, str]:
     return {words[0]: words[3].rstrip(",") for words in rows}
 
 
-def test_ci_deploys_both_instances_and_finds_nothing_to_change(login: Login, ci: Person) -> None:
-    before = pids(login)
+def confs(login: Login) -> list[str]:
+    """Return both instances' configurations: which release they run, and their keys."""
+    return [login("jaws").check_output(f"cat {path}") for path in CONFS]
+
+
+def test_an_operator_takes_back_what_ci_deployed_and_ci_finds_nothing_to_change(
+    login: Login, ci: Person, operator: Person
+) -> None:
+    was, before = confs(login), pids(login)
+    assert ci.changes("deploy", NEW_VALUE) == {"cori_dev_jaws": 2, "cori_dev_jtm": 0}
+    assert "client_id = new" in login("jaws").check_output(f"cat {CENTRAL}")
+    # Two playbooks of one run: the second shows what the first has done.
+    taken_back = operator.play("rollback", "playbooks/releases.yml")
+    assert taken_back.changed == {"cori_dev_jaws": 1, "cori_dev_jtm": 0}, taken_back.output
+    statuses = re.findall(r"^(cori_dev_\S+) +\S+ +(good(?:, current)?) ", taken_back.output, re.M)
+    assert sorted(statuses) == [
+        ("cori_dev_jaws", "good"),
+        ("cori_dev_jaws", "good, current"),
+        ("cori_dev_jtm", "good, current"),
+    ], taken_back.output
+    assert confs(login) == was
+    after = pids(login)
+    assert {name for name in before if after[name] != before[name]} == SERVICES
     assert ci.changes("deploy") == NOTHING
-    assert pids(login) == before
+    assert pids(login) == after
+
+
+def test_the_old_keys_open_nothing_once_ci_has_replaced_them(login: Login, ci: Person) -> None:
+    jaws = login("jaws")
+    jaws.check_output(f"mkdir -m 0700 ~/old && cp {' '.join(CONFS)} ~/old")
+    assert ci.changes("rotate_key") == dict.fromkeys(NOTHING, 1)
+    for conf in CONFS:
+        refused = jaws.run(f"{BIN}/supervisorctl -c ~/old/{conf.rsplit('/', 1)[1]} status")
+        assert "Server requires authentication" in refused.stdout, refused
+    jaws.check_output("rm -r ~/old")
+    assert pids(login)
 
 
 def test_ci_controls_both_instances(login: Login, ci: Person) -> None:
@@ -69,8 +106,9 @@ def test_ci_names_the_playbook_that_starts_a_supervisord_and_an_operator_runs_it
     assert login("jaws").run(f"{JTM} status").rc == 4
     assert login("jaws").run(f"{JAWS} status").rc == 0
     assert operator.changes("supervisors") == {**NOTHING, "cori_dev_jtm": 1}
-    assert operator.changes("supervisors") == NOTHING
-    assert ci.changes("status") == NOTHING
+    # It waits for what is starting.
+    assert ci.changes("start") == NOTHING
+    assert ci.changes("status", INSTANCES) == NOTHING
 
 
 def test_recover_changes_nothing_on_a_healthy_site_and_takes_few_tasks(
