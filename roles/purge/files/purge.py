@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remove what JAWS's runs left behind long ago: ROOT/*/* in inputs and in cromwell-executions.
 
