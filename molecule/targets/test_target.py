@@ -19,8 +19,8 @@ PROGRAMS = {
     | {"jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"},
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
-# What the accounts had before, and what people and Ansible have in their homes.
-KEPT = ["/opt/jaws", "/scratch", "/scratch/jaws", "/scratch/jaws_jtm"]
+# What the accounts had before, and what the users' workloads have written into their scratch.
+KEPT = ["/opt/jaws", "/scratch", "/scratch/jaws", "/scratch/jaws_jtm", "/scratch/jaws_jtm/jaws-dev"]
 
 
 @pytest.mark.parametrize("instance", PROGRAMS)
@@ -44,7 +44,8 @@ def test_a_daemon_runs_as_its_user_with_the_python_of_the_target(
 
 def test_remove_leaves_nothing(machine: Host, operator: Person) -> None:
     hosts = (f"{SCENARIO}_dev_jaws", f"{SCENARIO}_dev_jtm")
-    assert all(operator.changes("remove")[host] > 0 for host in hosts)
+    removed = operator.changes("remove")
+    assert all(removed[host] > 0 for host in hosts), removed
     owned = r"find /opt /scratch /tmp /var /run /etc \( -user jaws -o -user jaws_jtm \)"
     assert sorted(machine.check_output(owned).splitlines()) == KEPT
     assert machine.run("pgrep -u jaws,jaws_jtm -f '/opt/jaws|supervisor'").stdout == ""
