@@ -49,7 +49,7 @@ def set_up(directory, install_missing):
     for name in FILES:
         shutil.copyfile(LOCKED / name, directory / name)
     # No package's own script has any business here.
-    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     run("npm", "ci", "--prefix", directory, *quiet)
     stamp.write_text(wanted)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE
+from tests.integration.conftest import CLONE, wait_until
 
 PROGRAM = CLONE / "roles/purge/files/purge.py"
 LATER = 30 * 86400
@@ -149,6 +149,22 @@ def test_a_tree_that_is_used_after_the_first_look_gets_its_name_back(
     assert os.listdir(scratch.tree.parent) == ["old"]
     for file in opened:
         file.close()
+
+
+def test_the_renaming_itself_is_no_change(scratch: Scratch) -> None:
+    newest = max(path.lstat().st_ctime for path in [scratch.tree, *scratch.tree.rglob("*")])
+    probe = scratch.precious / "probe"
+
+    def later() -> bool:
+        probe.write_text("")
+        return probe.stat().st_ctime > newest + 0.001
+
+    # By the true clock: the tree is old, and a renaming is later than that.
+    wait_until(later, "the clock of the filesystem goes on")
+    sweep = scratch.program.Sweep(str(scratch.inputs), newest + 0.001, frozenset(), False)
+    sweep.run()
+    assert not scratch.tree.exists()
+    assert os.listdir(scratch.tree.parent) == []
 
 
 def test_a_name_that_was_taken_meanwhile_is_not_taken_back(
