@@ -64,8 +64,9 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert ("unreached", "(supervisord)", "UNKNOWN") in table
 
 
-STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3700))
-RUNS = {"running": True, "pid": 42, "started_at": STARTED, "stopping": None}
+def runs() -> Result:
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3700))
+    return {"running": True, "pid": 42, "started_at": started, "stopping": None}
 
 
 def runner(name: str, process: Result, **gitlab: Any) -> Result:
@@ -78,9 +79,9 @@ def test_a_gitlab_runner_is_a_row_and_what_gitlab_says_of_one_offline_is_a_note(
     code, output = report(
         tmp_path,
         {"name": "dev", "status": {"programs": [program("rest")]}, "release": "r1"},
-        runner("one", RUNS, online=True, valid=True, saw="it is online"),
-        runner("two", RUNS, online=None, valid=True, saw="it knows the token"),
-        runner("three", RUNS, online=False, valid=True, saw="it was never in contact"),
+        runner("one", runs(), online=True, valid=True, saw="it is online"),
+        runner("two", runs(), online=None, valid=True, saw="it knows the token"),
+        runner("three", runs(), online=False, valid=True, saw="it was never in contact"),
     )
     assert code == 0, output
     rows = [line.split() for line in output.splitlines()]
@@ -95,7 +96,7 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
     code, output = report(
         tmp_path,
         runner("down", {"running": False}),
-        runner("ending", dict(RUNS, stopping="SIGQUIT at noon"), online=True),
+        runner("ending", dict(runs(), stopping="SIGQUIT at noon"), online=True),
         runner("unreached", {}),
         runner("twice", twice),
     )
