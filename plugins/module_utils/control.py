@@ -10,7 +10,7 @@ import re
 import stat
 import time
 import xmlrpc.client
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
@@ -66,6 +66,8 @@ NEXT_STEPS = {
     "program_failed": "Correct the cause, then run this again.",
     "timed_out": "Look at why it takes so long, or raise timeout; then run this again.",
 }
+
+Test = Callable[[Program], bool]
 
 
 class Observation(NamedTuple):
@@ -153,6 +155,8 @@ class Controller:
 
     C(timeout) is in seconds and comes on top of what the programs' own startsecs, startretries and
     stopwaitsecs allow. C(known) are the settings, where the caller has asked for them already.
+    C(exits) is after how many ends before startsecs a start has failed; without it, startretries
+    tells.
     """
 
     def __init__(
@@ -161,10 +165,12 @@ class Controller:
         timeout: float,
         wait: bool = True,
         known: Optional[Dict[str, Setting]] = None,
+        exits: Optional[int] = None,
     ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
+        self.exits = exits
         self._settings = known
         self._seen: Optional[List[Program]] = None
         self._errors: List[JawsError] = []
@@ -285,7 +291,7 @@ class Controller:
             known = [self.settings[name] for name in names if name in self.settings]
             return max((_until_fatal(setting) for setting in known), default=0)
 
-        found, late = self._await(names, "start", limit)
+        found, late = self._await(names, _is_started(self.exits), "start", limit)
         told = {name: "%s: %s" % (name, FAULTS[BAD_NAME]) for name in names if name not in found}
         settled = [found[name] for name in names if name in found and name not in late]
         told.update(self._described([one for one in settled if not self._is_up(one)]))
@@ -299,10 +305,10 @@ class Controller:
                 known.append(UNKNOWN_STOPWAITSECS)
             return max(known, default=0)
 
-        return self._await(names, "stop", limit)[1]
+        return self._await(names, _is_down, "stop", limit)[1]
 
     def _await(
-        self, names: Sequence[str], verb: str, limit: Callable[[], int]
+        self, names: Sequence[str], done: Test, verb: str, limit: Callable[[], int]
     ) -> Tuple[Dict[str, Program], List[str]]:
         """Return the programs when all are done or time is up, and the names of the late ones.
 
@@ -310,7 +316,7 @@ class Controller:
         """
         if not names:
             return {}, []
-        done, moved = _DONE[verb]
+        moved = _is_not_stopping if verb == "stop" else done
         started, seconds, extended = time.monotonic(), self.timeout, False
         while True:
             asked = self._await_one(names[-1], moved, started + seconds)
@@ -328,7 +334,7 @@ class Controller:
         self._note("%s within %g s" % (verb, seconds), described, reason="timed_out")
         return found, late
 
-    def _await_one(self, name: str, done: Callable[[Program], bool], deadline: float) -> float:
+    def _await_one(self, name: str, done: Test, deadline: float) -> float:
         """Wait for one program, or until time is up; return the time (monotonic).
 
         supervisord sends 4 KiB in a turn of its loop, and with a thousand programs a turn takes
@@ -387,16 +393,25 @@ def _is_final(program: Program) -> bool:
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
 
+def _is_started(exits: Optional[int]) -> Test:
+    """Return the test whether a start is over, well or not; it counts from one call to the next."""
+    spawned: Dict[str, Set[Optional[int]]] = {}
+
+    def test(program: Program) -> bool:
+        ended = spawned.setdefault(program.name, set())
+        if program.state == "BACKOFF":
+            ended.add(program.start_time)
+        return _is_final(program) or (exits is not None and len(ended) >= exits)
+
+    return test
+
+
 def _is_down(program: Program) -> bool:
     return program.state not in ALIVE and program.state != "STOPPING"
 
 
 def _is_not_stopping(program: Program) -> bool:
     return _is_down(program) or program.state in ALIVE
-
-
-# When the wait for a program is over, and when its state is worth a look at all of them.
-_DONE = {"start": (_is_final, _is_final), "stop": (_is_down, _is_not_stopping)}
 
 
 def failure(

@@ -88,12 +88,15 @@ class Journal:
             os.unlink(self.path)
 
 
-def apply(client: Supervisor, timeout: float, removing: bool, journal: str) -> Applied:
+def apply(
+    client: Supervisor, timeout: float, removing: bool, journal: str, exits: Optional[int] = None
+) -> Applied:
     """Apply what differs on disk and start what has died, or what a killed run has stopped.
 
     :param timeout: seconds for each step, on top of the programs' own times.
     :param removing: whether to remove what is gone from disk, too.
     :param journal: path of a file for the next run, should this one be killed.
+    :param exits: as Controller's.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)
@@ -104,7 +107,7 @@ def apply(client: Supervisor, timeout: float, removing: bool, journal: str) -> A
     if plan.changes or idle:
         note.begin()
         _redefine(client, timeout, known, idle)
-        Controller(client, timeout, known=known).execute(plan)
+        Controller(client, timeout, known=known, exits=exits).execute(plan)
     note.end()
     started = [name for name, setting in known.items() if setting.group in plan.add]
     touched = {*started, *plan.start, *plan.remove, *idle}

@@ -36,6 +36,10 @@ Params = Dict[str, Any]
 # What is told of a release's record.
 SHOWN = ["id", "status", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
 
+# A program of a new release has failed when it has ended before startsecs so often. Once may be a
+# port that is not free yet; to use up startretries would keep people from the old release.
+EXITS = 2
+
 # What a release itself is to blame for; a supervisord that went away is not.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
 
@@ -270,7 +274,7 @@ class Activation:
 
     def _apply(self, record: Record, everything: bool) -> List[str]:
         """Make supervisord run the release but for what it drops, and hold it to that."""
-        applied = apply(self.client, self.params["timeout"], False, self.store.journal)
+        applied = apply(self.client, self.params["timeout"], False, self.store.journal, EXITS)
         held = applied.started
         if everything:  # a run that was killed has applied it and not seen whether it holds
             running = observe(self.client).programs

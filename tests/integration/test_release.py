@@ -55,13 +55,14 @@ class Site:
     def inputs(self, scripts: dict[str, str], lines: str = "", **options: Any) -> Result:
         """Return the options of a release whose programs run these scripts."""
         files, sections = [], []
+        retries = options.pop("startretries", 1)
         for name, script in scripts.items():
             digest = hashlib.sha256(script.encode()).hexdigest()[:12]
             path = f"{self.directory}/{name}-{digest}"
             files.append({"path": path, "content": f"#!/bin/sh\n{script}", "mode": "0750"})
             command = path.replace("%", "%%").replace("'", "'\\''")
             sections.append(
-                f"[program:{name}]\ncommand='{command}'\nstartsecs=1\nstartretries=1\n"
+                f"[program:{name}]\ncommand='{command}'\nstartsecs=1\nstartretries={retries}\n"
                 f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{lines}"
             )
         plan = {"programs": "\n".join(sections), "files": files}
@@ -229,6 +230,16 @@ def test_a_program_that_crashes_at_once_takes_everything_back(site: Site) -> Non
         assert part in result["msg"]
     bad = next(found for found in site.releases()["releases"] if found["id"] == result["id"])
     assert bad["why"].startswith("could not start two")
+
+
+@pytest.mark.fault(30)
+def test_startretries_are_not_used_up_before_everything_is_taken_back(site: Site) -> None:
+    site.deploy(TWO, startretries=6)
+    pids, conf = site.pids(), site.conf()
+    result = site.deploy({"one": SLEEP, "two": CRASH}, startretries=6)
+    assert_reverted(site, result, conf, pids, "two")
+    assert "two is FATAL" not in result["msg"]
+    assert "exit status 3" in result["msg"]
 
 
 @pytest.mark.fault(31)

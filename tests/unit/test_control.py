@@ -430,6 +430,23 @@ def test_a_first_try_that_fails_is_no_failure_yet(clock: Clock) -> None:
     assert run(simulation, Plan(start=["a"]))[0].state == "RUNNING"
 
 
+@pytest.mark.parametrize(("exits", "tries"), [(None, 4), (2, 2), (3, 3)])
+def test_a_start_fails_after_as_many_exits_as_the_caller_allows(
+    clock: Clock, exits: int | None, tries: int
+) -> None:
+    simulation = Simulation(clock, {"a": ("crash", "STOPPED")})
+    with pytest.raises(JawsError, match=r"a is (BACKOFF|FATAL)") as caught:
+        run(simulation, Plan(start=["a"]), exits=exits)
+    assert caught.value.reason == "program_failed"
+    assert simulation.processes["a"].tries == tries
+
+
+def test_a_start_that_needs_as_many_exits_as_allowed_but_one_is_none(clock: Clock) -> None:
+    simulation = Simulation(clock, {"a": ("crash", "STOPPED")})
+    simulation.processes["a"].spawn = lambda: heal(simulation.processes["a"])  # type: ignore[method-assign]
+    assert run(simulation, Plan(start=["a"]), exits=3)[0].state == "RUNNING"
+
+
 def heal(process: Process) -> None:
     process.tries += 1
     process.started = process.clock.now
