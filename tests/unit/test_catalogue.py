@@ -392,7 +392,9 @@ def test_a_shim_replaces_itself_by_the_command(tmp_path: Path) -> None:
 def test_a_service_is_told_to_stop_when_its_supervisord_is_killed(
     tmp_path: Path, given: str | int
 ) -> None:
-    script = "trap 'echo asked; exit' TERM QUIT; echo ready; while :; do sleep 0.05; done"
+    # It ends by itself where it is not told, and the test fails.
+    wait = "for _ in $(seq 400); do sleep 0.05; done"
+    script = f"trap 'echo asked; exit' TERM QUIT; echo ready; {wait}"
     shim = write_shim(tmp_path, command=["/bin/sh", "-c", script], stopsignal=given)
     parent = f"import subprocess; subprocess.run(['{shim}'])"
     with subprocess.Popen(
