@@ -16,6 +16,7 @@ import collection
 from collection import ROOT
 
 NAME = "execution-environment.yml"
+FILE = "Containerfile"
 INSTALLS = "RUN ansible-galaxy collection install --offline"
 
 
@@ -25,14 +26,16 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image")
     shutil.copy(ROOT / NAME, folder)
     build = ["ansible-galaxy", "collection", "build", str(ROOT), "--output-path", "build"]
-    for command in (build, ["ansible-builder", "create", "--verbosity", "3"]):
+    # Without a name for it, that depends on which of podman and docker this machine has.
+    create = ["ansible-builder", "create", "--verbosity", "3", "--output-filename", FILE]
+    for command in (build, create):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / "context"
 
 
 def test_ansible_builder_accepts_it_and_installs_the_collection(context: Path) -> None:
-    steps = (context / "Containerfile").read_text().splitlines()
+    steps = (context / FILE).read_text().splitlines()
     [step] = [step for step in steps if step.startswith(INSTALLS)]
     [archive] = (context / "_build/collections").iterdir()
     assert fnmatch(f"/build/collections/{archive.name}", step.split()[-1])
