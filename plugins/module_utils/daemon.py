@@ -57,6 +57,7 @@ __all__ = ["Daemon", "Status", "refuse_foreign", "user_name"]
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 PAUSE = 0.05
+MOST_LOOKS = 5  # for what is in the way of a start: at something that comes again and again
 UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
 # In the environment of a daemon that was started here, and so of everything that it runs.
@@ -256,7 +257,7 @@ class Daemon:
         self.refuse_unusable_places()
         return programs
 
-    def start(self, programs: Optional[List[Program]] = None) -> Dict[str, Any]:
+    def start(self, programs: Optional[List[Program]] = None) -> Dict[str, List[int]]:
         """Start it, after what its predecessor left has ended; return what was in the way.
 
         :param programs: what C(check) returned, where it was called.
@@ -305,12 +306,25 @@ class Daemon:
         if path and socket:
             refuse_unusable_socket(path, self.trusted)
 
-    def clear(self, programs: Sequence[Program] = ()) -> Dict[str, Any]:
+    def clear(self, programs: Sequence[Program] = ()) -> Dict[str, List[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
 
         :param programs: what conf.parse says of them, for how they are stopped.
         :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
         """
+        cleared: Dict[str, List[int]] = {"unreachable": [], "orphans": []}
+        for look in range(MOST_LOOKS):
+            if look:
+                time.sleep(PAUSE)
+            found = self._clear(programs)
+            for what, pids in found.items():
+                cleared[what] += pids
+            # One look is not enough: what is just being started or forked shows itself later.
+            if look and not any(found.values()):
+                break
+        return cleared
+
+    def _clear(self, programs: Sequence[Program]) -> Dict[str, List[int]]:
         lost = self.processes()
         foreign = [process for process in lost if process.uid != os.geteuid()]
         if foreign:

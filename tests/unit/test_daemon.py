@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import (
+    Daemon,
     config_of,
     interpreter_of,
     stop_limit,
@@ -65,6 +69,19 @@ def test_the_steps_from_what_is_to_what_is_wanted(
 def test_groups_stop_one_after_the_other_and_their_programs_together() -> None:
     assert stop_limit([("a", 10), ("a", 30), ("b", 5)]) == 35
     assert stop_limit([]) == 0
+
+
+def test_what_shows_itself_at_a_second_look_is_cleared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
+) -> None:
+    conf = tmp_path / "supervisord.conf"
+    conf.write_text(
+        f"[unix_http_server]\nfile={tmp_path}/s\n[supervisorctl]\nserverurl=unix://{tmp_path}/s\n"
+    )
+    looks = iter([[], [processes.read_process(sleeper.pid)]])
+    monkeypatch.setattr(Daemon, "processes", lambda _self: next(looks, []))
+    assert Daemon(str(conf)).clear() == {"unreachable": [sleeper.pid], "orphans": []}
+    assert sleeper.wait() == -signal.SIGTERM
 
 
 def test_a_script_says_which_python_it_needs(tmp_path: Path) -> None:
