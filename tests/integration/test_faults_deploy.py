@@ -27,6 +27,14 @@ TOKEN = "glcbt-a-token-of-the-job"  # what a CI job has in its environment
 Run = subprocess.CompletedProcess[str]
 
 
+def read_if_there(path: Path) -> str:
+    """Return the text of a file that may be gone, or have another name, an instant later."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 class Watched(Deployment):
     """The local site, deployed by a CI job, with an eye on where its secrets are."""
 
@@ -36,13 +44,11 @@ class Watched(Deployment):
 
     def known(self) -> list[str]:
         """Return the secrets that exist by now."""
-        files = list((self.site / "secrets").glob("*"))
-        found = [words[0] for words in (path.read_text().split() for path in files) if words]
-        for conf in (self.site / "jaws-supervisord").glob("*supervisord-*.conf*"):
-            try:
-                found += re.findall(r"^password=(\S{20,})$", conf.read_text(), re.MULTILINE)
-            except FileNotFoundError:  # an instant later it has another name
-                continue
+        files = map(read_if_there, (self.site / "secrets").glob("*"))
+        found = [words[0] for words in map(str.split, files) if words]
+        confs = (self.site / "jaws-supervisord").glob("*supervisord-*.conf*")
+        for text in map(read_if_there, confs):
+            found += re.findall(r"^password=(\S{20,})$", text, re.MULTILINE)
         return found
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> Run:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process to look at; and Hypothesis without clocks: on a busy machine a deadline says nothing."""
+"""A process to look at, and Hypothesis without deadlines: on a busy machine they say nothing."""
 
 from __future__ import annotations
 
