@@ -155,8 +155,9 @@ class Controller:
 
     C(timeout) is in seconds and comes on top of what the programs' own startsecs, startretries and
     stopwaitsecs allow. C(known) are the settings, where the caller has asked for them already.
-    C(exits) is after how many ends before startsecs a start has failed; without it, startretries
-    tells.
+    C(exits) is for a trial, which the caller takes back where it fails: a start has failed after so
+    many ends before startsecs, and what comes after it is not started any more. Without it,
+    startretries tells, and one program that fails keeps no other down.
     """
 
     def __init__(
@@ -177,9 +178,7 @@ class Controller:
         self._failed: List[str] = []
 
     def execute(self, plan: Plan, signal: str = "") -> List[Program]:
-        """Carry out the plan, and return the programs after it.
-
-        One program that fails keeps no other down: the error comes when all else is done.
+        """Carry out the plan, and return the programs after it; the error comes at the end.
 
         :param signal: a name or number, for the programs in C(plan.signal).
         :raises JawsError: a program failed (program_failed) or did not settle in time (timed_out).
@@ -238,6 +237,8 @@ class Controller:
             if setting.autostart and setting.group in members:
                 members[setting.group].append(name)
         for batch in phases(groups, order):
+            if self._has_failed():
+                return
             failed = self._send("addProcessGroup", batch)
             if self.wait:
                 self._await_running(
@@ -247,9 +248,15 @@ class Controller:
     def _start(self, names: Sequence[str]) -> None:
         """Start, lowest priority number first, each priority once the one before it runs."""
         for batch in self._phases(names):
+            if self._has_failed():
+                return
             failed = self._send("startProcess", batch, False)
             if self.wait:
                 self._await_running([name for name in batch if name not in failed])
+
+    def _has_failed(self) -> bool:
+        """Whether this is a trial that has failed."""
+        return self.exits is not None and bool(self._errors)
 
     def _phases(self, names: Sequence[str], reverse: bool = False) -> List[List[str]]:
         if len(names) < 2 or not self.client.endpoint.ordered:
@@ -319,7 +326,9 @@ class Controller:
         moved = _is_not_stopping if verb == "stop" else done
         started, seconds, extended = time.monotonic(), self.timeout, False
         while True:
-            asked = self._await_one(names[-1], moved, started + seconds)
+            # Exits are counted as they are seen, so that each program has to be looked at.
+            watched = names[-1:] if self.exits is None else names
+            asked = self._await_these(watched, moved, started + seconds)
             found = self._look()
             late = [name for name in names if name in found and not done(found[name])]
             if late and asked > started + seconds and not extended:
@@ -334,17 +343,21 @@ class Controller:
         self._note("%s within %g s" % (verb, seconds), described, reason="timed_out")
         return found, late
 
-    def _await_one(self, name: str, done: Test, deadline: float) -> float:
-        """Wait for one program, or until time is up; return the time (monotonic).
+    def _await_these(self, names: Sequence[str], done: Test, deadline: float) -> float:
+        """Wait for some programs, or until time is up; return the time (monotonic).
 
         supervisord sends 4 KiB in a turn of its loop, and with a thousand programs a turn takes
         milliseconds: asking for all of them takes a second.
         """
         started = time.monotonic()
         while True:
-            answer = self.client.batch([("supervisor.getProcessInfo", name)])[0]
+            answers = self.client.batch([("supervisor.getProcessInfo", name) for name in names])
             now = time.monotonic()
-            if isinstance(answer, xmlrpc.client.Fault) or done(from_info(answer)) or now > deadline:
+            over = [
+                isinstance(answer, xmlrpc.client.Fault) or done(from_info(answer))
+                for answer in answers
+            ]
+            if all(over) or now > deadline:
                 return now
             time.sleep(min(max(0.02, (now - started) / 20), 1))
 

@@ -96,7 +96,7 @@ def apply(
     :param timeout: seconds for each step, on top of the programs' own times.
     :param removing: whether to remove what is gone from disk, too.
     :param journal: path of a file for the next run, should this one be killed.
-    :param exits: as Controller's.
+    :param exits: as Controller's, for a trial.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)

@@ -199,7 +199,7 @@ class Activation:
             record = dict(record, replaced=dict(record["replaced"], by=self.deploy))
         try:
             linked = self.store.link(record["links"])
-            touched = self._apply(record, everything=not (due or proven))
+            touched = self._apply(record, trial=not proven, everything=not (due or proven))
         except JawsError as error:
             if proven:  # this run has switched nothing
                 raise
@@ -272,9 +272,10 @@ class Activation:
             ),
         )
 
-    def _apply(self, record: Record, everything: bool) -> List[str]:
+    def _apply(self, record: Record, trial: bool, everything: bool) -> List[str]:
         """Make supervisord run the release but for what it drops, and hold it to that."""
-        applied = apply(self.client, self.params["timeout"], False, self.store.journal, EXITS)
+        exits = EXITS if trial else None
+        applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
         held = applied.started
         if everything:  # a run that was killed has applied it and not seen whether it holds
             running = observe(self.client).programs

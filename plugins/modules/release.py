@@ -18,7 +18,7 @@ description:
     what differs, and verifies it. Every changed program has to hold C(RUNNING) with one process
     through a window, and to pass its health check. Otherwise the instance gets back what it had,
     the release is marked bad, and the module fails. A program that ends before its C(startsecs)
-    twice has failed, whatever its C(startretries).
+    twice has failed, whatever its C(startretries), and what comes after it is not started any more.
   - V(rolled_back) switches in the same way to a release that was good before. It keeps its place
     among the deploys, so that going back twice goes back further. A release that is marked bad, or
     was never in use, is refused.

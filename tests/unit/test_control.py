@@ -447,6 +447,30 @@ def test_a_start_that_needs_as_many_exits_as_allowed_but_one_is_none(clock: Cloc
     assert run(simulation, Plan(start=["a"]), exits=3)[0].state == "RUNNING"
 
 
+def test_each_program_of_a_trial_has_only_the_exits_allowed(clock: Clock) -> None:
+    simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("crash", "STOPPED")})
+    with pytest.raises(JawsError) as caught:
+        run(simulation, Plan(start=["a", "b"]), exits=2)
+    assert caught.value.details == {"failed_programs": ["a", "b"]}
+    assert [process.tries for process in simulation.processes.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("plan", [Plan(start=["a", "b"]), Plan(add=["a", "b"])])
+@pytest.mark.parametrize(("exits", "reached"), [(None, "RUNNING"), (2, "not started")])
+def test_what_comes_after_a_failure_is_started_but_for_a_trial(
+    clock: Clock, plan: Plan, exits: int | None, reached: str
+) -> None:
+    simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("healthy", "STOPPED")})
+    simulation.priorities = {"a": 1, "b": 2}
+    if plan.add:
+        simulation.processes.clear()
+    with pytest.raises(JawsError) as caught:
+        run(simulation, plan, exits=exits)
+    assert caught.value.details == {"failed_programs": ["a"]}
+    states = {**dict.fromkeys("ab", "not started"), **simulation.states()}
+    assert states["b"].replace("STOPPED", "not started") == reached
+
+
 def heal(process: Process) -> None:
     process.tries += 1
     process.started = process.clock.now
