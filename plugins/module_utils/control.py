@@ -326,7 +326,8 @@ class Controller:
         moved = _is_not_stopping if verb == "stop" else done
         started, seconds, extended = time.monotonic(), self.timeout, False
         while True:
-            # Exits are counted as they are seen, so that each program has to be looked at.
+            # One at a time, since with a thousand programs asking for all of them takes a second;
+            # but exits are counted as they are seen, of each program.
             watched = names[-1:] if self.exits is None else names
             asked = self._await_these(watched, moved, started + seconds)
             found = self._look()
@@ -346,8 +347,8 @@ class Controller:
     def _await_these(self, names: Sequence[str], done: Test, deadline: float) -> float:
         """Wait for some programs, or until time is up; return the time (monotonic).
 
-        supervisord sends 4 KiB in a turn of its loop, and with a thousand programs a turn takes
-        milliseconds: asking for all of them takes a second.
+        supervisord sends 4 KiB in a turn of its loop, which takes milliseconds where it has a
+        thousand programs.
         """
         started = time.monotonic()
         while True:

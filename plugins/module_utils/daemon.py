@@ -57,7 +57,7 @@ __all__ = ["Daemon", "Status", "refuse_foreign", "user_name"]
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 PAUSE = 0.05
-MOST_LOOKS = 5  # for what is in the way of a start: at something that comes again and again
+MOST_MORE_LOOKS = 4  # for what is in the way of a start, where something comes again and again
 UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
 # In the environment of a daemon that was started here, and so of everything that it runs.
@@ -312,16 +312,15 @@ class Daemon:
         :param programs: what conf.parse says of them, for how they are stopped.
         :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
         """
-        cleared: Dict[str, List[int]] = {"unreachable": [], "orphans": []}
-        for look in range(MOST_LOOKS):
-            if look:
-                time.sleep(PAUSE)
+        cleared = self._clear(programs)
+        # One look is not enough: what is just being started or forked shows itself later.
+        for _look in range(MOST_MORE_LOOKS):
+            time.sleep(PAUSE)
             found = self._clear(programs)
+            if not any(found.values()):
+                break
             for what, pids in found.items():
                 cleared[what] += pids
-            # One look is not enough: what is just being started or forked shows itself later.
-            if look and not any(found.values()):
-                break
         return cleared
 
     def _clear(self, programs: Sequence[Program]) -> Dict[str, List[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from functools import cached_property
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils import (
     conf,
@@ -195,11 +195,12 @@ class Activation:
         if due:
             record = self._switch(record, before)
         proven = record["status"] == "good" and not due
-        if not (due or proven) and record.get("replaced"):  # a killed run has switched
+        interrupted = not (due or proven)  # a run that was killed has switched
+        if interrupted and record.get("replaced"):
             record = dict(record, replaced=dict(record["replaced"], by=self.deploy))
         try:
             linked = self.store.link(record["links"])
-            touched = self._apply(record, trial=not proven, everything=not (due or proven))
+            touched = self._apply(record, None if proven else EXITS, everything=interrupted)
         except JawsError as error:
             if proven:  # this run has switched nothing
                 raise
@@ -272,12 +273,15 @@ class Activation:
             ),
         )
 
-    def _apply(self, record: Record, trial: bool, everything: bool) -> List[str]:
-        """Make supervisord run the release but for what it drops, and hold it to that."""
-        exits = EXITS if trial else None
+    def _apply(self, record: Record, exits: Optional[int], everything: bool) -> List[str]:
+        """Make supervisord run the release but for what it drops, and hold it to that.
+
+        :param exits: as Controller's, for a trial.
+        :param everything: hold all that runs, not what was started alone.
+        """
         applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
         held = applied.started
-        if everything:  # a run that was killed has applied it and not seen whether it holds
+        if everything:  # the run that was killed has not seen whether it holds
             running = observe(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
         if held:

@@ -456,7 +456,7 @@ def test_each_program_of_a_trial_has_only_the_exits_allowed(clock: Clock) -> Non
 
 
 @pytest.mark.parametrize("plan", [Plan(start=["a", "b"]), Plan(add=["a", "b"])])
-@pytest.mark.parametrize(("exits", "reached"), [(None, "RUNNING"), (2, "not started")])
+@pytest.mark.parametrize(("exits", "reached"), [(None, "RUNNING"), (2, "STOPPED")])
 def test_what_comes_after_a_failure_is_started_but_for_a_trial(
     clock: Clock, plan: Plan, exits: int | None, reached: str
 ) -> None:
@@ -467,8 +467,7 @@ def test_what_comes_after_a_failure_is_started_but_for_a_trial(
     with pytest.raises(JawsError) as caught:
         run(simulation, plan, exits=exits)
     assert caught.value.details == {"failed_programs": ["a"]}
-    states = {**dict.fromkeys("ab", "not started"), **simulation.states()}
-    assert states["b"].replace("STOPPED", "not started") == reached
+    assert simulation.states().get("b", "STOPPED") == reached  # it may not be added at all
 
 
 def heal(process: Process) -> None:
