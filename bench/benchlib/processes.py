@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import all_processes
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
 
 ENDING_SECONDS = 30
 
@@ -53,6 +53,6 @@ def end_all(root: Path) -> None:
 
 
 def bearing(root: Path) -> set[int]:
-    places = [(name, os.fsencode(root) + b"/") for name in ("cmdline", "environ")]
-    found = {process.pid for place in places for process in all_processes(having=place)}
-    return found - {os.getpid()}
+    wanted = os.fsencode(root) + b"/"
+    found = search(["cmdline", "environ"])
+    return {pid for pid, contents in found if wanted in b"\0".join(contents)} - {os.getpid()}

@@ -12,15 +12,23 @@ from __future__ import annotations
 import os
 import signal as signals
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterable, Iterator, NamedTuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 PROC = "/proc"
 POLL_SECONDS = 0.05
+# A search waits at most this long, in all, for processes that are just being started.
+SETTLING_SECONDS = 1.0
+RETRY_SECONDS = 0.002
+# A process that was forked to execute a program does not sleep first; a forked worker does.
+ASLEEP_SECONDS = 0.1
+LISTINGS = 2  # the second one has what was forked while the processes of the first were read
 # What /proc answers for a process that has gone, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
+_FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
 
 
 @dataclass(frozen=True)
@@ -71,17 +79,32 @@ def read_process(pid: int, proc: str = PROC) -> Process | None:
 def all_processes(proc: str = PROC, having: tuple[str, bytes] | None = None) -> Iterator[Process]:
     """Yield every process that we can see.
 
-    With having, a file's name in /proc/PID and some bytes: only those with the bytes in that file.
-    It spares most of the reading where there are thousands of processes.
+    With having, a file's name in /proc/PID and some bytes: only those with the bytes in that file,
+    as by search. It spares most of the reading where there are thousands of processes.
     """
     boot = boot_id(proc)
-    for name in os.listdir(proc):
-        if name.isdigit() and (
-            having is None or _contains(f"{proc}/{name}/{having[0]}", having[1])
-        ):
-            process = _read_process(int(name), proc, boot)
-            if process:
-                yield process
+    for pid in _listed(proc) if having is None else _having(*having, proc):
+        process = _read_process(pid, proc, boot)
+        if process:
+            yield process
+
+
+def search(
+    names: Iterable[str], proc: str = PROC, pids: Iterable[int] | None = None
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield each process's pid with what those of its files hold that we may read.
+
+    A process that has only just been forked still shows the command line and the environment of
+    its parent, and one that has only just been executed shows neither. Both are read again until
+    they show their own, but no longer than SETTLING_SECONDS in all.
+    """
+    names = tuple(names)
+    deadline = time.monotonic() + SETTLING_SECONDS
+    seen: set[int] = set()
+    for _listing in range(LISTINGS):
+        new = set(_listed(proc) if pids is None else pids) - seen
+        seen |= new
+        yield from _settled(new, names, proc, deadline)
 
 
 def read_same(pid: int, start_ticks: int, boot: str, proc: str = PROC) -> Process | None:
@@ -100,14 +123,11 @@ def read_environ(process: Process, proc: str = PROC) -> dict[str, str] | None:
 
     The kernel lets only its own user (and root) read it.
     """
-    try:
-        with _Directory(process.pid, proc) as directory:
-            if _parse_stat(directory.read("stat"))[4] != process.start_ticks:
-                return None
-            entries = os.fsdecode(directory.read("environ")).split("\0")
-    except _UNSEEN:
-        return None
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    for _pid, (environ,) in search(["environ"], proc, [process.pid]):
+        entries = os.fsdecode(environ).split("\0")
+        if is_same(process, proc):
+            return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+    return None
 
 
 def find_by_environment(name: str, value: str, proc: str = PROC) -> list[Process]:
@@ -222,6 +242,10 @@ def terminate(
     )
 
 
+class _Unsettled(Exception):
+    """The process does not show its own command line and environment yet."""
+
+
 class _Directory:
     """/proc/PID held open: what is read through it is never of the next process with that pid."""
 
@@ -235,39 +259,121 @@ class _Directory:
         os.close(self._fd)
 
     def read(self, name: str) -> bytes:
-        with open(os.open(name, os.O_RDONLY, dir_fd=self._fd), "rb") as file:
+        with open(os.open(name, os.O_RDONLY, dir_fd=self._fd), "rb", buffering=0) as file:
             return file.read()
 
+    def stat(self) -> _Stat:
+        return _parse_stat(self.read("stat"))
 
-def _contains(path: str, wanted: bytes) -> bool:
+    def readable(self, names: Iterable[str]) -> list[bytes]:
+        """Return what those of its files hold that we may read."""
+        contents = []
+        for name in names:
+            with suppress(PermissionError):
+                contents.append(self.read(name))
+        return contents
+
+
+class _Stat(NamedTuple):
+    """Of /proc/PID/stat, the fields 3, 4, 5, 6, 9, 22, 23 of proc(5)."""
+
+    state: str
+    ppid: int
+    pgid: int
+    session: int
+    flags: int
+    start_ticks: int
+    memory: int  # 0 for a kernel thread, and for what is ending
+
+    @property
+    def age(self) -> float:
+        """Seconds since its start, also where a container has an uptime of its own."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return now - self.start_ticks / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def will_execute(self) -> bool:
+        """Tell whether it has been forked so recently that it may yet execute its program."""
+        limit = ASLEEP_SECONDS if self.state == "S" else SETTLING_SECONDS
+        return bool(self.flags & _FORKED_ONLY) and self.age < limit
+
+
+def _listed(proc: str) -> list[int]:
+    return [int(name) for name in os.listdir(proc) if name.isdigit()]
+
+
+def _having(name: str, wanted: bytes, proc: str) -> Iterator[int]:
+    for pid, contents in search([name], proc):
+        if any(wanted in content for content in contents):
+            yield pid
+
+
+def _settled(
+    pids: set[int], names: tuple[str, ...], proc: str, deadline: float
+) -> Iterator[tuple[int, list[bytes]]]:
+    while pids:
+        is_last = time.monotonic() >= deadline
+        for pid in sorted(pids):
+            with suppress(_Unsettled):
+                contents = _look(pid, names, proc, is_last)
+                pids.remove(pid)
+                if contents:
+                    yield pid, contents
+        if pids:
+            time.sleep(RETRY_SECONDS)
+
+
+def _look(pid: int, names: tuple[str, ...], proc: str, is_last: bool) -> list[bytes]:
+    """Return what its files hold, nothing where it has gone or is hidden.
+
+    :raises _Unsettled: it may show its own a moment later, and this is not the last look.
+    """
     try:
-        with open(path, "rb") as file:
-            return wanted in file.read()
+        with _Directory(pid, proc) as directory:
+            contents = directory.readable(names)
+            # What another user's process hides is not waited for, and we show our own.
+            if not contents or is_last or pid == os.getpid():
+                return contents
+            return _own_contents(directory, names, contents)
     except _UNSEEN:
-        return False
+        return []
+
+
+def _own_contents(
+    directory: _Directory, names: tuple[str, ...], contents: list[bytes]
+) -> list[bytes]:
+    stat = directory.stat()
+    if stat.will_execute:
+        raise _Unsettled
+    if not stat.memory or (all(contents) and stat.age > SETTLING_SECONDS):
+        return contents
+    # Every program that is set up has a command line; an environment may well be empty.
+    if not directory.read("cmdline"):
+        raise _Unsettled
+    return directory.readable(names)  # the first look may have been before it was executed
 
 
 def _read_process(pid: int, proc: str, boot: str) -> Process | None:
     try:
         with _Directory(pid, proc) as directory:
-            state, ppid, pgid, session, start_ticks = _parse_stat(directory.read("stat"))
+            stat = directory.stat()
             uid = _parse_uid(directory.read("status"))
             cmdline = os.fsdecode(directory.read("cmdline"))
     except _UNSEEN:
         return None
-    if state in "ZX":
+    if stat.state in "ZX":
         return None
     words = cmdline.split("\0")
     if not words[-1]:
         words.pop()  # each word ends with a NUL
-    return Process(pid, start_ticks, boot, uid, ppid, pgid, session, tuple(words))
+    ids = (stat.ppid, stat.pgid, stat.session)
+    return Process(pid, stat.start_ticks, boot, uid, *ids, tuple(words))
 
 
-def _parse_stat(stat: bytes) -> tuple[str, int, int, int, int]:
-    """Return state, ppid, pgid, session, start_ticks: fields 3, 4, 5, 6, 22 of proc(5)."""
-    # The command's name, in parentheses, may itself contain blanks and parentheses.
-    fields = stat.rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+def _parse_stat(stat: bytes) -> _Stat:
+    # The command's name, in parentheses, may itself contain spaces and parentheses.
+    state, *fields = stat.rpartition(b")")[2].split()
+    return _Stat(state.decode(), *(int(fields[number - 4]) for number in (4, 5, 6, 9, 22, 23)))
 
 
 def _parse_uid(status: bytes) -> int:

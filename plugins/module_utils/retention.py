@@ -14,7 +14,7 @@ import shutil
 from contextlib import suppress
 from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import PROC
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import PROC, search
 
 Record = Dict[str, Any]
 
@@ -63,11 +63,9 @@ def running_from(paths: Sequence[str], proc: str = PROC) -> Set[str]:
     """Return those of the paths that a process of this machine names: it may run from there."""
     wanted = {path: os.fsencode(path) for path in paths}
     found: Set[str] = set()
-    for pid in filter(str.isdigit, os.listdir(proc)):
-        for name in TOLD_BY:
-            with suppress(OSError), open("%s/%s/%s" % (proc, pid, name), "rb") as stream:
-                told = stream.read()
-                found.update(path for path, word in wanted.items() if word in told)
+    for _pid, contents in search(TOLD_BY, proc):
+        told = b"\0".join(contents)
+        found.update(path for path, word in wanted.items() if word in told)
     return found
 
 

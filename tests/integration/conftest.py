@@ -24,6 +24,8 @@ import pytest
 from ansible.module_utils import _internal as module_utils_internal
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
+
 MODULES = "ansible_collections.jgi.jaws.plugins.modules."
 KEY = "a-key_0123456789"
 
@@ -186,14 +188,20 @@ def instance(daemon: Daemon) -> Iterator[Daemon]:
 
 def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[int]:
     """Return the processes that have a text in these files of /proc, but not ourselves."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            files = [path / name for name in where]
-            shown = [os.readlink(file) if file.name == "cwd" else read(file) for file in files]
-            if text in "".join(shown) and int(path.name) != os.getpid():
-                found.append(int(path.name))
-    return sorted(pid for pid in found if not has_ended(pid))
+    files = [name for name in where if name != "cwd"]
+    found = {
+        pid
+        for pid, contents in search(files)
+        if os.fsencode(text) in b"\0".join(contents) or ("cwd" in where and text in working(pid))
+    }
+    return sorted(pid for pid in found - {os.getpid()} if not has_ended(pid))
+
+
+def working(pid: int) -> str:
+    """Return the directory that a process works in, or nothing where that is hidden."""
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd")
+    return ""
 
 
 def read(path: Path) -> str:

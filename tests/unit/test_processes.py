@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     read_environ,
     read_process,
     read_same,
+    search,
     send_signal,
     started_at,
     terminate,
@@ -59,12 +64,15 @@ class Proc:
         cmdline: str = "sleep\x00100\0",
         uid: int | None = None,
         environ: str = "",
+        flags: int = 0,
+        memory: int = 4096,
     ) -> None:
         path = self.root / str(pid)
         path.mkdir(exist_ok=True)
         group = pid if pgid is None else pgid
-        rest = " ".join(["0"] * 15)
-        stat = f"{pid} ({name}) {state} {ppid} {group} {group} {rest} {start_ticks} 0 0\n"
+        zeros = " ".join(["0"] * 12)
+        ids = f"{ppid} {group} {group} 0 0 {flags}"
+        stat = f"{pid} ({name}) {state} {ids} {zeros} {start_ticks} {memory} 0\n"
         (path / "stat").write_text(stat)
         owner = os.geteuid() if uid is None else uid
         (path / "status").write_text(f"Name:\t{name}\nUid:\t0\t{owner}\t0\t0\n")
@@ -174,6 +182,218 @@ def test_processes_are_found_by_an_exact_variable_and_the_oldest_comes_first(pro
     proc.add(13, environ="MARK=a\0", uid=os.geteuid() + 1)
     found = find_by_environment("MARK", "a", str(proc))
     assert [process.pid for process in found] == [11, 10]
+
+
+# --- processes that are just being started ------------------------------------------------------
+
+FORKED_ONLY = 0x40
+
+
+def ticks_ago(seconds: float) -> int:
+    """A start time for /proc/PID/stat."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return int((now - seconds) * os.sysconf("SC_CLK_TCK"))
+
+
+@pytest.fixture
+def retries(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What happens in /proc between the looks of a search; the clock goes on by a tenth each."""
+    steps: list[Callable[[], object]] = []
+    clock = [time.monotonic()]
+
+    def sleep(_seconds: float) -> None:
+        clock[0] += 0.1
+        if steps:
+            steps.pop(0)()
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    return steps
+
+
+def contents(proc: Proc, *names: str) -> dict[int, list[bytes]]:
+    return dict(search(names, str(proc)))
+
+
+def test_what_was_just_executed_is_read_again_until_it_shows_its_own(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    proc.add(42, cmdline="", environ="")
+    retries += [lambda: None, lambda: proc.add(42, environ="MARK=a\0")]
+    assert contents(proc, "environ") == {42: [b"MARK=a\0"]}
+    assert not retries
+
+
+def test_an_environment_that_is_empty_beside_a_command_line_is_not_waited_for(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    proc.add(42, environ="")
+    retries.append(pytest.fail)
+    assert contents(proc, "environ") == {42: [b""]}
+
+
+def test_an_environment_that_appears_between_two_reads_is_found(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, environ="")
+    real = processes._Directory.read
+
+    def read(directory: processes._Directory, name: str) -> bytes:
+        if name == "cmdline":
+            proc.add(42, environ="MARK=a\0")
+        return real(directory, name)
+
+    monkeypatch.setattr(processes._Directory, "read", read)
+    assert contents(proc, "environ") == {42: [b"MARK=a\0"]}
+
+
+def test_kernel_threads_and_what_is_ending_are_not_waited_for(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    proc.add(2, cmdline="", memory=0)
+    proc.add(42, cmdline="", memory=0, state="Z", flags=FORKED_ONLY, start_ticks=500)
+    retries.append(pytest.fail)
+    assert contents(proc, "cmdline") == {2: [b""], 42: [b""]}
+
+
+def test_what_was_just_forked_is_read_again_until_it_has_executed_its_program(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    start = ticks_ago(0)
+    proc.add(42, start, "R", environ="PARENT=1\0", flags=FORKED_ONLY)
+    retries.append(lambda: proc.add(42, start, "R", environ="", cmdline=""))
+    retries.append(lambda: proc.add(42, start, environ="MARK=a\0"))
+    assert contents(proc, "environ") == {42: [b"MARK=a\0"]}
+    assert not retries
+
+
+def test_what_executes_its_program_between_two_reads_is_found(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ticks_ago(0)
+    proc.add(42, start, environ="PARENT=1\0", flags=FORKED_ONLY)
+    real = processes._Directory.stat
+
+    def stat(directory: processes._Directory) -> object:
+        proc.add(42, start, environ="MARK=a\0")
+        return real(directory)
+
+    monkeypatch.setattr(processes._Directory, "stat", stat)
+    assert contents(proc, "environ") == {42: [b"MARK=a\0"]}
+
+
+@pytest.mark.parametrize(("state", "age"), [("S", 0.5), ("R", 2.0)])
+def test_a_forked_worker_is_not_waited_for(
+    proc: Proc, retries: list[Callable[[], object]], state: str, age: float
+) -> None:
+    proc.add(42, ticks_ago(age), state, environ="MARK=a\0", flags=FORKED_ONLY)
+    retries.append(pytest.fail)
+    assert contents(proc, "environ") == {42: [b"MARK=a\0"]}
+
+
+def test_ourselves_are_not_waited_for(proc: Proc, retries: list[Callable[[], object]]) -> None:
+    proc.add(os.getpid(), ticks_ago(0), "R", environ="MARK=a\0", flags=FORKED_ONLY)
+    retries.append(pytest.fail)
+    assert contents(proc, "environ") == {os.getpid(): [b"MARK=a\0"]}
+
+
+def test_the_wait_for_all_together_is_bounded(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    for pid in range(100, 200):
+        proc.add(pid, cmdline="", environ="")
+    retries += [*[lambda: None] * 11, pytest.fail]
+    assert len(contents(proc, "cmdline", "environ")) == 100
+    assert len(retries) <= 3
+
+
+def test_what_ends_before_it_shows_itself_is_not_waited_for(
+    proc: Proc, retries: list[Callable[[], object]]
+) -> None:
+    proc.add(42, cmdline="", environ="")
+    retries.append(lambda: shutil.rmtree(proc.root / "42"))
+    assert contents(proc, "cmdline") == {}
+    assert not retries
+
+
+def test_a_child_that_is_forked_while_its_parent_ends_is_found(proc: Proc) -> None:
+    for pid in (40, 41):
+        proc.add(pid, environ="MARK=a\0")
+    found = search(["environ"], str(proc))
+    assert next(found)[0] == 40
+    proc.add(39, environ="MARK=a\0", ppid=41)
+    shutil.rmtree(proc.root / "41")
+    assert [pid for pid, _contents in found] == [39]
+
+
+def test_what_another_users_process_hides_is_left_out(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch, retries: list[Callable[[], object]]
+) -> None:
+    proc.add(42, ticks_ago(0), "R", cmdline="", flags=FORKED_ONLY)
+    retries.append(pytest.fail)
+    real = processes._Directory.read
+
+    def read(directory: processes._Directory, name: str) -> bytes:
+        if name == "environ":
+            raise PermissionError(13, "Permission denied")
+        return real(directory, name)
+
+    monkeypatch.setattr(processes._Directory, "read", read)
+    assert contents(proc, "environ") == {}
+    proc.add(42)
+    assert contents(proc, "cmdline", "environ") == {42: [b"sleep\x00100\0"]}
+    assert read_environ(Process(42, 500, BOOT, 0, 1, 42, 42, ()), str(proc)) is None
+
+
+@contextmanager
+def by_subprocess(environment: dict[str, str]) -> Iterator[int]:
+    """A program that was executed before this goes on."""
+    with subprocess.Popen(["sleep", "1000"], env=environment) as child:
+        try:
+            yield child.pid
+        finally:
+            child.kill()
+
+
+@contextmanager
+def by_fork(environment: dict[str, str]) -> Iterator[int]:
+    """A program that is yet to be executed when this goes on."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.execve("/bin/sleep", ["sleep", "1000"], environment)
+        finally:
+            os._exit(127)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+@contextmanager
+def storm() -> Iterator[None]:
+    """One program after the other is executed and ends, as fast as it goes."""
+    loop = "while :; do /bin/true; done"
+    with subprocess.Popen(["sh", "-c", loop], start_new_session=True) as child:
+        try:
+            yield
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("starts", [by_subprocess, by_fork])
+def test_no_program_is_missed_that_was_started_a_moment_ago(
+    starts: Callable[[dict[str, str]], AbstractContextManager[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # However busy the machine is.
+    monkeypatch.setattr(processes, "SETTLING_SECONDS", 60)
+    own = [b"sleep\x001000\0", b"MARK=a\0"]
+    with storm():
+        for _time in range(50):
+            with starts({"MARK": "a"}) as pid:
+                assert dict(search(["cmdline", "environ"], pids=[pid])) == {pid: own}
 
 
 def test_ancestors_lead_up_to_the_first_process(proc: Proc) -> None:
