@@ -57,7 +57,7 @@ __all__ = ["Daemon", "Status", "refuse_foreign", "user_name"]
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 PAUSE = 0.05
-MOST_MORE_LOOKS = 4  # for what is in the way of a start, where something comes again and again
+MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
 UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
 # In the environment of a daemon that was started here, and so of everything that it runs.
@@ -198,7 +198,7 @@ class Daemon:
         parents = {child.ppid for child in self._descendants()}
         found = {
             process.pid: process
-            for process in processes.all_processes()
+            for process in processes.all_processes(having=("cmdline", b"supervisord"))
             if self._is_ours(config_of(process.cmdline), process, parents)
         }
         # What a daemon has just forked has its command line for a moment.
@@ -312,10 +312,9 @@ class Daemon:
         :param programs: what conf.parse says of them, for how they are stopped.
         :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
         """
-        cleared = self._clear(programs)
-        # One look is not enough: what is just being started or forked shows itself later.
-        for _look in range(MOST_MORE_LOOKS):
-            time.sleep(PAUSE)
+        cleared: Dict[str, List[int]] = {"unreachable": [], "orphans": []}
+        # One look is not enough where there is something: it may start more before it ends.
+        for _look in range(MOST_LOOKS):
             found = self._clear(programs)
             if not any(found.values()):
                 break

@@ -889,7 +889,7 @@ def hidepid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def hide() -> None:
         monkeypatch.setattr(processes, "read_process", lambda *_: None)
-        monkeypatch.setattr(processes, "all_processes", lambda *_: iter(()))
+        monkeypatch.setattr(processes, "all_processes", lambda *_, **_options: iter(()))
 
     return hide
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import (
     Daemon,
     config_of,
@@ -17,6 +16,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.daemon import (
     stop_limit,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
 CONF = "/tmp/jaws-supervisord/supervisord-jaws.conf"
@@ -71,17 +71,19 @@ def test_groups_stop_one_after_the_other_and_their_programs_together() -> None:
     assert stop_limit([]) == 0
 
 
-def test_what_shows_itself_at_a_second_look_is_cleared_too(
+def test_what_is_started_while_the_rest_ends_is_cleared_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
     conf = tmp_path / "supervisord.conf"
     conf.write_text(
         f"[unix_http_server]\nfile={tmp_path}/s\n[supervisorctl]\nserverurl=unix://{tmp_path}/s\n"
     )
-    looks = iter([[], [processes.read_process(sleeper.pid)]])
-    monkeypatch.setattr(Daemon, "processes", lambda _self: next(looks, []))
-    assert Daemon(str(conf)).clear() == {"unreachable": [sleeper.pid], "orphans": []}
-    assert sleeper.wait() == -signal.SIGTERM
+    with subprocess.Popen(["sleep", "1000"]) as first:
+        looks = iter([[read_process(first.pid)], [read_process(sleeper.pid)], []])
+        monkeypatch.setattr(Daemon, "processes", lambda _self: next(looks))
+        cleared = Daemon(str(conf)).clear()
+    assert cleared == {"unreachable": [first.pid, sleeper.pid], "orphans": []}
+    assert sleeper.wait() == first.returncode == -signal.SIGTERM
 
 
 def test_a_script_says_which_python_it_needs(tmp_path: Path) -> None:
