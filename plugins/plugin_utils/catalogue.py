@@ -11,8 +11,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
@@ -57,7 +59,8 @@ COMPONENT_KEYS = (
     "python",
     "modules",
 )
-HEALTH_KEYS = ("tcp", "http", "status", "command")
+# Likewise, for lists that of an element.
+HEALTH_KEYS: dict[str, Any] = {"tcp": "", "http": "", "status": [0], "command": [""]}
 
 
 def services_of(
@@ -106,28 +109,70 @@ def check_service(name: str, service: Service) -> Service:
     if not NAME.fullmatch(name):
         raise JawsError(f"{what}: a name has letters, digits, dots, dashes and underscores only.")
     _refuse_unknown(what, service, SERVICE_KEYS)
-    complete = {**SERVICE_KEYS, **service}
-    for key, default in SERVICE_KEYS.items():
-        _refuse_type(f"{what}: {key}", complete[key], default)
+    complete = {
+        key: _typed(f"{what}: {key}", service.get(key, default), default)
+        for key, default in SERVICE_KEYS.items()
+    }
     missing = [key for key in ("instance", "command") if not complete[key]]
     if missing:
         raise JawsError(f"{what}: {' and '.join(missing)} must be set.")
-    if int(complete["startsecs"]) < MIN_STARTSECS:
+    if complete["startsecs"] < MIN_STARTSECS:
         raise JawsError(
             f"{what}: startsecs must be at least {MIN_STARTSECS}, or a crash is not seen."
         )
     _check_environment(what, complete["environment"])
-    _check_health(what, complete["health"])
+    complete["health"] = _checked_health(what, complete["health"])
     return complete
 
 
-def _refuse_type(what: str, value: Any, default: Any) -> None:
-    if isinstance(default, list | dict) and not isinstance(value, type(default)):
-        kind = "list" if isinstance(default, list) else "mapping"
-        raise JawsError(f"{what} must be a {kind}.")
-    whole = isinstance(default, int) and not isinstance(default, bool)
-    if whole and not re.fullmatch(r"\d+", str(value)):
-        raise JawsError(f"{what} must be a whole number.")
+def _typed(what: str, value: Any, default: Any) -> Any:
+    """Return the value with the default's type; a list's elements with that of its first one.
+
+    A template may have made text of it: before ansible-core 2.19 of every number.
+
+    :raises JawsError: it is none.
+    """
+    kind, read = KINDS[type(default)]
+    try:
+        typed = read(value)
+    except (TypeError, ValueError):
+        raise JawsError(f"{what} must be {kind}.") from None
+    if default and isinstance(default, list):
+        return [_typed(f"{what}: {item}", item, default[0]) for item in typed]
+    return typed
+
+
+def _whole_number(value: Any) -> int:
+    if not re.fullmatch(r"\d+", str(value)):
+        raise ValueError
+    return int(value)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | Mapping):
+        raise TypeError
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+KINDS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    bool: ("true or false", boolean),
+    int: ("a whole number", _whole_number),
+    list: ("a list", _list),
+    dict: ("a mapping", _mapping),
+    str: ("text", _text),
+}
 
 
 def _check_environment(what: str, environment: Mapping[str, Any]) -> None:
@@ -136,7 +181,7 @@ def _check_environment(what: str, environment: Mapping[str, Any]) -> None:
             raise JawsError(f"{what}: {key} cannot be the name of an environment variable.")
 
 
-def _check_health(what: str, health: Mapping[str, Any]) -> None:
+def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(f"{what}: health", health, HEALTH_KEYS)
     kinds = [key for key in ("tcp", "http", "command") if health.get(key)]
     if health and len(kinds) != 1:
@@ -145,6 +190,10 @@ def _check_health(what: str, health: Mapping[str, Any]) -> None:
         raise JawsError(f"{what}: health: http must be an address that begins with http://.")
     if kinds == ["tcp"] and not re.fullmatch(r".+:\d+", str(health["tcp"])):
         raise JawsError(f"{what}: health: tcp must be HOST:PORT.")
+    return {
+        key: _typed(f"{what}: health: {key}", value, HEALTH_KEYS[key])
+        for key, value in health.items()
+    }
 
 
 def _refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:

@@ -12,12 +12,17 @@ from __future__ import annotations
 import configparser
 import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 HOCON_INCLUDE = 'include required(classpath("application"))\n'
+# As Python and JSON both write it.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][0-9]+)?")
+# A date is none: before ansible-core 2.19 no template can hand one over.
+SCALARS = (Sequence, int, float, type(None))
 SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, one stands for itself
 
 Data = Mapping[str, Any]
@@ -43,7 +48,7 @@ def render(name: str, format_name: str, data: Data) -> str:
 def _hocon(name: str, data: Data) -> str:
     # JSON is HOCON, but after an include the root object must not have braces of its own.
     try:
-        members = [f"{_json(str(key))}: {_json(value)}" for key, value in data.items()]
+        members = [f"{json.dumps(str(key))}: {_json(value)}" for key, value in data.items()]
     except (TypeError, ValueError):
         raise JawsError(
             f"{name}: a value in it is not text, a finite number, true, false, a list or a mapping."
@@ -53,7 +58,27 @@ def _hocon(name: str, data: Data) -> str:
 
 def _json(value: Any) -> str:
     # In ASCII: nothing depends on the encoding that Java assumes.
-    return json.dumps(value, indent=2, allow_nan=False)
+    return json.dumps(_spelled(value), indent=2, allow_nan=False)
+
+
+def _spelled(value: Any) -> Any:
+    """Return the value with each text that spells a number as that number.
+
+    Before ansible-core 2.19 a template makes text of a number. To HOCON both are the same, and a
+    file must not depend on who writes it.
+    """
+    if isinstance(value, Mapping):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(item) for item in value]
+    # Before ansible-core 2.19 an encrypted value is no str, but reads like one.
+    return _number_of(str(value)) if isinstance(value, Sequence) else value
+
+
+def _number_of(text: str) -> Any:
+    """Return the number, unless it would be written otherwise, such as 1.50; that stays text."""
+    number = json.loads(text) if NUMBER.fullmatch(text) else text
+    return number if json.dumps(number) == text else text
 
 
 def _ini(name: str, data: Data, sign: str) -> str:
@@ -80,8 +105,11 @@ def _texts(name: str, section: str, options: Any) -> dict[str, str]:
     if not isinstance(options, Mapping):
         raise JawsError(f"{name}: [{section}] must be a mapping from keys to values.")
     for key, value in options.items():
-        if isinstance(value, Mapping | list | tuple):
-            raise JawsError(f"{name}: [{section}] {key} must be one value, no list or mapping.")
+        if isinstance(value, list | tuple) or not isinstance(value, SCALARS):
+            raise JawsError(
+                f"{name}: [{section}] {key} must be text, a number, true or false. A date is "
+                "written in quotes."
+            )
     return {str(key): _text(value) for key, value in options.items() if value is not None}
 
 

@@ -278,6 +278,8 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
         {"central-rest": {"startsecs": "soon"}},
         "service central-rest: startsecs must be a whole number",
     ),
+    ({"central-rest": {"autostart": "maybe"}}, "service central-rest: autostart must be true or"),
+    ({"central-rest": {"exitcodes": [0, 143]}}, "service central-rest: exitcodes must be text"),
     ({"central-rest": {"command": "rest"}}, "service central-rest: command must be a list"),
     (
         {"central-rest": {"environment": ["A=1"]}},
@@ -301,6 +303,14 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
         {"central-rest": {"health": {"tcp": "1"}}},
         "service central-rest: health: tcp must be HOST:PORT",
     ),
+    (
+        {"central-auth": {"health": {"http": "http://x", "status": 401}}},
+        "service central-auth: health: status must be a list",
+    ),
+    (
+        {"central-auth": {"health": {"http": "http://x", "status": ["ok"]}}},
+        "service central-auth: health: status: ok must be a whole number",
+    ),
 ]
 
 
@@ -308,6 +318,35 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
 def test_what_is_wrong_with_a_service_is_named(overrides: Data, sentence: str) -> None:
     with pytest.raises(JawsError, match="^" + re.escape(sentence)):
         services_of(CATALOGUE, overrides, "jaws", "2")
+
+
+# Before ansible-core 2.19 a template makes text of a number, and True of a text that says so.
+@pytest.mark.parametrize(
+    ("given", "typed"),
+    [
+        ({"startsecs": "5"}, {"startsecs": 5}),
+        ({"priority": "10", "log_backups": "0"}, {"priority": 10, "log_backups": 0}),
+        ({"autostart": "false"}, {"autostart": False}),
+        ({"stopasgroup": "yes"}, {"stopasgroup": True}),
+        ({"autorestart": True}, {"autorestart": "true"}),
+        ({"exitcodes": 0}, {"exitcodes": "0"}),
+        ({"log_maxbytes": 1024}, {"log_maxbytes": "1024"}),
+        (
+            {"health": {"http": "http://x", "status": ["401"]}},
+            {"health": {"http": "http://x", "status": [401]}},
+        ),
+        ({"health": {"command": ["nc", 80]}}, {"health": {"command": ["nc", "80"]}}),
+    ],
+)
+def test_a_value_has_the_type_of_its_key_whatever_a_template_made_of_it(
+    given: Data, typed: Data
+) -> None:
+    service = services_of(CATALOGUE, {"central-rest": given}, "jaws", "2")["central-rest"]
+    found = {key: service[key] for key in typed}
+    assert (found, [type(value) for value in found.values()]) == (
+        typed,
+        [type(value) for value in typed.values()],
+    )
 
 
 def test_a_service_of_another_instance_is_checked_too() -> None:
