@@ -3,19 +3,19 @@
 
 The same sources give the same bytes, whoever builds them, wherever and whenever. A wheel is a zip
 file with three texts beside its modules (PEP 427), so no build backend is needed. Runs on the
-control node, Python 3.11 or later, with the standard library alone and without a network.
+control node, Python 3.10 or later, with the standard library alone and without a network.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import configparser
 import hashlib
 import io
 import json
 import os
 import sys
-import tomllib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def digest(sources: Path) -> str:
     total = hashlib.sha256()
     folders = ("common", *DISTRIBUTIONS, "cromwell")
     files = [path for name in folders for path in python_files(sources / name)]
-    files += [sources / name / "pyproject.toml" for name in DISTRIBUTIONS]
+    files += [sources / name / "setup.cfg" for name in DISTRIBUTIONS]
     labelled = [(path.relative_to(sources).as_posix(), path) for path in files]
     for label, path in [("build.py", Path(__file__)), *labelled]:
         data = path.read_bytes()
@@ -69,18 +69,19 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def metadata(project: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return METADATA, WHEEL and entry_points.txt from a pyproject's [project] table."""
+def metadata(project: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
+    """Return METADATA, WHEEL and entry_points.txt from what a setup.cfg says."""
+    named = project["metadata"]
     about = [
         "Metadata-Version: 2.1",
-        f"Name: {project['name']}",
-        f"Version: {project['version']}",
-        f"Summary: {project['description']}",
+        f"Name: {named['name']}",
+        f"Version: {named['version']}",
+        f"Summary: {named['description']}",
         "License: GPL-3.0-or-later",
-        f"Requires-Python: {project['requires-python']}",
+        f"Requires-Python: {project['options']['python_requires']}",
     ]
     tags = ["Wheel-Version: 1.0", "Generator: jgi.jaws examples", "Root-Is-Purelib: true"]
-    scripts = [f"{name} = {target}" for name, target in sorted(project["scripts"].items())]
+    scripts = sorted(project["options.entry_points"]["console_scripts"].split("\n")[1:])
     texts = {
         "METADATA": about,
         "WHEEL": [*tags, "Tag: py3-none-any"],
@@ -91,9 +92,10 @@ def metadata(project: Mapping[str, Any]) -> dict[str, bytes]:
 
 def wheel(sources: Path, folder: str) -> tuple[str, bytes]:
     """Return the file name and the bytes of one distribution's wheel."""
-    project = tomllib.loads((sources / folder / "pyproject.toml").read_text("utf-8"))["project"]
-    name = project["name"].replace("-", "_")
-    stem = f"{name}-{project['version']}"
+    project = configparser.ConfigParser(interpolation=None)
+    project.read_string((sources / folder / "setup.cfg").read_text("utf-8"))
+    name = project["metadata"]["name"].replace("-", "_")
+    stem = f"{name}-{project['metadata']['version']}"
     files = package(sources, folder, name)
     files.update({f"{stem}.dist-info/{key}": text for key, text in metadata(project).items()})
     record = f"{stem}.dist-info/RECORD"

@@ -17,7 +17,7 @@ from benchlib.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 INSTANCES = ("jaws", "jtm")
-VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
+VERSION = re.compile(r"^version = .*$", re.MULTILINE)
 CHANGED = re.compile(r"changed=[1-9]")
 
 
@@ -37,12 +37,10 @@ class StandIns:
         for name in components:
             code = self.sources / name / f"jaws_{name}/__init__.py"
             code.write_text(code.read_text() + f"# {self.versions}\n")
-            about = self.sources / name / "pyproject.toml"
+            about = self.sources / name / "setup.cfg"
             if about.exists():
-                version = f'version = "0.2.{self.versions}"'
-                about.write_text(
-                    re.sub(r'^version = ".*"$', version, about.read_text(), flags=re.M)
-                )
+                version = f"version = 0.2.{self.versions}"
+                about.write_text(re.sub(r"^version = .*$", version, about.read_text(), flags=re.M))
         self.build()
 
     def build(self) -> None:

@@ -390,8 +390,8 @@ def test_a_missing_or_damaged_file_is_built_again(
 def test_a_new_version_takes_the_old_wheel_away(sources: Path, tmp_path: Path) -> None:
     output = tmp_path / "dist"
     build(sources, output)
-    project = sources / "site" / "pyproject.toml"
-    project.write_text(project.read_text().replace('"0.1.0"', '"0.2.0"'))
+    project = sources / "site" / "setup.cfg"
+    project.write_text(project.read_text().replace("0.1.0", "0.2.0"))
     foreign = output / "somebody-1.0-py3-none-any.whl"
     foreign.touch()
     assert [path.name for path in build(sources, output)] == ["jaws_site-0.2.0-py3-none-any.whl"]
@@ -438,8 +438,8 @@ def test_what_a_killed_build_had_written_is_replaced_by_the_next_version(
         patched.setitem(build.__globals__, "write_stamp", write_stamp)
         with pytest.raises(KeyboardInterrupt):
             build(sources, output)
-    project = sources / "site" / "pyproject.toml"
-    project.write_text(project.read_text().replace('"0.1.0"', '"0.2.0"'))
+    project = sources / "site" / "setup.cfg"
+    project.write_text(project.read_text().replace("0.1.0", "0.2.0"))
     build(sources, output)
     assert [path.name for path in output.glob("jaws_site*")] == ["jaws_site-0.2.0-py3-none-any.whl"]
 
