@@ -18,11 +18,10 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
-from ansible.module_utils import _internal as module_utils_internal
-from ansible.module_utils.testing import patch_module_args
+
+from module_arguments import module_arguments
 
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
 
@@ -222,10 +221,10 @@ def parents_among(pids: Sequence[int]) -> list[int]:
 RUNNER = """\
 import json, sys
 from importlib import import_module
-from ansible.module_utils.testing import patch_module_args
+from module_arguments import module_arguments
 name, options, hook = json.load(sys.stdin)
 exec(hook)
-with patch_module_args(options):
+with module_arguments(options):
     import_module(name).main()
 """
 
@@ -261,10 +260,8 @@ def run_module() -> Run:
         arguments = dict(options, _ansible_check_mode=check, _ansible_diff=diff)
         module = import_module(MODULES + module_name)
         output = io.StringIO()
-        # Another test may have made this process a controller, whose warnings are not in results.
-        target = mock.patch.object(module_utils_internal, "is_controller", False)
         exits = pytest.raises(SystemExit)
-        with target, patch_module_args(arguments), redirect_stdout(output), exits:
+        with module_arguments(arguments), redirect_stdout(output), exits:
             module.main()
         result: Result = json.loads(output.getvalue().splitlines()[-1])
         return result

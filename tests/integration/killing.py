@@ -23,7 +23,7 @@ MOST_STEPS = 200
 SERVER = """
 import http.client, json, os, re, signal, subprocess, sys, tempfile
 from importlib import import_module
-from ansible.module_utils.testing import patch_module_args
+from module_arguments import module_arguments
 
 TOUCHING = {
     "fcntl.flock", "os.chmod", "os.chown", "os.kill", "os.killpg", "os.link", "os.mkdir",
@@ -75,7 +75,7 @@ def child(number, module, options, output):
     sys.stdout = open(1, "w", closefd=False)
     steps = []
     watch(number, steps)
-    with patch_module_args(options):
+    with module_arguments(options):
         try:
             module.main()
         finally:
