@@ -18,7 +18,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-OLDEST = (3, 11)
+OLDEST = (3, 10)
 
 
 class SetUpError(Exception):
@@ -42,8 +42,8 @@ def main():
 def check_version():
     if sys.version_info < OLDEST:
         raise SetUpError(
-            f"Python 3.11 or newer is needed, and {sys.executable} is {sys.version.split()[0]}: "
-            "install a newer one, or name it: make PYTHON=/path/to/python3.11 ..."
+            f"Python 3.10 or newer is needed, and {sys.executable} is {sys.version.split()[0]}: "
+            "install a newer one, or name it: make PYTHON=/path/to/python3.12 ..."
         )
 
 

@@ -4,7 +4,7 @@
 #   lock.sh [--write]
 set -euo pipefail
 export_for_pip() { uv export --quiet --frozen --no-header --format requirements-txt "$@"; }
-runtime=(--no-default-groups --no-emit-project)
+runtime=(--only-group control)
 bootstrap=(--only-group bootstrap --no-annotate)
 
 if [[ ${1-} = --write ]]; then

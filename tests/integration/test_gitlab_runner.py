@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -27,6 +26,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     read_process,
     send_signal,
 )
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
