@@ -439,7 +439,7 @@ class Relay:
         if self.form == "stdin" and not self.sent:
             self.sent = True
             self.deadline = time.monotonic() + self.settings["timeout"]
-            self.write(self.shell_in, os.fsencode("exec %s\n" % self.command))
+            self.write(self.shell_in, os.fsencode(f"exec {self.command}\n"))
 
     def feed(self) -> None:
         """Send the command what Ansible sends it."""
@@ -475,7 +475,7 @@ class Relay:
         try:
             return pwd.getpwuid(os.getuid()).pw_name
         except KeyError:
-            return "user %d" % os.getuid()
+            return f"user {os.getuid()}"
 
     def fail(self, reason: str, **facts: object) -> NoReturn:
         """End collabsu, which may still wait for an answer, and say why."""
@@ -488,8 +488,8 @@ class Relay:
             **facts,
         )
         said = self.quote()[-400:]
-        message += " It said: %s" % said if said else ""
-        report = "\n%s %s\n" % (self.settings["failure"], json.dumps(message))
+        message += f" It said: {said}" if said else ""
+        report = f"\n{self.settings['failure']} {json.dumps(message)}\n"
         self.write(self.stdout, report.encode())
         # Before 2.19, the local connection loses a report that comes together with the end.
         select.select([self.stdin], [], [], self.QUIET)

@@ -18,7 +18,7 @@ import re
 import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, Mapping, NamedTuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.control import complaint
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -56,13 +56,13 @@ VALIDATE_SECONDS = 60
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
 NO_SUPERVISOR = 3  # exit status of the validator where Python has no Supervisor
 
-VALIDATOR = (
-    """\
+# Run by the interpreter that has Supervisor, in the daemon's own environment.
+VALIDATOR = """\
 import json, shlex, shutil, sys
 try:
     from supervisor.options import ServerOptions
 except ImportError:
-    sys.exit(%d)
+    sys.exit(NO_SUPERVISOR)
 options = ServerOptions()
 options.realize(["-c", sys.argv[1]])
 found = []
@@ -76,9 +76,7 @@ for group in options.process_group_configs:
                       "stopwaitsecs": config.stopwaitsecs, "stopsignal": int(config.stopsignal),
                       "command": command, "usable": shutil.which(command) is not None})
 json.dump(found, sys.stdout)
-"""
-    % NO_SUPERVISOR
-)
+""".replace("NO_SUPERVISOR", str(NO_SUPERVISOR))
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -95,7 +93,7 @@ class Conf(NamedTuple):
         return self.daemon + self.programs
 
     @property
-    def release(self) -> Optional[str]:
+    def release(self) -> str | None:
         """The id of the release that wrote the programs, or None."""
         found = RELEASE.search(self.programs)
         return found.group(1) if found else None
@@ -120,7 +118,7 @@ def daemon_sections(sections: Sections, username: str, key: str) -> str:
     parts = [BANNER]
     for name, options in sections.items():
         if not isinstance(options, Mapping):
-            raise JawsError("[%s]: give its options as a dictionary." % name, "bad_option")
+            raise JawsError(f"[{name}]: give its options as a dictionary.", "bad_option")
         refuse_unknown(name, options)
         secured = name in SERVERS or name == "supervisorctl"
         parts.append(section(name, dict(options, **credentials) if secured else options))
@@ -136,22 +134,22 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
         return  # each factory has options of its own
     if name not in OPTIONS:
         raise JawsError(
-            "[%s] is none of the daemon's sections, which are %s and rpcinterface:NAME. Correct "
-            "its name; programs come with a release." % (name, ", ".join(OPTIONS)),
+            f"[{name}] is none of the daemon's sections, which are {', '.join(OPTIONS)} and "
+            "rpcinterface:NAME. Correct its name; programs come with a release.",
             reason="bad_option",
         )
     unknown = sorted(set(options) - set(OPTIONS[name].split()))
     if unknown:
         raise JawsError(
-            "[%s] takes no option %s. It takes %s; the user and the key come by themselves."
-            % (name, ", ".join(unknown), ", ".join(OPTIONS[name].split())),
+            f"[{name}] takes no option {', '.join(unknown)}. It takes "
+            f"{', '.join(OPTIONS[name].split())}; the user and the key come by themselves.",
             reason="bad_option",
         )
     port = str(options.get("port", ""))
     if name == "inet_http_server" and not re.match(r"(127\.0\.0\.1|localhost):\d+\Z", port):
         raise JawsError(
-            "[inet_http_server] port=%s: only 127.0.0.1:PORT is taken, since the key would cross "
-            "the network in clear text." % port,
+            f"[inet_http_server] port={port}: only 127.0.0.1:PORT is taken, since the key "
+            "would cross the network in clear text.",
             reason="bad_option",
         )
 
@@ -164,9 +162,9 @@ def section(name: str, options: Mapping[str, Any]) -> str:
     given = {key: value for key, value in options.items() if value is not None and value != ""}
     wrong = [key for key in given if not re.match(r"[A-Za-z0-9_.-]+\Z", key)]
     if wrong or not re.match(r"[^\s\]\[;#]([^\r\n\]\[]*[^\s\]\[])?\Z", name):
-        raise JawsError("[%s] %s is no name for Supervisor." % (name, wrong or ""), "bad_option")
-    lines = ["%s=%s\n" % (key, escape(name, key, value)) for key, value in given.items()]
-    return "[%s]\n%s" % (name, "".join(lines))
+        raise JawsError(f"[{name}] {wrong or ''} is no name for Supervisor.", "bad_option")
+    lines = [f"{key}={escape(name, key, value)}\n" for key, value in given.items()]
+    return f"[{name}]\n{''.join(lines)}"
 
 
 def escape(name: str, key: str, value: Any) -> str:
@@ -177,14 +175,14 @@ def escape(name: str, key: str, value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if re.search(r"[\r\n\0]|(^|\s)[;#]", text) or text != text.strip():
         raise JawsError(
-            "[%s] %s: Supervisor cannot read a value with a newline, an outer blank, or a ; or # "
-            "after a blank. Change the value." % (name, key),
+            f"[{name}] {key}: Supervisor cannot read a value with a newline, an outer blank, "
+            "or a ; or # after a blank. Change the value.",
             reason="bad_option",
         )
     return text.replace("%", "%%")
 
 
-def clean_environment() -> Dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return the environment of a supervisord: nothing of its starter's reaches a service.
 
     The parser is given the same, so that it sees what the daemon will see.
@@ -196,7 +194,7 @@ def clean_environment() -> Dict[str, str]:
     return {"PATH": CLEAN_PATH, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
-def validate(path: str, python: str) -> List[Dict[str, Any]]:
+def validate(path: str, python: str) -> list[dict[str, Any]]:
     """Return the programs in the file at C(path), as C(parse) does.
 
     :raises JawsError: as C(parse), or a program's command does not exist.
@@ -206,22 +204,24 @@ def validate(path: str, python: str) -> List[Dict[str, Any]]:
     return programs
 
 
-def refuse_missing(programs: List[Dict[str, Any]], path: str) -> None:
+def refuse_missing(programs: list[dict[str, Any]], path: str) -> None:
     """Refuse programs whose command does not exist.
 
     :param programs: as C(parse) returned them of the file at C(path).
     :raises JawsError: names them (broken_conf).
     """
-    missing = ["%(name)s: %(command)s" % program for program in programs if not program["usable"]]
+    missing = [
+        f"{program['name']}: {program['command']}" for program in programs if not program["usable"]
+    ]
     if missing:
         raise JawsError(
-            "these programs' commands in %s do not exist or are not executable: %s. Nothing was "
-            "changed; deploy a release that has them." % (path, "; ".join(missing)),
+            f"these programs' commands in {path} do not exist or are not executable: "
+            f"{'; '.join(missing)}. Nothing was changed; deploy a release that has them.",
             reason="broken_conf",
         )
 
 
-def parse(path: str, python: str) -> List[Dict[str, Any]]:
+def parse(path: str, python: str) -> list[dict[str, Any]]:
     """Return the programs in the file at C(path), as Supervisor's own parser reads them.
 
     :param python: the interpreter that has Supervisor installed.
@@ -240,29 +240,29 @@ def parse(path: str, python: str) -> List[Dict[str, Any]]:
             check=False,
         )
     except OSError as error:
-        raise _not_installed(python, "cannot be run: %s" % error.strerror) from error
+        raise _not_installed(python, f"cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired:
         raise JawsError(
-            "Supervisor's parser (%s) took more than %d s over %s. Nothing was changed; look at "
-            "the load of the machine and its filesystems." % (python, VALIDATE_SECONDS, path),
+            f"Supervisor's parser ({python}) took more than {VALIDATE_SECONDS} s over {path}. "
+            "Nothing was changed; look at the load of the machine and its filesystems.",
             reason="timed_out",
         ) from None
     if done.returncode == NO_SUPERVISOR:
         raise _not_installed(python, "has no Supervisor")
     if done.returncode:
         raise JawsError(
-            "Supervisor refuses %s: %s. Nothing was changed; correct it, then run this again."
-            % (path, _told(done.stderr)),
+            f"Supervisor refuses {path}: {_told(done.stderr)}. Nothing was changed; correct "
+            "it, then run this again.",
             reason="broken_conf",
         )
-    programs: List[Dict[str, Any]] = json.loads(done.stdout)
+    programs: list[dict[str, Any]] = json.loads(done.stdout)
     return programs
 
 
 def _not_installed(python: str, why: str) -> JawsError:
     return JawsError(
-        "%s %s: install Supervisor first (the role supervisord does), or correct the option "
-        "python." % (python, why),
+        f"{python} {why}: install Supervisor first (the role supervisord does), or correct the "
+        "option python.",
         reason="not_installed",
     )
 
@@ -275,7 +275,7 @@ def _told(output: bytes) -> str:
     return complaint(found.group(1) if found else lines[-1]).rstrip(".")
 
 
-def read_text(path: str) -> Optional[str]:
+def read_text(path: str) -> str | None:
     """Return a file's text as it is, or None where there is none.
 
     :raises JawsError: it is there but cannot be read.
@@ -288,7 +288,7 @@ def read_text(path: str) -> Optional[str]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise JawsError(
-            "cannot read %s: %s. Correct that, or move it away." % (path, why), "unreadable_conf"
+            f"cannot read {path}: {why}. Correct that, or move it away.", "unreadable_conf"
         ) from error
 
 
@@ -301,7 +301,7 @@ class Candidate:
     :raises JawsError: it cannot be written so (cannot_write).
     """
 
-    def __init__(self, path: str, text: str, mode: int = 0o600, gid: Optional[int] = None) -> None:
+    def __init__(self, path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
         self.target = path
         self.path = ""
         self._handle = -1
@@ -312,10 +312,10 @@ class Candidate:
             self._write(text, mode, gid)
         except (OSError, UnicodeEncodeError) as error:
             self.discard()
-            how = "with mode %04o" % mode + ("" if gid is None else " and the group gid %d" % gid)
+            how = f"with mode {mode:04o}" + ("" if gid is None else f" and the group gid {gid}")
             raise self._failure(how, error) from error
 
-    def _write(self, text: str, mode: int, gid: Optional[int]) -> None:
+    def _write(self, text: str, mode: int, gid: int | None) -> None:
         with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
             stream.write(text)
         if gid is not None and os.fstat(self._handle).st_gid != gid:
@@ -326,7 +326,7 @@ class Candidate:
     def _failure(self, how: str, error: Exception) -> JawsError:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
         return JawsError(
-            "cannot write %s %s: %s. What was there is untouched." % (self.target, how, why),
+            f"cannot write {self.target} {how}: {why}. What was there is untouched.",
             reason="cannot_write",
         )
 
@@ -357,10 +357,10 @@ class Candidate:
             self._handle = -1
 
 
-def _create(folder: str, name: str) -> Tuple[int, str]:
+def _create(folder: str, name: str) -> tuple[int, str]:
     """Return a new file, open and locked, and its path."""
     while True:
-        handle, path = tempfile.mkstemp(".new", ".%s." % name, folder)
+        handle, path = tempfile.mkstemp(".new", f".{name}.", folder)
         with suppress(OSError):  # where there are no locks, nothing is swept
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
@@ -380,8 +380,8 @@ def sweep_folder(path: str) -> None:
 
 
 def _sweep(folder: str, target: str) -> None:
-    ours = re.compile(r"\.%s\.\w{8}\.new\Z" % target)  # as tempfile names them
-    names: List[str] = []
+    ours = re.compile(rf"\.{target}\.\w{{8}}\.new\Z")  # as tempfile names them
+    names: list[str] = []
     with suppress(OSError):  # whoever writes there says so
         names = os.listdir(folder)
     for name in names:
@@ -446,8 +446,8 @@ def sync_folder(path: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
             raise JawsError(
-                "what was written in %s may not survive a crash of the machine: %s. Look at its "
-                "storage." % (path, error.strerror),
+                f"what was written in {path} may not survive a crash of the machine: "
+                f"{error.strerror}. Look at its storage.",
                 reason="cannot_write",
             ) from error
 

@@ -10,7 +10,7 @@ import re
 import stat
 import time
 import xmlrpc.client
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
@@ -73,7 +73,7 @@ Test = Callable[[Program], bool]
 class Observation(NamedTuple):
     """One look at a supervisord: its programs and, where asked for, what differs on disk."""
 
-    programs: List[Program]
+    programs: list[Program]
     change: Change
 
 
@@ -92,9 +92,9 @@ def observe(client: Supervisor, reread: bool = False) -> Observation:
 def _reread(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode == CANT_REREAD:
         raise JawsError(
-            "supervisord at %s cannot read its configuration: %s. Nothing was changed; "
-            "correct the file and run this again."
-            % (client.endpoint.address, complaint(answer.faultString)),
+            f"supervisord at {client.endpoint.address} cannot read its configuration: "
+            f"{complaint(answer.faultString)}. Nothing was changed; correct the file and run "
+            "this again.",
             reason="broken_conf",
         )
     return _checked(client, answer)
@@ -109,26 +109,25 @@ def complaint(text: str) -> str:
     section = re.search(r" in section '([^']*)' \(file: ", text)
     lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
     where = [found.group(1) for found in (named, section) if found] + [
-        "line %s" % line for line in lines
+        f"line {line}" for line in lines
     ]
     bare = re.sub(
         r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
     )
     bare = " ".join(bare.replace("CANT_REREAD: ", "").split())
-    return "%s: %s" % (", ".join(where), bare) if where else bare
+    return f"{', '.join(where)}: {bare}" if where else bare
 
 
 def _checked(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault):
         raise JawsError(
-            "supervisord at %s refuses: %s."
-            % (client.endpoint.address, complaint(answer.faultString)),
+            f"supervisord at {client.endpoint.address} refuses: {complaint(answer.faultString)}.",
             reason="refused_by_supervisord",
         )
     return answer
 
 
-def settings(client: Supervisor) -> Dict[str, Setting]:
+def settings(client: Supervisor) -> dict[str, Setting]:
     """Return what the configuration that supervisord read last says, by namespec: one round trip.
 
     :raises JawsError: no answer.
@@ -165,19 +164,19 @@ class Controller:
         client: Supervisor,
         timeout: float,
         wait: bool = True,
-        known: Optional[Dict[str, Setting]] = None,
-        exits: Optional[int] = None,
+        known: dict[str, Setting] | None = None,
+        exits: int | None = None,
     ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
         self.exits = exits
         self._settings = known
-        self._seen: Optional[List[Program]] = None
-        self._errors: List[JawsError] = []
-        self._failed: List[str] = []
+        self._seen: list[Program] | None = None
+        self._errors: list[JawsError] = []
+        self._failed: list[str] = []
 
-    def execute(self, plan: Plan, signal: str = "") -> List[Program]:
+    def execute(self, plan: Plan, signal: str = "") -> list[Program]:
         """Carry out the plan, and return the programs after it; the error comes at the end.
 
         :param signal: a name or number, for the programs in C(plan.signal).
@@ -197,19 +196,19 @@ class Controller:
         return observe(self.client).programs if self._seen is None else self._seen
 
     @property
-    def settings(self) -> Dict[str, Setting]:
+    def settings(self) -> dict[str, Setting]:
         """The programs' settings, asked for when they are first needed: they are much to tell."""
         if self._settings is None:
             self._settings = settings(self.client)
         return self._settings
 
-    def _stop(self, plan: Plan) -> List[str]:
+    def _stop(self, plan: Plan) -> list[str]:
         """Stop, highest priority number first, and return what did not.
 
         Each priority waits for the one before it to be down.
         """
         must_wait = self.wait or bool(plan.remove or plan.start)
-        stuck: List[str] = []
+        stuck: list[str] = []
         for batch in self._phases(plan.stop, reverse=True):
             failed = self._send("stopProcess", batch, False)
             if must_wait:
@@ -219,7 +218,7 @@ class Controller:
             stuck += self._await_stopped(plan.await_stopped, plan)
         return stuck
 
-    def _remove(self, groups: Sequence[str], stuck: frozenset[str]) -> List[str]:
+    def _remove(self, groups: Sequence[str], stuck: frozenset[str]) -> list[str]:
         """Remove the groups that have stopped; return those that stay."""
         stay = [group for group in groups if group in stuck]
         return stay + self._send(
@@ -230,7 +229,7 @@ class Controller:
         """Make groups active, lowest priority number first; those with autostart start."""
         if not groups:
             return
-        members: Dict[str, List[str]] = {group: [] for group in groups}
+        members: dict[str, list[str]] = {group: [] for group in groups}
         order = {}
         for name, setting in self.settings.items():
             order[setting.group] = (setting.priority[0], 0)
@@ -258,20 +257,20 @@ class Controller:
         """Whether this is a trial that has failed."""
         return self.exits is not None and bool(self._errors)
 
-    def _phases(self, names: Sequence[str], reverse: bool = False) -> List[List[str]]:
+    def _phases(self, names: Sequence[str], reverse: bool = False) -> list[list[str]]:
         if len(names) < 2 or not self.client.endpoint.ordered:
             return [list(names)] if names else []
         priorities = {name: setting.priority for name, setting in self.settings.items()}
         return phases(names, priorities, reverse)
 
-    def _send(self, method: str, names: Sequence[str], *params: Any) -> List[str]:
+    def _send(self, method: str, names: Sequence[str], *params: Any) -> list[str]:
         """Call the method for every name in one round trip; return the refused."""
         if not names:
             return []
         self._seen = None
         answers = self.client.batch([("supervisor." + method, name, *params) for name in names])
         refused = {
-            name: "%s: %s" % (name, _refusal(answer))
+            name: f"{name}: {_refusal(answer)}"
             for name, answer in zip(names, answers)
             if isinstance(answer, xmlrpc.client.Fault)
             and answer.faultCode not in IGNORED.get(method, ())
@@ -279,7 +278,7 @@ class Controller:
         self._note(VERBS[method], refused)
         return list(refused)
 
-    def _note(self, verb: str, told: Dict[str, str], reason: str = "program_failed") -> None:
+    def _note(self, verb: str, told: dict[str, str], reason: str = "program_failed") -> None:
         if told:
             self._failed += list(told)
             self._errors.append(failure(verb, told, reason, self.client.endpoint.address))
@@ -293,19 +292,19 @@ class Controller:
                 failed_programs=sorted(set(self._failed)),
             )
 
-    def _await_running(self, names: Sequence[str]) -> List[str]:
+    def _await_running(self, names: Sequence[str]) -> list[str]:
         def limit() -> int:
             known = [self.settings[name] for name in names if name in self.settings]
             return max((_until_fatal(setting) for setting in known), default=0)
 
         found, late = self._await(names, _is_started(self.exits), "start", limit)
-        told = {name: "%s: %s" % (name, FAULTS[BAD_NAME]) for name in names if name not in found}
+        told = {name: f"{name}: {FAULTS[BAD_NAME]}" for name in names if name not in found}
         settled = [found[name] for name in names if name in found and name not in late]
         told.update(self._described([one for one in settled if not self._is_up(one)]))
         self._note("start", told)
         return late + list(told)
 
-    def _await_stopped(self, names: Sequence[str], plan: Plan) -> List[str]:
+    def _await_stopped(self, names: Sequence[str], plan: Plan) -> list[str]:
         def limit() -> int:
             known = [self.settings[name].stopwaitsecs for name in names if name in self.settings]
             if any(group_of(name) in plan.remove for name in names):
@@ -316,7 +315,7 @@ class Controller:
 
     def _await(
         self, names: Sequence[str], done: Test, verb: str, limit: Callable[[], int]
-    ) -> Tuple[Dict[str, Program], List[str]]:
+    ) -> tuple[dict[str, Program], list[str]]:
         """Return the programs when all are done or time is up, and the names of the late ones.
 
         :param limit: how many seconds the programs' settings allow beyond the timeout.
@@ -341,7 +340,7 @@ class Controller:
             # As long again as the answer took: a poller must not take the daemon's whole core.
             time.sleep(min(time.monotonic() - asked, 1))
         described = self._described([found[name] for name in late])
-        self._note("%s within %g s" % (verb, seconds), described, reason="timed_out")
+        self._note(f"{verb} within {seconds:g} s", described, reason="timed_out")
         return found, late
 
     def _await_these(self, names: Sequence[str], done: Test, deadline: float) -> float:
@@ -368,11 +367,11 @@ class Controller:
             "stopProcess", [program.name for program in programs if program.state in ALIVE], False
         )
 
-    def _look(self) -> Dict[str, Program]:
+    def _look(self) -> dict[str, Program]:
         self._seen = observe(self.client).programs
         return {program.name: program for program in self._seen}
 
-    def _described(self, programs: Sequence[Program]) -> Dict[str, str]:
+    def _described(self, programs: Sequence[Program]) -> dict[str, str]:
         told = with_exit_status(self.client, programs, self._seen or programs)
         return {
             program.name: describe(program, with_logs=number < MOST_LOGS)
@@ -407,9 +406,9 @@ def _is_final(program: Program) -> bool:
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
 
-def _is_started(exits: Optional[int]) -> Test:
+def _is_started(exits: int | None) -> Test:
     """Return the test whether a start is over, well or not; it counts from one call to the next."""
-    spawned: Dict[str, Set[Optional[int]]] = {}
+    spawned: dict[str, set[int | None]] = {}
 
     def test(program: Program) -> bool:
         ended = spawned.setdefault(program.name, set())
@@ -435,20 +434,15 @@ def failure(
 
     :param told: what is known of each, by name.
     """
-    place = " (supervisord at %s)" % where if where else ""
-    message = "could not %s %s%s.\n%s\n%s" % (
-        verb,
-        ", ".join(told),
-        place,
-        "\n".join(told.values()),
-        NEXT_STEPS.get(reason, ""),
-    )
+    place = f" (supervisord at {where})" if where else ""
+    lines = [f"could not {verb} {', '.join(told)}{place}.", *told.values()]
+    message = "\n".join([*lines, NEXT_STEPS.get(reason, "")])
     return JawsError(message, reason, failed_programs=list(told))
 
 
 def with_exit_status(
     client: Supervisor, programs: Sequence[Program], everything: Sequence[Program]
-) -> List[Program]:
+) -> list[Program]:
     """Return C(programs) with the exit status of those that ended before startsecs.
 
     supervisord keeps it in its log alone, which does not name the group: it is told where
@@ -469,7 +463,7 @@ def with_exit_status(
     return [told(program) for program in programs]
 
 
-def _logged_exits(client: Supervisor) -> Dict[str, int]:
+def _logged_exits(client: Supervisor) -> dict[str, int]:
     try:
         text = str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
     except (xmlrpc.client.Fault, JawsError):
@@ -487,23 +481,23 @@ def describe(program: Program, with_logs: bool = True) -> str:
         facts.append(
             "ended by a signal"
             if program.exit_status == -1
-            else "exit status %s" % program.exit_status
+            else f"exit status {program.exit_status}"
         )
     if program.spawn_error:
         facts.append(program.spawn_error)
     logs = [path for path in (program.log_file, program.error_log_file) if path and with_logs]
-    lines = ["%s is %s" % (program.name, ", ".join(facts))]
+    lines = [f"{program.name} is {', '.join(facts)}"]
     return "\n".join(lines + [line for path in logs for line in _shown(path)])
 
 
-def _shown(path: str) -> List[str]:
+def _shown(path: str) -> list[str]:
     lines = tail(path)
     if lines is None:
-        return ["  %s cannot be read by this user" % path]
-    return ["  last lines of %s:" % path] + ["    " + line for line in lines or ["(empty)"]]
+        return [f"  {path} cannot be read by this user"]
+    return [f"  last lines of {path}:"] + ["    " + line for line in lines or ["(empty)"]]
 
 
-def tail(path: str, max_lines: int = TAIL_LINES) -> Optional[List[str]]:
+def tail(path: str, max_lines: int = TAIL_LINES) -> list[str] | None:
     """Return the last lines of a log, at most 4 KiB, or None where it is no file that can be read.
 
     From the file: a large log read through RPC blocks supervisord for everybody.

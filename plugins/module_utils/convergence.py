@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Mapping, NamedTuple, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf, health, processes
 from ansible_collections.jgi.jaws.plugins.module_utils.control import (
@@ -44,11 +44,11 @@ WATCH_PAUSE = 0.25
 class Applied(NamedTuple):
     """What was started, as programs, and all groups and programs that were touched."""
 
-    started: List[str]
-    touched: List[str]
+    started: list[str]
+    touched: list[str]
 
 
-def dead(programs: Sequence[Program], known: Mapping[str, Setting]) -> List[Program]:
+def dead(programs: Sequence[Program], known: Mapping[str, Setting]) -> list[Program]:
     """Return the programs that have died; one that has done its work (startsecs=0) has not."""
     return [program for program in programs if program.state in DEAD and not done(program, known)]
 
@@ -89,7 +89,7 @@ class Journal:
 
 
 def apply(
-    client: Supervisor, timeout: float, removing: bool, journal: str, exits: Optional[int] = None
+    client: Supervisor, timeout: float, removing: bool, journal: str, exits: int | None = None
 ) -> Applied:
     """Apply what differs on disk and start what has died, or what a killed run has stopped.
 
@@ -128,7 +128,7 @@ def _plan(seen: Observation, known: Settings, note: Journal, removing: bool) -> 
     return plan._replace(start=names(fallen), stop=plan.stop + waiting)
 
 
-def _left_stopped(seen: Observation, note: Journal, known: Settings) -> List[Program]:
+def _left_stopped(seen: Observation, note: Journal, known: Settings) -> list[Program]:
     """Return what a killed run has stopped and this one does not define anew."""
     return [
         program
@@ -141,7 +141,7 @@ def _left_stopped(seen: Observation, note: Journal, known: Settings) -> List[Pro
     ]
 
 
-def drop(client: Supervisor, timeout: float) -> List[str]:
+def drop(client: Supervisor, timeout: float) -> list[str]:
     """Stop and remove what is gone from disk, and return its groups."""
     seen = observe(client, reread=True)
     plan = plan_updated(Change([], [], seen.change.removed), seen.programs)
@@ -150,7 +150,7 @@ def drop(client: Supervisor, timeout: float) -> List[str]:
     return plan.remove
 
 
-def _stopped_groups(programs: Sequence[Program]) -> List[str]:
+def _stopped_groups(programs: Sequence[Program]) -> list[str]:
     up = {program.group for program in programs if program.state != "STOPPED"}
     return sorted({program.group for program in programs} - up)
 
@@ -183,7 +183,7 @@ class Watch:
 
     def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
         self.client = client
-        self._born: Dict[str, Optional[int]] = {}
+        self._born: dict[str, int | None] = {}
         self.window = limits["window"]
         self.health_timeout = limits["health_timeout"]
 
@@ -213,7 +213,7 @@ class Watch:
                 return
             time.sleep(WATCH_PAUSE)
 
-    def _look(self) -> List[Program]:
+    def _look(self) -> list[Program]:
         return observe(self.client).programs
 
     def _refuse_moved(self, first: Mapping[str, Program]) -> None:
@@ -222,37 +222,31 @@ class Watch:
         moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
             told = [self._fate(first[name], now.get(name), found) for name in moved]
-            raise JawsError(
-                "did not stay up for %g s.\n%s" % (self.window, "\n".join(told)),
-                reason="unstable",
-                failed_programs=moved,
-            )
+            message = "\n".join([f"did not stay up for {self.window:g} s.", *told])
+            raise JawsError(message, "unstable", failed_programs=moved)
 
-    def _is_same(self, was: Program, now: Optional[Program]) -> bool:
+    def _is_same(self, was: Program, now: Program | None) -> bool:
         if now is None or now.state != "RUNNING" or now.pid != was.pid:
             return False
         return _born(now) == self._born[was.name]
 
-    def _fate(self, was: Program, now: Optional[Program], found: Sequence[Program]) -> str:
+    def _fate(self, was: Program, now: Program | None, found: Sequence[Program]) -> str:
         if now is None:
-            return "%s was removed meanwhile" % was.name
+            return f"{was.name} was removed meanwhile"
         # Of one that was started again, supervisord's log alone knows how it ended.
         asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
         ended = with_exit_status(self.client, [asked], found)[0]
         told = describe(now._replace(exit_status=ended.exit_status))
-        return "process %s ended: %s" % (was.pid, told)
+        return f"process {was.pid} ended: {told}"
 
     def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
         logs = [describe(program) for program in self._look() if program.name in reasons]
-        message = "not healthy within %g s: %s\n%s" % (
-            self.health_timeout,
-            "; ".join("%s: %s" % item for item in reasons.items()),
-            "\n".join(logs),
-        )
+        seen = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        message = "\n".join([f"not healthy within {self.health_timeout:g} s: {seen}", *logs])
         return JawsError(message, "unhealthy", failed_programs=list(reasons))
 
 
-def _born(program: Program) -> Optional[int]:
+def _born(program: Program) -> int | None:
     """Return when the kernel started the process, in ticks since the boot; None where it hides it.
 
     What supervisord says of it changes when the clock is set back.

@@ -23,14 +23,9 @@ from typing import (
     Any,
     Callable,
     Dict,
-    FrozenSet,
     Iterable,
-    List,
     NamedTuple,
-    Optional,
     Sequence,
-    Set,
-    Tuple,
 )
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf, processes
@@ -73,7 +68,7 @@ class Status(NamedTuple):
 
     pid: int
     version: str
-    user: Optional[str] = None
+    user: str | None = None
 
 
 class Daemon:
@@ -91,11 +86,11 @@ class Daemon:
     def __init__(
         self,
         config: str,
-        supervisord: Optional[str] = None,
-        python: Optional[str] = None,
-        user: Optional[str] = None,
+        supervisord: str | None = None,
+        python: str | None = None,
+        user: str | None = None,
         timeout: float = 60,
-        owner: Optional[str] = None,
+        owner: str | None = None,
     ) -> None:
         self.config = os.path.abspath(config)
         self.owner = owner
@@ -109,19 +104,19 @@ class Daemon:
         self._python = python
         self.timeout = timeout
 
-    def _get(self, section: str, option: str) -> Optional[str]:
+    def _get(self, section: str, option: str) -> str | None:
         """Return a value from the configuration, or None."""
         value = self.parser.get(section, option, fallback=None)
         here = os.path.dirname(self.config)
         return value.replace("%(here)s", here).replace("%%", "%") if value else None
 
-    def _path(self, section: str, option: str) -> Optional[str]:
+    def _path(self, section: str, option: str) -> str | None:
         """Return a path from the configuration, as a daemon reads it that starts in C(/)."""
         value = self._get(section, option)
         return os.path.normpath(os.path.join("/", os.path.expanduser(value))) if value else None
 
     @cached_property
-    def trusted(self) -> FrozenSet[int]:
+    def trusted(self) -> frozenset[int]:
         """Who may have made the instance's places, besides us and root."""
         users = user_id(self.user) | user_id(self._get("supervisord", "user"))
         return frozenset(users | {os.stat(self.config).st_uid})
@@ -140,8 +135,8 @@ class Daemon:
         found = shutil.which(name)
         if not found:
             raise JawsError(
-                "%s is not there or not executable: install Supervisor first (the role "
-                "supervisord does)." % name,
+                f"{name} is not there or not executable: install Supervisor first (the role "
+                "supervisord does).",
                 reason="not_installed",
             )
         return os.path.abspath(found)
@@ -152,7 +147,7 @@ class Daemon:
             lock_folder(self.config, self._path("supervisord", "pidfile")), self.timeout
         )
 
-    def status(self) -> Optional[Status]:
+    def status(self) -> Status | None:
         """Return the live daemon's status, or None when it is down.
 
         :raises JawsError: something is there that cannot be asked (wrong_key, refused, frozen, …).
@@ -167,33 +162,32 @@ class Daemon:
             if error.reason == "unreachable" and self.endpoint.socket_path:
                 refuse_long_socket(self.endpoint.socket_path)
             if error.reason == "frozen":
-                told = "%s %s" % (error, self._who_is_frozen())
+                told = f"{error} {self._who_is_frozen()}"
                 raise JawsError(told, error.reason) from error
             raise
         return Status(pid, version, self._user_of(pid))
 
-    def is_outdated(self, status: Status) -> Optional[bool]:
+    def is_outdated(self, status: Status) -> bool | None:
         """Whether the live daemon is of another installation than C(python); None: not known."""
         if self._python is None:
             return None
         return processes.is_of_another_installation(status.pid, self._python)
 
-    def _user_of(self, pid: int) -> Optional[str]:
+    def _user_of(self, pid: int) -> str | None:
         process = processes.read_process(pid)
         uids = {process.uid} if process else listeners(self.endpoint)
         return user_name(uids.pop()) if len(uids) == 1 else None
 
     def _who_is_frozen(self) -> str:
         for process in self.processes():
-            return "It is %s: let it go on with `kill -CONT %d`, or end it, as %s." % (
-                process,
-                process.pid,
-                user_name(process.uid),
+            return (
+                f"It is {process}: let it go on with `kill -CONT {process.pid}`, or end it, as "
+                f"{user_name(process.uid)}."
             )
         users = ", ".join(map(user_name, listeners(self.endpoint)))
-        return "It runs as %s: look for it there." % users
+        return f"It runs as {users}: look for it there."
 
-    def processes(self) -> List[Process]:
+    def processes(self) -> list[Process]:
         """Return the supervisord processes of this configuration, however its path was spelt."""
         parents = {child.ppid for child in self._descendants()}
         found = {
@@ -204,7 +198,7 @@ class Daemon:
         # What a daemon has just forked has its command line for a moment.
         return [process for process in found.values() if process.ppid not in found]
 
-    def _is_ours(self, given: Optional[str], process: Process, parents: Set[int]) -> bool:
+    def _is_ours(self, given: str | None, process: Process, parents: set[int]) -> bool:
         if given is None:
             return False
         ours = os.path.realpath(self.config)
@@ -215,11 +209,11 @@ class Daemon:
         paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
         return ours in paths or process.pid in parents
 
-    def orphans(self) -> List[Process]:
+    def orphans(self) -> list[Process]:
         """Return what a dead predecessor left running: our user's processes, the oldest first."""
         return [child for child in self._descendants() if config_of(child.cmdline) is None]
 
-    def _descendants(self) -> List[Process]:
+    def _descendants(self) -> list[Process]:
         marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self._server_url()))
         found = {
             process.pid: process
@@ -238,9 +232,9 @@ class Daemon:
         if path:
             return "unix://" + path
         host, _colon, port = (self._get("inet_http_server", "port") or "").rpartition(":")
-        return "http://%s:%s" % ("localhost" if host in ("", "*") else host, port)
+        return f"http://{'localhost' if host in ('', '*') else host}:{port}"
 
-    def check(self) -> List[Program]:
+    def check(self) -> list[Program]:
         """Refuse a start that would fail; return the programs that it would run.
 
         :raises JawsError: it may not or cannot be started.
@@ -251,13 +245,13 @@ class Daemon:
         programs = conf.parse(self.config, self.python)
         if self.parser.getboolean("supervisord", "nodaemon", fallback=False):
             raise JawsError(
-                "%s says nodaemon=true: a start would never end. Remove that line." % self.config,
+                f"{self.config} says nodaemon=true: a start would never end. Remove that line.",
                 reason="broken_conf",
             )
         self.refuse_unusable_places()
         return programs
 
-    def start(self, programs: Optional[List[Program]] = None) -> Dict[str, List[int]]:
+    def start(self, programs: list[Program] | None = None) -> dict[str, list[int]]:
         """Start it, after what its predecessor left has ended; return what was in the way.
 
         :param programs: what C(check) returned, where it was called.
@@ -272,9 +266,9 @@ class Daemon:
         me = user_name(os.geteuid())
         if self.user and self.user != me:
             raise JawsError(
-                "supervisord (%s) has to be started, which only %s may do; this runs as %s. An "
-                "operator has to run the playbook supervisors (jgi.jaws.supervisors), then run "
-                "this again." % (self.config, self.user, me),
+                f"supervisord ({self.config}) has to be started, which only {self.user} may "
+                f"do; this runs as {me}. An operator has to run the playbook supervisors "
+                "(jgi.jaws.supervisors), then run this again.",
                 reason="may_not_start",
             )
 
@@ -286,9 +280,9 @@ class Daemon:
                 return  # whoever wants to read it says so
             for uid in _owners(path) - ours:
                 raise JawsError(
-                    "%s is there already and belongs to %s, not to %s: nothing of it was read or "
-                    "run. Have it removed, or name its owner in the option owner."
-                    % (path, user_name(uid), self.owner or user_name(os.geteuid())),
+                    f"{path} is there already and belongs to {user_name(uid)}, not to "
+                    f"{self.owner or user_name(os.geteuid())}: nothing of it was read or run. "
+                    "Have it removed, or name its owner in the option owner.",
                     reason="somebody_elses",
                 )
 
@@ -306,13 +300,13 @@ class Daemon:
         if path and socket:
             refuse_unusable_socket(path, self.trusted)
 
-    def clear(self, programs: Sequence[Program] = ()) -> Dict[str, List[int]]:
+    def clear(self, programs: Sequence[Program] = ()) -> dict[str, list[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
 
         :param programs: what conf.parse says of them, for how they are stopped.
         :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
         """
-        cleared: Dict[str, List[int]] = {"unreachable": [], "orphans": []}
+        cleared: dict[str, List[int]] = {"unreachable": [], "orphans": []}
         # One look is not enough where there is something: it may start more before it ends.
         for _look in range(MOST_LOOKS):
             found = self._clear(programs)
@@ -322,14 +316,14 @@ class Daemon:
                 cleared[what] += pids
         return cleared
 
-    def _clear(self, programs: Sequence[Program]) -> Dict[str, List[int]]:
+    def _clear(self, programs: Sequence[Program]) -> dict[str, list[int]]:
         lost = self.processes()
         foreign = [process for process in lost if process.uid != os.geteuid()]
         if foreign:
             raise JawsError(
-                "%s runs with this configuration as %s but does not answer at %s. Nothing was "
-                "started beside it: end it as that user, then run this again."
-                % (foreign[0], user_name(foreign[0].uid), self.endpoint.address),
+                f"{foreign[0]} runs with this configuration as {user_name(foreign[0].uid)} but "
+                f"does not answer at {self.endpoint.address}. Nothing was started beside it: "
+                "end it as that user, then run this again.",
                 reason="somebody_elses",
             )
         limit = stop_limit((program["group"], program["stopwaitsecs"]) for program in programs)
@@ -347,7 +341,7 @@ class Daemon:
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
         if not self._get("supervisord", "umask"):
-            command += ["-m", "%03o" % UMASK]  # its own default is 022
+            command += ["-m", f"{UMASK:03o}"]  # its own default is 022
         with tempfile.TemporaryFile() as output:
             with conf.umask(UMASK):
                 process = subprocess.Popen(
@@ -363,7 +357,7 @@ class Daemon:
 
     def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:
         try:
-            code: Optional[int] = process.wait(self.timeout)
+            code: int | None = process.wait(self.timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -371,11 +365,10 @@ class Daemon:
         if code != 0:
             output.seek(0)
             told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
-            why = "no end within %g s" % self.timeout if code is None else "exit status %d" % code
+            why = f"no end within {self.timeout:g} s" if code is None else f"exit status {code}"
+            told = told.replace(self.endpoint.password or "\0", "(the key)")
             raise JawsError(
-                "supervisord -c %s did not start (%s): %s"
-                % (self.config, why, told.replace(self.endpoint.password or "\0", "(the key)")),
-                reason="did_not_start",
+                f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
             )
         self._await(lambda: self.status() is not None, "did_not_start", "answers after its start")
 
@@ -390,7 +383,7 @@ class Daemon:
             client.call("supervisor.shutdown")
         self._await(lambda: self._has_ended(process), "timed_out", "has ended", limit)
 
-    def _has_ended(self, process: Optional[Process]) -> bool:
+    def _has_ended(self, process: Process | None) -> bool:
         # Where /proc hides it, its socket or port tells.
         return not (processes.is_same(process) if process else listeners(self.endpoint))
 
@@ -414,11 +407,11 @@ class Daemon:
             client.call("supervisor.restart")
         self._await(lambda: self._is_back(process), "timed_out", "answers after its reload", limit)
 
-    def _is_back(self, process: Optional[Process]) -> bool:
+    def _is_back(self, process: Process | None) -> bool:
         if process and not processes.is_same(process):
             raise JawsError(
-                "supervisord (%s) ended in its reload. %s, then run this again."
-                % (self.config, self._see_log()),
+                f"supervisord ({self.config}) ended in its reload. {self._see_log()}, then run "
+                "this again.",
                 reason="did_not_start",
             )
         try:
@@ -435,38 +428,38 @@ class Daemon:
         return stop_limit((setting.group, setting.stopwaitsecs) for setting in found)
 
     def _see_log(self) -> str:
-        return "See %s" % (self._get("supervisord", "logfile") or "its log")
+        return f"See {self._get('supervisord', 'logfile') or 'its log'}"
 
     def _await(self, done: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
         deadline = time.monotonic() + self.timeout + extra
         while not done():
             if time.monotonic() > deadline:
                 raise JawsError(
-                    "it is not so within %g s that supervisord (%s) %s. %s, then run this again."
-                    % (self.timeout + extra, self.config, what, self._see_log()),
+                    f"it is not so within {self.timeout + extra:g} s that supervisord "
+                    f"({self.config}) {what}. {self._see_log()}, then run this again.",
                     reason=reason,
                 )
             time.sleep(PAUSE)
 
 
-def lock_folder(config: str, pid_file: Optional[str]) -> str:
+def lock_folder(config: str, pid_file: str | None) -> str:
     """Return the directory that is locked to change an instance: of what it has on this node."""
     folder = os.path.dirname(pid_file or "")
     return folder if os.path.isdir(folder) else os.path.dirname(config)
 
 
-def stop_limit(stopwaitsecs: Iterable[Tuple[str, float]]) -> float:
+def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     """Return the seconds in which a supervisord stops all: one group after the other.
 
     :param stopwaitsecs: each program's group and stopwaitsecs.
     """
-    longest: Dict[str, float] = {}
+    longest: dict[str, float] = {}
     for group, seconds in stopwaitsecs:
         longest[group] = max(seconds, longest.get(group, 0))
     return sum(longest.values())
 
 
-def config_of(cmdline: Sequence[str]) -> Optional[str]:
+def config_of(cmdline: Sequence[str]) -> str | None:
     """Return the configuration on a supervisord's command line, or None where that is of no
     supervisord; an empty one where it looks for its configuration itself.
 
@@ -483,7 +476,7 @@ def config_of(cmdline: Sequence[str]) -> Optional[str]:
     return found.group(1) if found else ""
 
 
-def _owners(path: str) -> Set[int]:
+def _owners(path: str) -> set[int]:
     """Return the owner of a path, and of what it leads to where it is a link."""
     found = {os.lstat(path).st_uid}
     with suppress(OSError):  # it leads nowhere, or where we may not look
@@ -493,7 +486,7 @@ def _owners(path: str) -> Set[int]:
 
 def _cwd(pid: int) -> str:
     try:
-        return os.readlink("/proc/%d/cwd" % pid)
+        return os.readlink(f"/proc/{pid}/cwd")
     except OSError:  # another user's, or it has ended
         return "/"
 
@@ -508,7 +501,7 @@ def interpreter_of(script: str) -> str:
     path = first[2:].strip().split(" ")[0]
     if not first.startswith("#!") or "python" not in os.path.basename(path):
         raise JawsError(
-            "%s does not say which Python has Supervisor: set the option python." % script,
+            f"{script} does not say which Python has Supervisor: set the option python.",
             reason="bad_option",
         )
     return path

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 from contextlib import closing, suppress
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -37,19 +37,19 @@ def refuse_wrong(checks: Mapping[str, Check]) -> None:
         kinds = [kind for kind in ("tcp", "http", "command") if check.get(kind)]
         if len(kinds) != 1 or set(check) - {"tcp", "http", "command", "status"}:
             raise JawsError(
-                "health of %s: a check has one of tcp, http and command, and http may have status."
-                % name,
+                f"health of {name}: a check has one of tcp, http and command, and http may "
+                "have status.",
                 reason="bad_option",
             )
 
 
-def failing(checks: Mapping[str, Check]) -> Dict[str, str]:
+def failing(checks: Mapping[str, Check]) -> dict[str, str]:
     """Try every check once, and return by program what was seen where one failed."""
     seen = {name: attempt(check) for name, check in checks.items()}
     return {name: reason for name, reason in seen.items() if reason is not None}
 
 
-def attempt(check: Check) -> Optional[str]:
+def attempt(check: Check) -> str | None:
     """Return None where the service answers as it should, otherwise what was seen instead."""
     try:
         if check.get("tcp"):
@@ -59,16 +59,16 @@ def attempt(check: Check) -> Optional[str]:
         return _command(check["command"])
     except (OSError, ValueError, http.client.HTTPException) as error:
         where = check.get("tcp") or check.get("http") or check["command"][0]
-        return "%s: %s" % (where, str(error).strip() or type(error).__name__)
+        return f"{where}: {str(error).strip() or type(error).__name__}"
 
 
-def _tcp(address: str) -> Optional[str]:
+def _tcp(address: str) -> str | None:
     host, port = address.rsplit(":", 1)
     socket.create_connection((host.strip("[]"), int(port)), ATTEMPT_SECONDS).close()
     return None
 
 
-def _http(url: str, accepted: Sequence[Any]) -> Optional[str]:
+def _http(url: str, accepted: Sequence[Any]) -> str | None:
     parts = urlsplit(url)
     target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
     host, port = parts.hostname or "", parts.port or 80
@@ -76,10 +76,10 @@ def _http(url: str, accepted: Sequence[Any]) -> Optional[str]:
         connection.request("GET", target)
         status = connection.getresponse().status
     wanted = [str(code) for code in accepted]
-    return None if str(status) in wanted else "%s answers %d, not %s" % (url, status, wanted)
+    return None if str(status) in wanted else f"{url} answers {status}, not {wanted}"
 
 
-def _command(command: List[str]) -> Optional[str]:
+def _command(command: list[str]) -> str | None:
     # Output to a file: a child that it leaves behind may hold a pipe open for ever.
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -95,7 +95,7 @@ def _command(command: List[str]) -> Optional[str]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return "%s does not end within %g s" % (command[0], COMMAND_SECONDS)
+            return f"{command[0]} does not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - OUTPUT_BYTES))
         told = output.read().decode("utf-8", "replace").strip()
-    return None if code == 0 else "%s ended with %d: %s" % (command[0], code, told)
+    return None if code == 0 else f"{command[0]} ended with {code}: {told}"

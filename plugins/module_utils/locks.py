@@ -101,8 +101,9 @@ def acquire(handle: int, path: str, deadline: float) -> None:
                 raise _unusable(path, error) from error
         if time.monotonic() > deadline:
             raise JawsError(
-                "another run holds %s and has not ended within %.3g s: %s. Wait for it or end it, "
-                "then run this again." % (path, max(0, deadline - started), _holder(handle)),
+                f"another run holds {path} and has not ended within "
+                f"{max(0, deadline - started):.3g} s: {_holder(handle)}. Wait for it or end "
+                "it, then run this again.",
                 reason="locked",
             )
         time.sleep(PAUSE)
@@ -118,7 +119,7 @@ def _is_at(handle: int, path: str) -> bool:
 def _ourselves() -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     user = user_name(os.geteuid())
-    return "pid %d of %s on %s, since %s" % (os.getpid(), user, socket.gethostname(), since)
+    return f"pid {os.getpid()} of {user} on {socket.gethostname()}, since {since}"
 
 
 def _holder(handle: int, proc: str = "/proc") -> str:
@@ -130,18 +131,19 @@ def _holder(handle: int, proc: str = "/proc") -> str:
     if told.startswith("pid "):
         return told
     inode = str(os.fstat(handle).st_ino)
-    with open("%s/locks" % proc, encoding="ascii") as stream:
+    with open(f"{proc}/locks", encoding="ascii") as stream:
         rows = [line.split() for line in stream]
     pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5].endswith(":" + inode)]
     try:
-        return "pid %s of %s" % (pids[0], user_name(os.stat("%s/%s" % (proc, pids[0])).st_uid))
+        user = user_name(os.stat(f"{proc}/{pids[0]}").st_uid)
+        return f"pid {pids[0]} of {user}"
     except (IndexError, FileNotFoundError):
         return "it has just begun or just ended"
 
 
 def _unusable(path: str, error: OSError) -> JawsError:
     return JawsError(
-        "cannot lock %s: %s. It has to be of this user's own, on a node-local filesystem, or "
-        "another one that has locks (flock)." % (path, error.strerror),
+        f"cannot lock {path}: {error.strerror}. It has to be of this user's own, on a "
+        "node-local filesystem, or another one that has locks (flock).",
         reason="no_locks",
     )

@@ -15,7 +15,7 @@ import socket
 import stat
 import tempfile
 from contextlib import closing
-from typing import TYPE_CHECKING, Collection, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Collection
 from urllib.parse import urlsplit
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -34,10 +34,10 @@ def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return "uid %d" % uid
+        return f"uid {uid}"
 
 
-def user_id(name: Optional[str]) -> Set[int]:
+def user_id(name: str | None) -> set[int]:
     """Return the user's uid, or nothing where no name is given or there is no such user."""
     if not name:
         return set()
@@ -72,8 +72,8 @@ def refuse_foreign(path: str, trusted: Collection[int] = ()) -> None:
 
 def _foreign(path: str, what: str, uid: int) -> JawsError:
     return JawsError(
-        "%s %s and belongs to %s. Nothing was read, run or written through it: have it removed, "
-        "or choose another path." % (path, what, user_name(uid)),
+        f"{path} {what} and belongs to {user_name(uid)}. Nothing was read, run or written "
+        "through it: have it removed, or choose another path.",
         reason="somebody_elses",
     )
 
@@ -93,8 +93,8 @@ def refuse_unusable_socket(path: str, trusted: Collection[int] = ()) -> None:
             os.unlink(probe.name + ".link")
     except OSError as error:
         raise JawsError(
-            "supervisord cannot make its socket in %s: %s. It needs a directory of its own on a "
-            "node-local filesystem with hard links." % (folder, error.strerror),
+            f"supervisord cannot make its socket in {folder}: {error.strerror}. It needs a "
+            "directory of its own on a node-local filesystem with hard links.",
             reason="unusable_directory",
         ) from error
 
@@ -107,8 +107,8 @@ def refuse_long_socket(path: str) -> None:
     length = len(os.fsencode(path))
     if length > SOCKET_BYTES:
         raise JawsError(
-            "the socket path %s has %d bytes; supervisord can use at most %d. Choose a shorter "
-            "directory." % (path, length, SOCKET_BYTES),
+            f"the socket path {path} has {length} bytes; supervisord can use at most "
+            f"{SOCKET_BYTES}. Choose a shorter directory.",
             reason="bad_option",
         )
 
@@ -125,14 +125,15 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -
     strangers = listeners(endpoint) - {0, os.geteuid(), *trusted}
     if strangers:
         raise JawsError(
-            "%s is taken by a process of %s. The key was not sent to it: have it ended, or choose "
-            "another port. If it is the instance's own user, name it in [supervisord] user of %s."
-            % (endpoint.address, " and ".join(map(user_name, sorted(strangers))), endpoint.source),
+            f"{endpoint.address} is taken by a process of "
+            f"{' and '.join(map(user_name, sorted(strangers)))}. The key was not sent to it: "
+            "have it ended, or choose another port. If it is the instance's own user, name it "
+            f"in [supervisord] user of {endpoint.source}.",
             reason="somebody_elses",
         )
 
 
-def listeners(endpoint: Endpoint, proc: str = "/proc") -> Set[int]:
+def listeners(endpoint: Endpoint, proc: str = "/proc") -> set[int]:
     """Return the uids that listen at an endpoint of this machine, as the kernel sees them.
 
     The kernel tells a port's user to everybody, also where C(hidepid) hides the processes.
@@ -144,10 +145,10 @@ def listeners(endpoint: Endpoint, proc: str = "/proc") -> Set[int]:
         except OSError:
             return set()
     host, port = _tcp(endpoint)
-    found: Set[int] = set()
+    found: set[int] = set()
     for name in ("tcp", "tcp6") if host in HERE else ():
         try:
-            with open("%s/net/%s" % (proc, name), encoding="ascii") as stream:
+            with open(f"{proc}/net/{name}", encoding="ascii") as stream:
                 rows = [line.split() for line in stream][1:]
         except FileNotFoundError:  # no IPv6 here
             continue
@@ -171,7 +172,7 @@ def is_taken(endpoint: Endpoint) -> bool:
         return True
 
 
-def _tcp(endpoint: Endpoint) -> Tuple[str, int]:
+def _tcp(endpoint: Endpoint) -> tuple[str, int]:
     try:
         parts = urlsplit(endpoint.url)
         return parts.hostname or "", parts.port or 80

@@ -10,7 +10,7 @@ C(process.py) for what an exit status means in which state.
 from __future__ import annotations
 
 import signal as signals
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
@@ -24,14 +24,14 @@ class Program(NamedTuple):
     name: str
     group: str
     state: str
-    pid: Optional[int] = None
-    start_time: Optional[int] = None
-    exit_status: Optional[int] = None
-    spawn_error: Optional[str] = None
-    log_file: Optional[str] = None
-    error_log_file: Optional[str] = None
+    pid: int | None = None
+    start_time: int | None = None
+    exit_status: int | None = None
+    spawn_error: str | None = None
+    log_file: str | None = None
+    error_log_file: str | None = None
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return it as modules return it."""
         return self._asdict()
 
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
 
     group: str
     autostart: bool
-    priority: Tuple[int, int]
+    priority: tuple[int, int]
     startsecs: int
     startretries: int
     stopwaitsecs: int
@@ -70,7 +70,7 @@ def from_info(info: Mapping[str, Any]) -> Program:
 
 def namespec(group: str, name: str) -> str:
     """Return the name that supervisorctl shows: C(name), or C(group:name) where they differ."""
-    return name if group == name else "%s:%s" % (group, name)
+    return name if group == name else f"{group}:{name}"
 
 
 def group_of(name: str) -> str:
@@ -83,7 +83,7 @@ def process_of(name: str) -> str:
     return name.split(":")[-1]
 
 
-def select(programs: Iterable[Program], wanted: Sequence[str]) -> Tuple[List[Program], List[str]]:
+def select(programs: Iterable[Program], wanted: Sequence[str]) -> tuple[list[Program], list[str]]:
     """Return the programs that C(wanted) means, and the names among them that mean none.
 
     A name is C(all), a program as supervisorctl shows it, a group (C(g), C(g:), C(g:*)), or a
@@ -95,7 +95,7 @@ def select(programs: Iterable[Program], wanted: Sequence[str]) -> Tuple[List[Pro
     exact = {program.name: [program] for program in programs}
     groups = _by(programs, [program.group for program in programs])
     inside = _by(programs, [process_of(program.name) for program in programs])
-    chosen: Dict[str, Program] = {}
+    chosen: dict[str, Program] = {}
     unknown = []
     for name in wanted:
         if name == "all":
@@ -110,18 +110,18 @@ def select(programs: Iterable[Program], wanted: Sequence[str]) -> Tuple[List[Pro
     return list(chosen.values()), unknown
 
 
-def _by(programs: Sequence[Program], keys: Sequence[str]) -> Dict[str, List[Program]]:
-    found: Dict[str, List[Program]] = {}
+def _by(programs: Sequence[Program], keys: Sequence[str]) -> dict[str, list[Program]]:
+    found: dict[str, list[Program]] = {}
     for key, program in zip(keys, programs):
         found.setdefault(key, []).append(program)
     return found
 
 
-def _only_one(name: str, found: List[Program]) -> List[Program]:
+def _only_one(name: str, found: list[Program]) -> list[Program]:
     if len(found) > 1:
         raise JawsError(
-            "%s is ambiguous: it is any of %s. Write it with its group."
-            % (name, ", ".join(names(found))),
+            f"{name} is ambiguous: it is any of {', '.join(names(found))}. Write it with its "
+            "group.",
             reason="ambiguous_program",
         )
     return found
@@ -130,12 +130,12 @@ def _only_one(name: str, found: List[Program]) -> List[Program]:
 class Change(NamedTuple):
     """Which groups on disk differ from what runs, as C(reread) says."""
 
-    added: List[str]
-    changed: List[str]
-    removed: List[str]
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
 
     @property
-    def groups(self) -> List[str]:
+    def groups(self) -> list[str]:
         """All groups that differ."""
         return self.added + self.changed + self.removed
 
@@ -148,13 +148,13 @@ class Change(NamedTuple):
 class Plan(NamedTuple):
     """What is to be done, in this order. Names are namespecs, C(add) and C(remove) name groups."""
 
-    stop: List[str] = []
-    remove: List[str] = []
-    add: List[str] = []
-    start: List[str] = []
-    signal: List[str] = []
-    await_running: List[str] = []
-    await_stopped: List[str] = []
+    stop: list[str] = []
+    remove: list[str] = []
+    add: list[str] = []
+    start: list[str] = []
+    signal: list[str] = []
+    await_running: list[str] = []
+    await_stopped: list[str] = []
 
     @property
     def changes(self) -> bool:
@@ -162,12 +162,12 @@ class Plan(NamedTuple):
         return any((self.stop, self.remove, self.add, self.start, self.signal))
 
 
-def names(programs: Iterable[Program]) -> List[str]:
+def names(programs: Iterable[Program]) -> list[str]:
     """Return the programs' names."""
     return [program.name for program in programs]
 
 
-def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> List[Program]:
+def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[Program]:
     """Return the programs that adding C(groups) brings: STARTING where they start by themselves."""
     wanted = frozenset(groups)
     return [
@@ -203,14 +203,12 @@ def plan_stopped(selected: Sequence[Program]) -> Plan:
 def _refuse_lost(programs: Sequence[Program]) -> None:
     """Refuse UNKNOWN: supervisord takes it for stopped, and would start a second copy beside it."""
     lost = [
-        "%s (pid %s)" % (program.name, program.pid)
-        for program in programs
-        if program.state == "UNKNOWN"
+        f"{program.name} (pid {program.pid})" for program in programs if program.state == "UNKNOWN"
     ]
     if lost:
         raise JawsError(
-            "supervisord has lost control of %s: it could not signal it, and its state is UNKNOWN. "
-            "End that process by hand, then restart supervisord." % ", ".join(lost),
+            f"supervisord has lost control of {', '.join(lost)}: it could not signal it, and "
+            "its state is UNKNOWN. End that process by hand, then restart supervisord.",
             reason="lost_program",
         )
 
@@ -222,7 +220,7 @@ def plan_signalled(selected: Sequence[Program], signal: str) -> Plan:
     """
     if not _is_signal(signal):
         raise JawsError(
-            "%s is not a signal: give a name or a number, for example USR1." % signal, "bad_option"
+            f"{signal} is not a signal: give a name or a number, for example USR1.", "bad_option"
         )
     return Plan(signal=[program.name for program in selected if program.state == "RUNNING"])
 
@@ -278,26 +276,26 @@ def plan_absent(selected: Sequence[Program], programs: Sequence[Program], stop_f
     others = sorted(set(names(members)) - set(names(selected)))
     if others:
         raise JawsError(
-            "supervisord removes whole groups only: removing %s would remove %s too. Name the "
-            "group, or change its configuration and use state=updated."
-            % (", ".join(names(selected)), ", ".join(others)),
+            f"supervisord removes whole groups only: removing {', '.join(names(selected))} "
+            f"would remove {', '.join(others)} too. Name the group, or change its "
+            "configuration and use state=updated.",
             reason="partial_group",
         )
     stop = plan_stopped(members)
     if (stop.stop or stop.await_stopped) and not stop_first:
         raise JawsError(
-            "cannot remove %s: still running. Stop it first, or set stop_before_removing=true."
-            % ", ".join(stop.stop + stop.await_stopped),
+            f"cannot remove {', '.join(stop.stop + stop.await_stopped)}: still running. Stop "
+            "it first, or set stop_before_removing=true.",
             reason="still_running",
         )
     return stop._replace(remove=sorted(groups))
 
 
 def phases(
-    items: Iterable[str], priorities: Mapping[str, Tuple[int, int]], reverse: bool = False
-) -> List[List[str]]:
+    items: Iterable[str], priorities: Mapping[str, tuple[int, int]], reverse: bool = False
+) -> list[list[str]]:
     """Return the names in batches of one priority: ascending to start, descending to stop."""
-    by_priority: Dict[Tuple[int, int], List[str]] = {}
+    by_priority: dict[tuple[int, int], list[str]] = {}
     for name in items:
         by_priority.setdefault(priorities.get(name, LAST), []).append(name)
     return [by_priority[priority] for priority in sorted(by_priority, reverse=reverse)]
@@ -305,7 +303,7 @@ def phases(
 
 def predict(
     programs: Sequence[Program], plan: Plan, configured: Mapping[str, Setting]
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Return each program's state after the plan, where every program does what it should."""
     states = {
         program.name: program.state for program in programs if program.group not in plan.remove
@@ -319,4 +317,4 @@ def predict(
 
 def state_lines(states: Mapping[str, str]) -> str:
     """Return the states as the text that diff mode shows."""
-    return "".join("%s %s\n" % item for item in sorted(states.items()))
+    return "".join(f"{name} {state}\n" for name, state in sorted(states.items()))

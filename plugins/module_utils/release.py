@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from functools import cached_property
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import (
     conf,
@@ -44,17 +44,17 @@ EXITS = 2
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
 
 
-def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
+def manage(params: Params, check_mode: bool) -> dict[str, Any]:
     """Bring one instance's release to C(params.state); see the release module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     store = Store(params["directory"], params["config"], group_id(params["group"]))
-    result: Dict[str, Any] = STATES[params["state"]](store, params).run(check_mode)
+    result: dict[str, Any] = STATES[params["state"]](store, params).run(check_mode)
     return result
 
 
-def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
+def inform(params: Params, _check_mode: bool) -> dict[str, Any]:
     """Return one instance's releases, the newest first, and the id of the current one."""
     store = Store(params["directory"], params["config"])
     known = store.all()
@@ -63,7 +63,7 @@ def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
     return dict(changed=False, current=store.conf().release, deploy=deploy, releases=found)
 
 
-def validate(store: Store, text: str, python: str) -> List[str]:
+def validate(store: Store, text: str, python: str) -> list[str]:
     """Have Supervisor's own parser read the text as the supervisord.conf; return its programs."""
     with conf.Candidate(store.config, text) as candidate:
         found = conf.validate(candidate.path, python)
@@ -82,7 +82,7 @@ class Preparation:
             (file["path"], file["content"], file_mode(file["mode"])) for file in self.plan["files"]
         ]
 
-    def run(self, check_mode: bool) -> Dict[str, Any]:
+    def run(self, check_mode: bool) -> dict[str, Any]:
         """Return the release's id and how it differs from the current one."""
         missing = [file for file in self.files if not self.store.is_published(*file)]
         bare = check_mode and not self.store.exists
@@ -116,8 +116,8 @@ class Preparation:
         unknown = sorted(set(self.plan["health"]) - set(known))
         if unknown:
             raise JawsError(
-                "health checks are given for %s, which the release does not have; it has %s."
-                % (", ".join(unknown), ", ".join(known) or "no program"),
+                f"health checks are given for {', '.join(unknown)}, which the release does not "
+                f"have; it has {', '.join(known) or 'no program'}.",
                 reason="bad_option",
             )
 
@@ -147,7 +147,7 @@ class Activation:
         self.store = store
         self.params = params
 
-    def run(self, check_mode: bool) -> Dict[str, Any]:
+    def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was switched and restarted."""
         if check_mode and not (self.store.exists and self.store.find(self.params["id"])):
             # Prepared in check mode, too.
@@ -168,11 +168,11 @@ class Activation:
         """The number of the deploy that this is part of."""
         return int(self.params["deploy"] or releases.next_deploy(self.store.all(), time.time()))
 
-    def _proof(self, _record: Record) -> Dict[str, Any]:
+    def _proof(self, _record: Record) -> dict[str, Any]:
         """Return what is recorded of a release that has held."""
         return dict(deploy=self.deploy)
 
-    def _predict(self) -> Dict[str, Any]:
+    def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         due = before.programs != record["programs"]
         affected = releases.differing(before.programs, record["programs"])
@@ -186,7 +186,7 @@ class Activation:
         changed = due or bool(affected) or not self.store.linked(record["links"])
         return self._result(record, before, changed, affected)
 
-    def _act(self) -> Dict[str, Any]:
+    def _act(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         self._refuse_incomplete(record)
         # Nothing is switched for a supervisord that does not answer, or that has lost a program.
@@ -219,12 +219,12 @@ class Activation:
         lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
         if lost:
             raise JawsError(
-                "release %s has lost %s. Nothing was changed; deploy again, which makes it whole."
-                % (record["id"], ", ".join(lost)),
+                f"release {record['id']} has lost {', '.join(lost)}. Nothing was changed; "
+                "deploy again, which makes it whole.",
                 reason="incomplete_release",
             )
 
-    def _prune(self, current: str) -> Dict[str, Any]:
+    def _prune(self, current: str) -> dict[str, Any]:
         """Remove what old releases have left. The release holds, whatever comes of this."""
         limit = time.time() - self.params["grace"] * retention.DAY
         known = self.store.all()
@@ -239,7 +239,7 @@ class Activation:
                 retention.remove(path)
                 pruned.append(path)
             except OSError as error:
-                troubles.append("cannot remove %s: %s." % (path, error.strerror))
+                troubles.append(f"cannot remove {path}: {error.strerror}.")
         return dict(pruned=pruned, warn=troubles)
 
     def _switch(self, record: Record, before: Conf) -> Record:
@@ -259,7 +259,7 @@ class Activation:
 
     def _result(
         self, record: Record, before: Conf, changed: bool, affected: Sequence[str]
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         return dict(
             changed=changed,
             held=True,
@@ -273,7 +273,7 @@ class Activation:
             ),
         )
 
-    def _apply(self, record: Record, exits: Optional[int], everything: bool) -> List[str]:
+    def _apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
         """Make supervisord run the release but for what it drops, and hold it to that.
 
         :param exits: as Controller's, for a trial.
@@ -297,14 +297,14 @@ class Activation:
         name = goal.release or "what it was"
         try:
             self._go_back(goal, links)
-            end = "Everything was put back to %s." % name
+            end = f"Everything was put back to {name}."
         except JawsError as error:
-            end = "Putting it back to %s failed too: %s" % (name, error)
-        message = "release %s %s\n%s" % (record["id"], failed.rstrip(), end)
+            end = f"Putting it back to {name} failed too: {error}"
+        message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
         return JawsError(message, cause.reason, **details)
 
-    def _goal(self, record: Record) -> Tuple[Conf, Links]:
+    def _goal(self, record: Record) -> tuple[Conf, Links]:
         """Return what to go back to: what was there, unless a killed run left it unproven."""
         replaced = record.get("replaced")
         if replaced:
@@ -315,7 +315,7 @@ class Activation:
         last = releases.last_good(self.store.all(), record["id"])
         return (Conf("", last["programs"]), last["links"]) if last else (Conf("", ""), {})
 
-    def _go_back(self, goal: Conf, links: Links) -> List[str]:
+    def _go_back(self, goal: Conf, links: Links) -> list[str]:
         """Make supervisord run what it had; return what was touched."""
         self.store.switch(goal.programs)
         self.store.link(links)
@@ -334,22 +334,22 @@ class Rollback(Activation):
     def _wanted(self) -> Record:
         record = self.store.get(self.params["id"])
         if record["status"] != "good":
-            why = "is marked bad: %s" % record["why"] if record["status"] == "bad" else "never ran"
+            why = f"is marked bad: {record['why']}" if record["status"] == "bad" else "never ran"
             raise JawsError(
-                "release %s %s. Nothing was changed; choose another one (the playbook releases "
-                "lists them)." % (record["id"], why),
+                f"release {record['id']} {why}. Nothing was changed; choose another one (the "
+                "playbook releases lists them).",
                 reason="bad_release",
             )
         return record
 
-    def _proof(self, record: Record) -> Dict[str, Any]:
+    def _proof(self, record: Record) -> dict[str, Any]:
         return dict(deploy=record["deploy"])
 
 
 class Verification(Activation):
     """Holds what runs to the window and to its health checks; changes nothing."""
 
-    def run(self, _check_mode: bool) -> Dict[str, Any]:
+    def run(self, _check_mode: bool) -> dict[str, Any]:
         """Return the current release, when all that runs has held.
 
         :raises JawsError: as Watch, and as Controller of what is just being started.
@@ -367,16 +367,16 @@ class Verification(Activation):
 class Reversion(Activation):
     """Takes one deploy back: another instance of it did not hold."""
 
-    def run(self, check_mode: bool) -> Dict[str, Any]:
+    def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was taken back. Where there is nothing, supervisord need not answer."""
         if not self._is_due():
             return dict(changed=False, id=self.params["id"], reverted_to=None, affected=[])
         return super().run(check_mode)
 
-    def _predict(self) -> Dict[str, Any]:
+    def _predict(self) -> dict[str, Any]:
         return dict(changed=True, id=self.params["id"])
 
-    def _act(self) -> Dict[str, Any]:
+    def _act(self) -> dict[str, Any]:
         record = self._wanted()
         goal, links = self._goal(record)
         touched = self._go_back(goal, links)
@@ -392,7 +392,7 @@ class Reversion(Activation):
         return is_current and switched_by == self.deploy
 
 
-STATES: Dict[str, Any] = dict(
+STATES: dict[str, Any] = dict(
     prepared=Preparation,
     active=Activation,
     rolled_back=Rollback,

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
@@ -34,7 +34,7 @@ class Store:
     :param gid: group of what is written, or None for the directory's.
     """
 
-    def __init__(self, directory: str, config: str, gid: Optional[int] = None) -> None:
+    def __init__(self, directory: str, config: str, gid: int | None = None) -> None:
         self.records = os.path.join(directory, "releases")
         self.journal = os.path.join(self.records, "unfinished")
         self.config = config
@@ -53,13 +53,13 @@ class Store:
         text = conf.read_text(self.config)
         if text is None:
             raise JawsError(
-                "%s is not there: configure the instance first (the role supervisord does)."
-                % self.config,
+                f"{self.config} is not there: configure the instance first (the role "
+                "supervisord does).",
                 reason="unreadable_conf",
             )
         return conf.split(text)
 
-    def all(self) -> List[Record]:
+    def all(self) -> list[Record]:
         """Return every release's record, the newest first.
 
         :raises JawsError: one cannot be read (broken_record).
@@ -71,7 +71,7 @@ class Store:
         paths = [os.path.join(self.records, name) for name in names if name.endswith(".json")]
         return [_read_record(path) for path in paths]
 
-    def find(self, release: Optional[str]) -> Optional[Record]:
+    def find(self, release: str | None) -> Record | None:
         """Return one release's record, or None where there is none."""
         return next((record for record in self.all() if record["id"] == release), None)
 
@@ -84,7 +84,7 @@ class Store:
         if found is None:
             known = ", ".join(record["id"] for record in self.all()) or "none"
             raise JawsError(
-                "there is no release %s here; there are: %s." % (release, known),
+                f"there is no release {release} here; there are: {known}.",
                 reason="unknown_release",
             )
         return found
@@ -106,7 +106,7 @@ class Store:
         """Say that a release is wanted now, so that nobody prunes what it uses."""
         os.utime(self.path(release))
 
-    def times(self) -> Dict[str, float]:
+    def times(self) -> dict[str, float]:
         """Return when each release was last wanted, by id; Unix seconds."""
         return {r["id"]: os.stat(self.path(r["id"])).st_mtime for r in self.all()}
 
@@ -129,7 +129,7 @@ class Store:
             return False
         except OSError as error:
             raise JawsError(
-                "cannot read %s: %s. Move it away, then run this again." % (path, error.strerror),
+                f"cannot read {path}: {error.strerror}. Move it away, then run this again.",
                 reason="unreadable_file",
             ) from error
 
@@ -153,8 +153,8 @@ class Store:
                     conf.place_link(path, target)
             except OSError as error:
                 raise JawsError(
-                    "cannot make the link %s: %s. Correct that, then run this again."
-                    % (path, error.strerror),
+                    f"cannot make the link {path}: {error.strerror}. Correct that, then run "
+                    "this again.",
                     reason="cannot_write",
                 ) from error
         return bool(due)
@@ -177,7 +177,7 @@ def _read_record(path: str) -> Record:
         record: Record = json.loads(conf.read_text(path) or "")
     except ValueError as error:
         raise JawsError(
-            "%s is no release's record: %s. Remove it, then run this again." % (path, error),
+            f"{path} is no release's record: {error}. Remove it, then run this again.",
             reason="broken_record",
         ) from error
     if "venvs" in record:  # the name in 0.1.0
@@ -187,23 +187,23 @@ def _read_record(path: str) -> Record:
 
 def marked(release: str, programs: str) -> str:
     """Return the programs' part of a supervisord.conf for a release."""
-    return "%s; release: %s\n\n%s" % (conf.DIVIDER, release, programs)
+    return f"{conf.DIVIDER}; release: {release}\n\n{programs}"
 
 
-def new_id(inputs: Any, now: Optional[float] = None) -> str:
+def new_id(inputs: Any, now: float | None = None) -> str:
     """Return the id of a new release: when, in UTC, and 8 digits of a SHA-256 of what it is."""
     text = json.dumps(inputs, sort_keys=True)
     what = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return "%s-%s" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), what)
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{what}"
 
 
-def definitions(programs: str) -> Dict[str, str]:
+def definitions(programs: str) -> dict[str, str]:
     """Return the section of each program or group in the text, by its name."""
     parts = SECTION.split(programs)
     return dict(zip(parts[1::2], parts[2::2]))
 
 
-def differing(before: str, after: str) -> List[str]:
+def differing(before: str, after: str) -> list[str]:
     """Return the names of the programs and groups that are defined otherwise, new or gone."""
     old, new = definitions(before), definitions(after)
     return sorted(
@@ -211,7 +211,7 @@ def differing(before: str, after: str) -> List[str]:
     )
 
 
-def last_good(records: Sequence[Record], other_than: str) -> Optional[Record]:
+def last_good(records: Sequence[Record], other_than: str) -> Record | None:
     """Return the good release that was activated last, or None."""
     good = [r for r in records if r["status"] == "good" and r["id"] != other_than]
     return max(good, key=lambda record: float(record.get("activated") or 0), default=None)

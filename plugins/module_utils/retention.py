@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Set
+from typing import Any, Collection, Dict, Iterable, Mapping, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import PROC, search
 
@@ -25,7 +25,7 @@ TOLD_BY = ("cmdline", "environ", "maps")
 
 def expired(
     records: Sequence[Record], wanted: Mapping[str, float], current: str, keep: int, limit: float
-) -> List[Record]:
+) -> list[Record]:
     """Return the records that may go, which are never the current one's nor a young one's.
 
     :param wanted: when each was last prepared or switched to, by id; Unix seconds.
@@ -39,12 +39,12 @@ def expired(
     return [record for record in records if record["id"] not in kept]
 
 
-def used_by(records: Iterable[Record]) -> Set[str]:
+def used_by(records: Iterable[Record]) -> set[str]:
     """Return the paths that releases use."""
     return {path for record in records for path in record["files"] + record["uses"]}
 
 
-def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> List[str]:
+def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> list[str]:
     """Return what lies in the directories that nothing uses, and that has been there for longer.
 
     Symbolic links are names for people, and stay.
@@ -59,10 +59,10 @@ def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> Li
     return sorted(found)
 
 
-def running_from(paths: Sequence[str], proc: str = PROC) -> Set[str]:
+def running_from(paths: Sequence[str], proc: str = PROC) -> set[str]:
     """Return those of the paths that a process of this machine names: it may run from there."""
     wanted = {path: os.fsencode(path) for path in paths}
-    found: Set[str] = set()
+    found: set[str] = set()
     for _pid, contents in search(TOLD_BY, proc):
         told = b"\0".join(contents)
         found.update(path for path, word in wanted.items() if word in told)
@@ -79,6 +79,6 @@ def remove(path: str) -> None:
             os.unlink(path)
         return
     # Under another name first: what is half removed must not look whole.
-    aside = os.path.join(os.path.dirname(path), ".%s.removed" % os.path.basename(path))
+    aside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.removed")
     os.rename(path, aside)
     shutil.rmtree(aside)

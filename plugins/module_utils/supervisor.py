@@ -17,7 +17,7 @@ import pwd
 import re
 import socket
 import xmlrpc.client
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Sequence, Tuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
@@ -53,15 +53,15 @@ class Endpoint(NamedTuple):
     """
 
     url: str
-    username: Optional[str]
-    password: Optional[str]
+    username: str | None
+    password: str | None
     source: str
     ordered: bool = True
-    trusted: Optional[FrozenSet[int]] = None
+    trusted: frozenset[int] | None = None
 
     def __repr__(self) -> str:
         """Without the key: a traceback or an assertion may show it."""
-        return "Endpoint(%r, %r)" % (self.address, self.source)
+        return f"Endpoint({self.address!r}, {self.source!r})"
 
     @property
     def address(self) -> str:
@@ -69,7 +69,7 @@ class Endpoint(NamedTuple):
         return re.sub(r"//[^/]*@", "//", self.url)
 
     @property
-    def socket_path(self) -> Optional[str]:
+    def socket_path(self) -> str | None:
         """The unix socket's path, or None where supervisord listens on http."""
         return self.url[len("unix://") :] if self.url.startswith("unix://") else None
 
@@ -90,13 +90,13 @@ def read_conf(path: str) -> configparser.RawConfigParser:
             parser.read_file(stream)
     except OSError as error:
         raise JawsError(
-            "cannot read %s: %s. %s" % (path, error.strerror, _advice(error)), "unreadable_conf"
+            f"cannot read {path}: {error.strerror}. {_advice(error)}", "unreadable_conf"
         ) from error
     except (configparser.Error, UnicodeDecodeError) as error:
         # The parser's message quotes the line, which may be the key's.
         raise JawsError(
-            "%s is no configuration that Supervisor can parse (%s%s). Deploy again, or restore it."
-            % (path, type(error).__name__, _line_of(error)),
+            f"{path} is no configuration that Supervisor can parse "
+            f"({type(error).__name__}{_line_of(error)}). Deploy again, or restore it.",
             reason="broken_conf",
         ) from None
     return parser
@@ -104,7 +104,7 @@ def read_conf(path: str) -> configparser.RawConfigParser:
 
 def _advice(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "%s may not: log in as its owner or as a member of its group." % _user()
+        return f"{_user()} may not: log in as its owner or as a member of its group."
     return "Correct the path, or deploy first."
 
 
@@ -112,13 +112,13 @@ def _user() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # a container may run as a user without a name
-        return "uid %d" % os.geteuid()
+        return f"uid {os.geteuid()}"
 
 
 def _line_of(error: Exception) -> str:
     lines = [number for number, _text in getattr(error, "errors", [])]
     lines = lines or [number for number in [getattr(error, "lineno", None)] if number]
-    return " at line %s" % ", ".join(str(number) for number in lines) if lines else ""
+    return f" at line {', '.join(str(number) for number in lines)}" if lines else ""
 
 
 def read_endpoint(config: str) -> Endpoint:
@@ -129,22 +129,21 @@ def read_endpoint(config: str) -> Endpoint:
     parser = read_conf(config)
     if not parser.has_section("supervisorctl"):
         raise JawsError(
-            "%s has no [supervisorctl] section, so nothing says where supervisord listens."
-            % config,
+            f"{config} has no [supervisorctl] section, so nothing says where supervisord listens.",
             reason="broken_conf",
         )
     environment = {"ENV_" + key: value for key, value in os.environ.items()}
     here = dict(environment, here=os.path.dirname(os.path.abspath(config)))
 
-    def get(option: str, expansions: Dict[str, str]) -> Optional[str]:
+    def get(option: str, expansions: dict[str, str]) -> str | None:
         value = parser.get("supervisorctl", option, fallback=None)
         try:
             return None if value is None else value % expansions
         except (KeyError, ValueError, TypeError):
             # Without the value: it may be the key.
             raise JawsError(
-                "%s: [supervisorctl] %s cannot be expanded: write a percent sign as %%%%."
-                % (config, option),
+                f"{config}: [supervisorctl] {option} cannot be expanded: write a percent sign "
+                "as %%.",
                 reason="broken_conf",
             ) from None
 
@@ -157,7 +156,7 @@ def read_endpoint(config: str) -> Endpoint:
     return Endpoint(url, username, password, config, _is_ordered(parser), _trusted(parser, config))
 
 
-def _trusted(parser: configparser.RawConfigParser, config: str) -> FrozenSet[int]:
+def _trusted(parser: configparser.RawConfigParser, config: str) -> frozenset[int]:
     """Return who the file says may run its supervisord: its owner, and the user that it names."""
     named = user_id(parser.get("supervisord", "user", fallback=None))
     return frozenset(named | {os.stat(config).st_uid})
@@ -169,7 +168,7 @@ def _is_ordered(parser: configparser.RawConfigParser) -> bool:
     return "include" in sections or any(parser.has_option(name, "priority") for name in sections)
 
 
-def find_config(supervisorctl_path: Optional[str]) -> Optional[str]:
+def find_config(supervisorctl_path: str | None) -> str | None:
     """Return the supervisord.conf that supervisorctl finds without C(-c), or None.
 
     :param supervisorctl_path: the supervisorctl; without it, the one in the PATH.
@@ -184,7 +183,7 @@ def find_config(supervisorctl_path: Optional[str]) -> Optional[str]:
     return next((path for path in paths if os.path.exists(path)), None)
 
 
-def endpoint_for(params: Dict[str, Any]) -> Endpoint:
+def endpoint_for(params: dict[str, Any]) -> Endpoint:
     """Return the endpoint that a module's connection options mean, as supervisorctl's own would.
 
     :param params: C(config), C(server_url), C(username), C(password), C(supervisorctl_path).
@@ -193,7 +192,7 @@ def endpoint_for(params: Dict[str, Any]) -> Endpoint:
     path = params["supervisorctl_path"]
     if path and not os.access(path, os.X_OK):
         raise JawsError(
-            "supervisorctl_path %s does not exist or is not executable." % path, "bad_option"
+            f"supervisorctl_path {path} does not exist or is not executable.", "bad_option"
         )
     config = params["config"] or find_config(path)
     found = (
@@ -252,7 +251,7 @@ class Supervisor:
         self.endpoint = endpoint
         self.timeout = timeout
         self.round_trips = 0
-        self._connection: Optional[http.client.HTTPConnection] = None
+        self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Supervisor:
         return self
@@ -268,7 +267,7 @@ class Supervisor:
         """
         return self._call(self.timeout, method, *params)
 
-    def batch(self, calls: Sequence[Call]) -> List[Any]:
+    def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Return the answers of many RPCs in one round trip, a Fault in the place of each refusal.
 
         :raises JawsError: as C(call).
@@ -333,7 +332,7 @@ class Supervisor:
             )
         if response.status != 200:
             raise self._error(
-                "unreachable", "answers with HTTP status %d; correct the address" % response.status
+                "unreachable", f"answers with HTTP status {response.status}; correct the address"
             )
         return answer
 
@@ -354,10 +353,10 @@ class Supervisor:
             )
         return http.client.HTTPConnection(host, port, timeout=self.timeout)
 
-    def _headers(self) -> Dict[str, str]:
+    def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "text/xml", "User-Agent": "jgi.jaws"}
         if self.endpoint.username is not None and self.endpoint.password is not None:
-            pair = "%s:%s" % (self.endpoint.username, self.endpoint.password)
+            pair = f"{self.endpoint.username}:{self.endpoint.password}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         return headers
 
@@ -369,13 +368,13 @@ class Supervisor:
         if isinstance(error, ConnectionRefusedError):
             stale = " any more; its socket is left of one that was killed"
             left = stale if self.endpoint.socket_path else ""
-            return self._error("down", "is down: nothing listens there%s. Start it" % left)
+            return self._error("down", f"is down: nothing listens there{left}. Start it")
         for kinds, reason, what in _CAUSES:
             if isinstance(error, kinds):
                 return self._error(reason, what % {"user": _user(), "seconds": timeout})
-        return self._error("unreachable", "cannot be reached: %s" % error)
+        return self._error("unreachable", f"cannot be reached: {error}")
 
-    def _shutting_down(self, fault: xmlrpc.client.Fault) -> Optional[JawsError]:
+    def _shutting_down(self, fault: xmlrpc.client.Fault) -> JawsError | None:
         if fault.faultCode != SHUTDOWN_STATE:
             return None
         return self._error("down", "is shutting down or restarting. Wait, and run this again")
@@ -388,5 +387,5 @@ class Supervisor:
     def _error(self, reason: str, what: str) -> JawsError:
         endpoint = self.endpoint
         return JawsError(
-            "supervisord at %s (from %s) %s." % (endpoint.address, endpoint.source, what), reason
+            f"supervisord at {endpoint.address} (from {endpoint.source}) {what}.", reason
         )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils import programs as planning
 from ansible_collections.jgi.jaws.plugins.module_utils.control import (
@@ -25,7 +25,7 @@ Params = Dict[str, Any]
 REREADING = ("present", "restarted", "updated")
 
 
-def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
+def inform(params: Params, _check_mode: bool) -> dict[str, Any]:
     """Return the programs of one supervisord, or those that C(params.name) means.
 
     :raises JawsError: supervisord does not answer, or a name means no program.
@@ -42,7 +42,7 @@ def inform(params: Params, _check_mode: bool) -> Dict[str, Any]:
     return dict(changed=False, programs=shown, outdated=outdated)
 
 
-def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
+def manage(params: Params, check_mode: bool) -> dict[str, Any]:
     """Bring the programs to C(params.state); see the supervisorctl module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
@@ -58,12 +58,12 @@ def manage(params: Params, check_mode: bool) -> Dict[str, Any]:
         raise
 
 
-def _wanted(params: Params) -> List[str]:
+def _wanted(params: Params) -> list[str]:
     # An empty list means nothing; it must not become everything.
     return ["all"] if params["name"] is None else params["name"]
 
 
-def _manage(client: Supervisor, params: Params, check_mode: bool) -> Dict[str, Any]:
+def _manage(client: Supervisor, params: Params, check_mode: bool) -> dict[str, Any]:
     before = observe(client, reread=params["state"] in REREADING)
     configured = settings(client) if before.change.added or before.change.changed else {}
     plan = make_plan(params, before, configured)
@@ -110,20 +110,20 @@ def make_plan(params: Params, before: Observation, configured: Mapping[str, Sett
 
 def _groups(
     before: Observation, wanted: Sequence[str], configured: Mapping[str, Setting]
-) -> List[str]:
+) -> list[str]:
     """Return the groups that the names mean, among what runs and what is new on disk."""
     programs, change = before
     found = _known(programs + planning.arriving(change.added, configured), wanted)
     return [program.group for program in found]
 
 
-def _known(programs: Sequence[Program], wanted: Sequence[str]) -> List[Program]:
+def _known(programs: Sequence[Program], wanted: Sequence[str]) -> list[Program]:
     selected, unknown = planning.select(programs, wanted)
     if unknown:
         known = ", ".join(planning.names(programs)) or "none"
         raise JawsError(
-            "no such process or group: %s. There are: %s. Correct the name, or apply the "
-            "configuration that has it with state=updated." % (", ".join(unknown), known),
+            f"no such process or group: {', '.join(unknown)}. There are: {known}. Correct the "
+            "name, or apply the configuration that has it with state=updated.",
             reason="unknown_program",
         )
     return selected
@@ -134,8 +134,8 @@ def _act(
     params: Params,
     plan: Plan,
     before: Observation,
-    configured: Dict[str, Setting],
-) -> List[Program]:
+    configured: dict[str, Setting],
+) -> list[Program]:
     pending = params["wait"] and (plan.await_running or plan.await_stopped)
     if not plan.changes and not pending:
         return before.programs
@@ -151,7 +151,7 @@ def _act(
         raise
 
 
-def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) -> List[str]:
+def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) -> list[str]:
     """Return the names of the programs that the plan touches."""
     groups = set(plan.add + plan.remove)
     touched = set(plan.stop + plan.start + plan.signal)
@@ -160,6 +160,6 @@ def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) ->
     return sorted(touched)
 
 
-def _diff(before: Sequence[Program], after: Mapping[str, str]) -> Dict[str, str]:
+def _diff(before: Sequence[Program], after: Mapping[str, str]) -> dict[str, str]:
     states = {program.name: program.state for program in before}
     return dict(before=planning.state_lines(states), after=planning.state_lines(after))

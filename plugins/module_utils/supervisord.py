@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, Status, user_name
@@ -21,7 +21,7 @@ OUTDATED = (
 )
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Result:
+def manage(params: dict[str, Any], check_mode: bool) -> Result:
     """Bring the daemon to C(params.state); see the supervisord module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
@@ -39,7 +39,7 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Result:
         return dict(result, warn=result["warn"] + told.pop("warn", []), **told)
 
 
-def _look(params: Dict[str, Any]) -> Tuple[Daemon, Optional[Status], List[str]]:
+def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
     """Return the daemon, how it is, and what is to be done."""
     daemon = Daemon(
         params["config"],
@@ -64,7 +64,7 @@ def _absent(state: str) -> Result:
     return dict(changed=running, running=running, pid=None, diff=_diff(False, running))
 
 
-def plan(state: str, running: bool, leftovers: bool = False) -> List[str]:
+def plan(state: str, running: bool, leftovers: bool = False) -> list[str]:
     """Return the steps from what is to what is wanted.
 
     :param leftovers: a daemon that lost its socket, or what a killed one has left, still runs.
@@ -84,14 +84,14 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
     if state == "stopped" or not wanted or status.user in (None, wanted):
         return
     raise JawsError(
-        "supervisord (%s) runs as %s (pid %d) and should run as %s. Nothing was changed: have it "
-        "stopped by somebody who may (state stopped), then start it as %s."
-        % (daemon.config, status.user, status.pid, wanted, wanted),
+        f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}) and should "
+        f"run as {wanted}. Nothing was changed: have it stopped by somebody who may (state "
+        f"stopped), then start it as {wanted}.",
         reason="somebody_elses",
     )
 
 
-def _act(daemon: Daemon, steps: List[str], status: Optional[Status]) -> Result:
+def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
     """Take the steps; return what is to be told of them."""
     told: Result = {}
     # What could not be started again is not stopped.
@@ -111,15 +111,15 @@ def _act(daemon: Daemon, steps: List[str], status: Optional[Status]) -> Result:
             # One program that lacks its command keeps no other down.
             told["cleared"] = daemon.start(programs)
             told["warn"] = [
-                "%(group)s:%(name)s cannot run: there is no %(command)s." % program
-                for program in programs
-                if not program["usable"]
+                f"{one['group']}:{one['name']} cannot run: there is no {one['command']}."
+                for one in programs
+                if not one["usable"]
             ]
     return told
 
 
 def _result(
-    daemon: Daemon, steps: List[str], before: Optional[Status], after: Optional[Status]
+    daemon: Daemon, steps: list[str], before: Status | None, after: Status | None
 ) -> Result:
     running = steps[-1] in ("start", "reload") if steps else bool(before)
     outdated = daemon.is_outdated(after) if after else None
@@ -137,6 +137,6 @@ def _result(
     )
 
 
-def _diff(before: bool, after: bool) -> Dict[str, str]:
+def _diff(before: bool, after: bool) -> dict[str, str]:
     lines = {True: "supervisord is running\n", False: "supervisord is down\n"}
     return dict(before=lines[before], after=lines[after])

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 from contextlib import suppress
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
@@ -41,7 +41,7 @@ class ConfigFile:
     :raises JawsError: an option is wrong, or the file cannot be read or is somebody else's.
     """
 
-    def __init__(self, params: Dict[str, Any]) -> None:
+    def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
         self.path = os.path.abspath(params["config"])
         self.previous = self.path + ".previous"
@@ -68,7 +68,7 @@ class ConfigFile:
         """Whether the file's text or its access differs from what is wanted."""
         return self.new.text != self.text or self._access() != (self.mode, self.gid)
 
-    def _access(self) -> Tuple[int, Optional[int]]:
+    def _access(self) -> tuple[int, int | None]:
         found = os.stat(self.path)
         return found.st_mode & 0o7777, None if self.gid is None else found.st_gid
 
@@ -96,12 +96,12 @@ class ConfigFile:
             os.unlink(self.previous)
         return running is not None
 
-    def _running(self) -> Optional[Daemon]:
+    def _running(self) -> Daemon | None:
         """Return the daemon where it is up and answers by this file or the previous one.
 
         :raises JawsError: it is up and answers to neither; nothing has been changed yet.
         """
-        shut: Optional[JawsError] = None
+        shut: JawsError | None = None
         for path in (self.path, self.previous):
             if not os.path.exists(path):
                 continue
@@ -115,7 +115,7 @@ class ConfigFile:
             raise shut
         return None
 
-    def _write(self, running: Optional[Daemon]) -> None:
+    def _write(self, running: Daemon | None) -> None:
         with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
             conf.parse(candidate.path, self.params["python"])
             if running:
@@ -135,20 +135,20 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
     new.refuse_unusable_places(socket=moved)
     if moved and is_taken(new.endpoint):
         raise JawsError(
-            "%s is taken by another process. Nothing was changed: choose another address, or end "
-            "that process." % new.endpoint.address,
+            f"{new.endpoint.address} is taken by another process. Nothing was changed: choose "
+            "another address, or end that process.",
             reason="address_taken",
         )
     status = old.status()
     if status and new.user and status.user not in (None, new.user):
         raise JawsError(
-            "supervisord (%s) runs as %s and cannot become %s. Nothing was changed: stop it, then "
-            "run this again." % (old.config, status.user, new.user),
+            f"supervisord ({old.config}) runs as {status.user} and cannot become {new.user}. "
+            "Nothing was changed: stop it, then run this again.",
             reason="somebody_elses",
         )
 
 
-def known_key(old: Conf) -> Optional[str]:
+def known_key(old: Conf) -> str | None:
     """Return the key to keep: one that was generated here, not one that people chose and shared."""
     found = KEY.search(old.daemon) if old.daemon.startswith(conf.BANNER) else None
     return found.group(1) if found else None
@@ -167,8 +167,8 @@ def in_force(text: Conf) -> Any:
 def _refuse_includes(path: str, old: Conf) -> None:
     if re.search(r"^\s*\[include\]", old.text, re.MULTILINE):
         raise JawsError(
-            "%s has an [include] section, and one file has to hold everything. Move the programs "
-            "of those files into it, or into the catalogue, and remove the section." % path,
+            f"{path} has an [include] section, and one file has to hold everything. Move the "
+            "programs of those files into it, or into the catalogue, and remove the section.",
             reason="broken_conf",
         )
 
@@ -181,8 +181,8 @@ def secret_mode(text: str) -> int:
     mode = file_mode(text)
     if mode & 0o7137:
         raise JawsError(
-            "mode %s: the file holds the key, so its owner and its group alone may read it, as "
-            "with 0640 or 0600." % text,
+            f"mode {text}: the file holds the key, so its owner and its group alone may read "
+            "it, as with 0640 or 0600.",
             reason="bad_option",
         )
     return mode
@@ -194,11 +194,11 @@ def file_mode(text: str) -> int:
     :raises JawsError: it is none (bad_option).
     """
     if not re.match(r"[0-7]{3,5}\Z", text):
-        raise JawsError("mode %s: write an octal number in quotes, as '0640'." % text, "bad_option")
+        raise JawsError(f"mode {text}: write an octal number in quotes, as '0640'.", "bad_option")
     return int(text, 8)
 
 
-def group_id(name: Optional[str]) -> Optional[int]:
+def group_id(name: str | None) -> int | None:
     """Return a group's id, or None for no name.
 
     :raises JawsError: no such group, or this user's process is not a member of it.
@@ -209,19 +209,19 @@ def group_id(name: Optional[str]) -> Optional[int]:
         gid = grp.getgrnam(name).gr_gid
     except KeyError:
         raise JawsError(
-            "there is no unix group %s here: correct the inventory." % name, "bad_option"
+            f"there is no unix group {name} here: correct the inventory.", "bad_option"
         ) from None
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
-            "this process of %s is not a member of the unix group %s. Add the user to it; if it is "
-            "a member since lately, end its old sessions (and ssh control masters) and log in "
-            "again." % (user_name(os.geteuid()), name),
+            f"this process of {user_name(os.geteuid())} is not a member of the unix group "
+            f"{name}. Add the user to it; if it is a member since lately, end its old sessions "
+            "(and ssh control masters) and log in again.",
             reason="not_a_member",
         )
     return gid
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring one supervisord.conf's daemon sections to what is wanted.
 
     :raises JawsError: as the module's documentation lists under C(reason).
@@ -241,7 +241,7 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
         return _result(file, changed, changed and file.apply())
 
 
-def _result(file: ConfigFile, changed: bool, reloaded: bool) -> Dict[str, Any]:
+def _result(file: ConfigFile, changed: bool, reloaded: bool) -> dict[str, Any]:
     return dict(
         changed=changed,
         reloaded=reloaded,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict
 
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import (
     Candidate,
@@ -23,7 +23,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import
 Item = Dict[str, Any]
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make what is missing or different; see the tree module for the options.
 
     :raises JawsError: a path is somebody else's (somebody_elses), or cannot be made.
@@ -53,7 +53,7 @@ def understood(item: Item) -> Item:
     given = [kind for kind in kinds if kind is not None]
     if not os.path.isabs(path) or len(given) > 1:
         raise JawsError(
-            "%s: give an absolute path, and content or target, not both." % path, "bad_option"
+            f"{path}: give an absolute path, and content or target, not both.", "bad_option"
         )
     return dict(
         item,
@@ -84,14 +84,14 @@ def refuse_somebody_elses(item: Item) -> None:
         owner = _owner(place)
         if owner is not None and owner not in ours:
             raise JawsError(
-                "%s is there already and belongs to %s, not to %s. Nothing was read, run or "
-                "written there: have it removed, or choose another path."
-                % (place, user_name(owner), user_name(os.geteuid())),
+                f"{place} is there already and belongs to {user_name(owner)}, not to "
+                f"{user_name(os.geteuid())}. Nothing was read, run or written there: have it "
+                "removed, or choose another path.",
                 reason="somebody_elses",
             )
 
 
-def _owner(path: str) -> Optional[int]:
+def _owner(path: str) -> int | None:
     try:
         return os.lstat(path).st_uid
     except OSError:  # not there, or behind what is closed to us: making it will say
@@ -126,14 +126,14 @@ def _make(item: Item) -> None:
             _directory(item)
     except OSError as error:
         raise JawsError(
-            "cannot make %s: %s (%s)." % (path, error.strerror, error.filename or path),
+            f"cannot make {path}: {error.strerror} ({error.filename or path}).",
             reason="cannot_write",
         ) from error
     if not is_right(item):
+        group = "" if item["group"] is None else f" or gid {item['group']}"
         raise JawsError(
-            "%s was made, but its filesystem did not take the mode %04o%s. Choose a path on "
-            "another one, or have its rules changed."
-            % (path, item["mode"], "" if item["group"] is None else " or gid %d" % item["group"]),
+            f"{path} was made, but its filesystem did not take the mode {item['mode']:04o}{group}. "
+            "Choose a path on another one, or have its rules changed.",
             reason="cannot_write",
         )
 
@@ -154,7 +154,7 @@ def _directory(item: Item) -> None:
     os.chmod(path, item["mode"])
 
 
-def _missing(path: str) -> List[str]:
+def _missing(path: str) -> list[str]:
     found = []
     while not os.path.lexists(path):
         found.append(path)

@@ -21,7 +21,7 @@ import subprocess
 import zipfile
 import zlib
 from functools import lru_cache
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.jgi.jaws.plugins.module_utils.conf import umask
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
@@ -62,7 +62,7 @@ def wheel_digest(path: str) -> str:
                 total.update(b"%s\0%s\0" % (name.encode(), content))
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise JawsError(
-            "%s is not a whole wheel: %s. Build it again." % (path, error), "bad_wheel"
+            f"{path} is not a whole wheel: {error}. Build it again.", "bad_wheel"
         ) from error
     return total.hexdigest()
 
@@ -75,9 +75,8 @@ def refuse_credentials(spec: Spec) -> None:
     for option in ("requirements", "pip_arguments"):
         if any(CREDENTIALS.search(text) for text in spec.get(option) or []):
             raise JawsError(
-                "%s: a url in %s holds credentials, which every user of the host would see in "
-                "`ps`. Put them into ~/.netrc there, which pip and git read."
-                % (spec["name"], option),
+                f"{spec['name']}: a url in {option} holds credentials, which every user of the "
+                "host would see in `ps`. Put them into ~/.netrc there, which pip and git read.",
                 reason="bad_option",
             )
 
@@ -111,11 +110,11 @@ class Environment:
         self._marker = os.path.join(path, MARKER)
 
     @property
-    def record(self) -> Optional[Dict[str, Any]]:
+    def record(self) -> dict[str, Any] | None:
         """What was recorded when it was complete; None where it never was."""
         try:
             with open(self._marker, encoding="utf-8") as stream:
-                found: Dict[str, Any] = json.load(stream)
+                found: dict[str, Any] = json.load(stream)
         except (FileNotFoundError, ValueError):
             return None
         return found
@@ -136,7 +135,7 @@ class Environment:
         """Return a digest of the files' names, modes, sizes and times: a look, not a reading."""
         return hashlib.sha256(json.dumps(sorted(self._files())).encode()).hexdigest()
 
-    def _files(self) -> Iterator[List[Any]]:
+    def _files(self) -> Iterator[list[Any]]:
         for folder, folders, names in os.walk(self.path):
             folders[:] = [name for name in folders if name != "__pycache__"]
             for name in names:
@@ -146,7 +145,7 @@ class Environment:
                     yield [path, found.st_mode, found.st_size, int(found.st_mtime)]
 
 
-def place(directory: str, name: str) -> Tuple[Environment, List[str]]:
+def place(directory: str, name: str) -> tuple[Environment, list[str]]:
     """Return the environment to use, and the paths of those that somebody has changed.
 
     What was changed by hand is left to what runs from it; the next one is built beside it.
@@ -157,7 +156,7 @@ def place(directory: str, name: str) -> Tuple[Environment, List[str]]:
         if Environment(path).intact:
             return Environment(path), []
     changed = [path for path in known if Environment(path).record is not None]
-    numbered = ("%s.%d" % (base, number) for number in itertools.count(1))
+    numbered = (f"{base}.{number}" for number in itertools.count(1))
     free = (path for path in itertools.chain([base], numbered) if path not in changed)
     return Environment(next(free)), changed
 
@@ -174,7 +173,7 @@ class Builder:
         self.spec = spec
         self.timeout = timeout
         self.interpreter = identify(spec["python"], tuple(spec["modules"]))
-        name = "%s-%s-%s" % (spec["name"], version_of(spec), digest(spec, self.interpreter))
+        name = f"{spec['name']}-{version_of(spec)}-{digest(spec, self.interpreter)}"
         self.environment, self.changed = place(directory, name)
         self.due = not self.environment.intact
 
@@ -192,8 +191,8 @@ class Builder:
                     self._build(contents, lock)
         except OSError as error:
             raise JawsError(
-                "cannot build %s: %s. What runs now is untouched; correct the cause and run this "
-                "again." % (path, error),
+                f"cannot build {path}: {error}. What runs now is untouched; correct the cause "
+                "and run this again.",
                 reason="build_failed",
             ) from error
 
@@ -231,7 +230,7 @@ class Builder:
             python = os.path.join(path, "bin", "python")
             self._run([python, "-I", "-m", "ensurepip", "--default-pip"], what, lock)
 
-    def _inputs(self, folder: str, contents: Mapping[str, str]) -> List[str]:
+    def _inputs(self, folder: str, contents: Mapping[str, str]) -> list[str]:
         """Write what pip is to read, and return its arguments."""
         arguments = []
         requirements = "".join(line + "\n" for line in self.spec["requirements"])
@@ -244,7 +243,7 @@ class Builder:
             path = os.path.join(folder, os.path.basename(wheel["name"]))
             write(path, base64.b64decode(contents[wheel["digest"]]))
             if wheel_digest(path) != wheel["digest"]:
-                raise JawsError("%s arrived damaged: run this again." % wheel["name"], "bad_wheel")
+                raise JawsError(f"{wheel['name']} arrived damaged: run this again.", "bad_wheel")
             arguments.append(path)
         return arguments
 
@@ -252,11 +251,11 @@ class Builder:
         python = os.path.join(self.environment.path, "bin", "python")
         options = ["--no-input", "--disable-pip-version-check"]
         command = [python, "-I", "-m", "pip", *options, *arguments]
-        return self._run(command, "pip %s" % arguments[0], lock)
+        return self._run(command, f"pip {arguments[0]}", lock)
 
     def _run(self, command: Sequence[str], what: str, lock: int) -> str:
         # A command that outlives us still writes: it holds the lock for as long.
-        what = "%s for %s" % (what, self.spec["name"])
+        what = f"{what} for {self.spec['name']}"
         return run(command, what, self.spec["modules"], (lock,), self.timeout)
 
     def _remove(self) -> None:
@@ -265,13 +264,13 @@ class Builder:
 
 
 @lru_cache(maxsize=None)
-def identify(python: str, modules: Tuple[str, ...]) -> List[str]:
+def identify(python: str, modules: tuple[str, ...]) -> list[str]:
     """Return the path and the version of an interpreter, the same for all that lead to it.
 
     :raises JawsError: there is none (build_failed).
     """
     told = run([python, "-I", "-c", IDENTIFY], "find the Python interpreter", modules)
-    found: List[str] = json.loads(told.splitlines()[-1])  # a login shell may print before it
+    found: list[str] = json.loads(told.splitlines()[-1])  # a login shell may print before it
     return found
 
 
@@ -321,7 +320,7 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
         )
     if re.search("ensurepip is not available|No module named ensurepip", told):
         remedy = "This Python lacks ensurepip: install python3-venv, or load a module that has it."
-    return "cannot %s: %s ended with %d. %s\n%s" % (what, command[0], code, remedy, told)
+    return f"cannot {what}: {command[0]} ended with {code}. {remedy}\n{told}"
 
 
 def _last(output: bytes) -> str:
@@ -338,7 +337,7 @@ def write(path: str, content: bytes) -> None:
         stream.write(content)
 
 
-def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Build what is missing; see the venv module for the options.
 
     :raises JawsError: as the module's documentation lists under C(reason).
@@ -361,6 +360,6 @@ def manage(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     )
 
 
-def _describe(environment: Environment) -> Dict[str, Any]:
+def _describe(environment: Environment) -> dict[str, Any]:
     record = environment.record or {}
     return dict(path=environment.path, packages=record.get("packages", []))
