@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 
 INTERVAL = 0.05
 ANSWERS = 1
@@ -49,20 +50,20 @@ def gaps(samples: Sequence[Sample]) -> list[float]:
 
 def read_state(conf: Path) -> dict[str, dict[str, Any]]:
     """Return what supervisord knows of each of its programs."""
-    with Supervisor(read_endpoint(str(conf))) as client:
+    with Supervisor(SupervisordConf(str(conf)).endpoint) as client:
         return {info["name"]: info for info in client.call("supervisor.getAllProcessInfo")}
 
 
 def read_settings(conf: Path) -> dict[str, dict[str, Any]]:
     """Return the settings of each program."""
-    with Supervisor(read_endpoint(str(conf))) as client:
+    with Supervisor(SupervisordConf(str(conf)).endpoint) as client:
         return {info["name"]: info for info in client.call("supervisor.getAllConfigInfo")}
 
 
 def stop_seconds(conf: Path) -> dict[str, float]:
     """Stop each program by itself, start all again, and return how long each stop took."""
     found = {}
-    with Supervisor(read_endpoint(str(conf)), timeout=120) as client:
+    with Supervisor(SupervisordConf(str(conf)).endpoint, timeout=120) as client:
         for info in client.call("supervisor.getAllProcessInfo"):
             started = time.monotonic()
             client.call("supervisor.stopProcess", f"{info['group']}:{info['name']}")

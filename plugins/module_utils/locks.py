@@ -15,10 +15,10 @@ import time
 from contextlib import contextmanager
 from typing import Iterator
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.places import user_name
+from .errors import JawsError
+from .files import user_name
+from .waiting import wait_until
 
-PAUSE = 0.1
 BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 
@@ -91,22 +91,23 @@ def acquire(handle: int, path: str, deadline: float) -> None:
     :param deadline: until when to wait for another holder, on the monotonic clock.
     :raises JawsError: another holds it for longer (locked), or there are no locks (no_locks).
     """
-    started = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in BUSY:
-                raise _unusable(path, error) from error
-        if time.monotonic() > deadline:
-            raise JawsError(
-                f"another run holds {path} and has not ended within "
-                f"{max(0, deadline - started):.3g} s: {_holder(handle)}. Wait for it or end "
-                "it, then run this again.",
-                reason="locked",
-            )
-        time.sleep(PAUSE)
+    seconds = max(0, deadline - time.monotonic())
+    if not wait_until(lambda: _try_lock(handle, path), seconds):
+        raise JawsError(
+            f"another run holds {path} and has not ended within {seconds:.3g} s: "
+            f"{_holder(handle)}. Wait for it or end it, then run this again.",
+            reason="locked",
+        )
+
+
+def _try_lock(handle: int, path: str) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError as error:
+        if error.errno not in BUSY:
+            raise _unusable(path, error) from error
+        return False
 
 
 def _is_at(handle: int, path: str) -> bool:

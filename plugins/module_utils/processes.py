@@ -10,13 +10,14 @@ the boot id is. Every function takes the root of /proc, so that a test can build
 from __future__ import annotations
 
 import os
+import pwd
 import signal as signals
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from .errors import JawsError
 
 PROC = "/proc"
 POLL_SECONDS = 0.05
@@ -26,6 +27,7 @@ RETRY_SECONDS = 0.002
 # A process that was forked to execute a program does not sleep first; a forked worker does.
 ASLEEP_SECONDS = 0.1
 LISTINGS = 2  # the second one has what was forked while the processes of the first were read
+CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What /proc answers for a process that has gone, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
@@ -55,6 +57,18 @@ class Process:
 
     def __str__(self) -> str:
         return f"pid {self.pid} ({' '.join(self.cmdline) or 'no command line'})"
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment of a supervisord: nothing of its starter's reaches a service.
+
+    The parser is given the same, so that it sees what the daemon will see.
+    """
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a container may run as a user without a name
+        home = "/"
+    return {"PATH": CLEAN_PATH, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
 def boot_id(proc: str = PROC) -> str:

@@ -1,40 +1,32 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The release module: publish, switch, apply, verify, and go back where that fails."""
+"""The release module: publish, switch, apply, verify, and go back if that fails."""
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Iterator, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import (
-    conf,
-    health,
-    programs,
-    releases,
-    retention,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import Conf
-from ansible_collections.jgi.jaws.plugins.module_utils.control import (
-    Controller,
-    observe,
-    settings,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.convergence import Watch, apply, dead, drop
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import Plan
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import Links, Record, Store
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
+from .errors import JawsError
+from .releases import health, retention
+from .releases.convergence import apply, dead, drop
+from .releases.store import Links, Record, Store, last_good, new_id, next_deploy, planned
+from .releases.watch import Watch
+from .supervisor.client import Supervisor
+from .supervisor.conf import ConfText, differing, marked, redact
+from .supervisor.controller import Controller
+from .supervisor.daemon import Daemon
+from .supervisor.endpoint import SupervisordConf
+from .supervisor.observation import observe, settings
+from .supervisor.parser import validate_text
+from .supervisor.planning import Plan, plan_stopped
+from .supervisor.programs import names, namespec
 
 Params = Dict[str, Any]
-
-# What is told of a release's record.
-SHOWN = ["id", "status", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
 
 # A program of a new release has failed when it has ended before startsecs so often. Once may be a
 # port that is not free yet; to use up startretries would keep people from the old release.
@@ -49,25 +41,15 @@ def manage(params: Params, check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    store = Store(params["directory"], params["config"], group_id(params["group"]))
+    store = Store(params["directory"], params["config"], params["group"])
     result: dict[str, Any] = STATES[params["state"]](store, params).run(check_mode)
     return result
 
 
-def inform(params: Params, _check_mode: bool) -> dict[str, Any]:
-    """Return one instance's releases, the newest first, and the id of the current one."""
-    store = Store(params["directory"], params["config"])
-    known = store.all()
-    found = [{key: record.get(key) for key in SHOWN} for record in known]
-    deploy = releases.next_deploy(known, time.time())
-    return dict(changed=False, current=store.conf().release, deploy=deploy, releases=found)
-
-
 def validate(store: Store, text: str, python: str) -> list[str]:
     """Have Supervisor's own parser read the text as the supervisord.conf; return its programs."""
-    with conf.Candidate(store.config, text) as candidate:
-        found = conf.validate(candidate.path, python)
-    return [programs.namespec(program["group"], program["name"]) for program in found]
+    found = validate_text(store.config, text, python)
+    return [namespec(program.group, program.name) for program in found]
 
 
 class Preparation:
@@ -78,21 +60,17 @@ class Preparation:
         self.params = params
         self.plan = params["plan"]
         health.refuse_wrong(self.plan["health"])
-        self.files = [
-            (file["path"], file["content"], file_mode(file["mode"])) for file in self.plan["files"]
-        ]
+        self.files = planned(self.plan["files"])
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return the release's id and how it differs from the current one."""
         missing = [file for file in self.files if not self.store.is_published(*file)]
         bare = check_mode and not self.store.exists
-        current = Conf("", "") if bare else self.store.conf()
+        current = ConfText("", "") if bare else self.store.conf()
         known = [] if bare else self.store.all()
         record = self._record(known)
         if not check_mode:
-            self.store.sweep()
-            for folder in {os.path.dirname(path) for path, _content, _mode in self.files}:
-                conf.sweep_folder(folder)
+            self.store.sweep(os.path.dirname(file.path) for file in self.files)
             for file in missing:
                 self.store.publish(*file)
             text = current.daemon + record["programs"]
@@ -100,14 +78,14 @@ class Preparation:
             if record["status"] == "new":
                 self.store.save(dict(record, status="prepared"))
             self.store.touch(record["id"])
-        paths = [path for path, _content, _mode in missing]
+        paths = [file.path for file in missing]
         return dict(
             changed=bool(missing) or record["status"] == "new",
             id=record["id"],
             current=current.release,
-            deploy=releases.next_deploy(known, time.time()),
+            deploy=next_deploy(known, time.time()),
             differs=record["id"] != current.release,
-            affected=releases.differing(current.programs, record["programs"]),
+            affected=differing(current.programs, record["programs"]),
             published=paths,
             diff=dict(before="", after="".join(path + "\n" for path in paths)),
         )
@@ -126,22 +104,93 @@ class Preparation:
         text = self.plan["programs"]
         inputs = {key: self.plan[key] for key in ("links", "health")}
         inputs["uses"] = self.params["uses"]
-        inputs["files"] = [path for path, _content, _mode in self.files]
+        inputs["files"] = [file.path for file in self.files]
         for record in known:
             same = all(record.get(key) == value for key, value in inputs.items())
-            if same and record["programs"] == releases.marked(record["id"], text):
+            if same and record["programs"] == marked(record["id"], text):
                 return record
-        release = releases.new_id([text, inputs])
+        release = new_id([text, inputs])
         about = {key: self.params[key] for key in ("author", "ci_job", "packages")}
-        marked = releases.marked(release, text)
+        programs = marked(release, text)
         created = int(time.time())
-        return dict(inputs, **about, id=release, programs=marked, created=created, status="new")
+        return dict(inputs, **about, id=release, programs=programs, created=created, status="new")
+
+
+class Switch:
+    """Changes which release an instance runs, and knows what it had.
+
+    :param client: of the instance's supervisord; the caller holds the instance's lock.
+    """
+
+    def __init__(self, store: Store, params: Params, client: Supervisor) -> None:
+        self.store = store
+        self.params = params
+        self.client = client
+
+    @cached_property
+    def deploy(self) -> int:
+        """The number of the deploy that this is part of."""
+        return int(self.params["deploy"] or next_deploy(self.store.all(), time.time()))
+
+    def switch(self, record: Record, before: ConfText) -> Record:
+        """Switch, and return the record with what it takes to go back, should we be killed."""
+        validate(self.store, before.daemon + record["programs"], self.params["python"])
+        known = self.store.find(before.release)
+        replaced = dict(
+            by=self.deploy,
+            programs=before.programs,
+            links=known["links"] if known else {},
+            was={key: record.get(key) for key in ("status", "deploy", "activated")},
+        )
+        record = dict(record, replaced=replaced)
+        self.store.save(record)
+        self.store.switch(record["programs"])
+        return record
+
+    def apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
+        """Make supervisord run the release but for what it drops, and hold it to that.
+
+        :param exits: as Controller's, for a trial.
+        :param everything: hold all that runs, not only what was started.
+        """
+        applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
+        held = applied.started
+        if everything:  # the run that was killed has not seen whether it holds
+            running = observe(self.client).programs
+            held = [program.name for program in running if program.state != "STOPPED"]
+        if held:
+            Watch(self.client, self.params).hold(held, record["health"])
+        return applied.touched
+
+    def goal(self, record: Record) -> tuple[ConfText, Links]:
+        """Return what to go back to: what was there, unless a killed run left it unproven."""
+        replaced = record.get("replaced")
+        if replaced:
+            before = ConfText("", replaced["programs"])
+            known = self.store.find(before.release)
+            if known is None or known["status"] == "good":
+                return before, replaced["links"]
+        last = last_good(self.store.all(), record["id"])
+        return (ConfText("", last["programs"]), last["links"]) if last else (ConfText("", ""), {})
+
+    def go_back(self, goal: ConfText, links: Links) -> list[str]:
+        """Make supervisord run what it had; return what was touched."""
+        self.store.switch(goal.programs)
+        self.store.link(links)
+        return apply(self.client, self.params["timeout"], True, self.store.journal).touched
+
+
+@contextmanager
+def switching(store: Store, params: Params) -> Iterator[Switch]:
+    """Keep other runs from changing the instance, and yield what can switch it."""
+    daemon = Daemon(store.config, timeout=params["lock_timeout"])
+    with Supervisor(daemon.endpoint) as client, daemon.alone():
+        store.sweep()
+        yield Switch(store, params, client)
 
 
 class Activation:
-    """Switches one instance to a release, and back where the release does not hold."""
-
-    client: Supervisor
+    """Switches one instance to a release, and back if the release does not hold."""
 
     def __init__(self, store: Store, params: Params) -> None:
         self.store = store
@@ -149,70 +198,65 @@ class Activation:
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was switched and restarted."""
-        if check_mode and not (self.store.exists and self.store.find(self.params["id"])):
+        if not check_mode:
+            with switching(self.store, self.params) as switch:
+                return self._act(switch)
+        if not (self.store.exists and self.store.find(self.params["id"])):
             # Prepared in check mode, too.
             return dict(changed=True, id=self.params["id"], held=True)
-        with Supervisor(read_endpoint(self.store.config)) as self.client:
-            if check_mode:
-                return self._predict()
-            with Daemon(self.store.config, timeout=self.params["lock_timeout"]).alone():
-                self.store.sweep()
-                return self._act()
+        return self._predict()
 
     def _wanted(self) -> Record:
         """Return the release to switch to."""
         return self.store.get(self.params["id"])
 
-    @cached_property
-    def deploy(self) -> int:
-        """The number of the deploy that this is part of."""
-        return int(self.params["deploy"] or releases.next_deploy(self.store.all(), time.time()))
-
-    def _proof(self, _record: Record) -> dict[str, Any]:
+    def _proof(self, _record: Record, deploy: int) -> dict[str, Any]:
         """Return what is recorded of a release that has held."""
-        return dict(deploy=self.deploy)
+        return dict(deploy=deploy)
 
     def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         due = before.programs != record["programs"]
-        affected = releases.differing(before.programs, record["programs"])
+        affected = differing(before.programs, record["programs"])
         try:
-            seen = observe(self.client, reread=not due)
-            affected += seen.change.groups
-            affected += programs.names(dead(seen.programs, settings(self.client)))
+            with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
+                seen = observe(client, reread=not due)
+                affected += seen.change.groups
+                affected += names(dead(seen.programs, settings(client)))
         except JawsError as error:
             if error.reason != "down":  # in check mode nobody has started it
                 raise
         changed = due or bool(affected) or not self.store.linked(record["links"])
         return self._result(record, before, changed, affected)
 
-    def _act(self) -> dict[str, Any]:
+    def _act(self, switch: Switch) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         self._refuse_incomplete(record)
         # Nothing is switched for a supervisord that does not answer, or that has lost a program.
-        programs.plan_stopped(observe(self.client).programs)
+        plan_stopped(observe(switch.client).programs)
         due = before.programs != record["programs"]
         if due:
-            record = self._switch(record, before)
+            record = switch.switch(record, before)
         proven = record["status"] == "good" and not due
         interrupted = not (due or proven)  # a run that was killed has switched
         if interrupted and record.get("replaced"):
-            record = dict(record, replaced=dict(record["replaced"], by=self.deploy))
+            record = dict(record, replaced=dict(record["replaced"], by=switch.deploy))
         try:
             linked = self.store.link(record["links"])
-            touched = self._apply(record, None if proven else EXITS, everything=interrupted)
+            touched = switch.apply(record, None if proven else EXITS, everything=interrupted)
         except JawsError as error:
             if proven:  # this run has switched nothing
                 raise
-            raise self._reverted(record, error) from error
+            raise self._reverted(switch, record, error) from error
         if not proven:
+            proof = self._proof(record, switch.deploy)
             now = round(time.time(), 3)
-            self._mark(record, "good", activated=now, why="", **self._proof(record))
-        touched += drop(self.client, self.params["timeout"])
+            self.store.save(dict(record, status="good", activated=now, why="", **proof))
+        touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
         if due:
             found.update(self._prune(record["id"]))
-        now_running = [program.as_dict() for program in observe(self.client).programs]
+        now_running = [program.as_dict() for program in observe(switch.client).programs]
         return dict(found, programs=now_running)
 
     def _refuse_incomplete(self, record: Record) -> None:
@@ -242,23 +286,8 @@ class Activation:
                 troubles.append(f"cannot remove {path}: {error.strerror}.")
         return dict(pruned=pruned, warn=troubles)
 
-    def _switch(self, record: Record, before: Conf) -> Record:
-        """Switch, and return the record with what it takes to go back, should we be killed."""
-        validate(self.store, before.daemon + record["programs"], self.params["python"])
-        known = self.store.find(before.release)
-        replaced = dict(
-            by=self.deploy,
-            programs=before.programs,
-            links=known["links"] if known else {},
-            was={key: record.get(key) for key in ("status", "deploy", "activated")},
-        )
-        record = dict(record, replaced=replaced)
-        self.store.save(record)
-        self.store.switch(record["programs"])
-        return record
-
     def _result(
-        self, record: Record, before: Conf, changed: bool, affected: Sequence[str]
+        self, record: Record, before: ConfText, changed: bool, affected: Sequence[str]
     ) -> dict[str, Any]:
         return dict(
             changed=changed,
@@ -266,63 +295,28 @@ class Activation:
             id=record["id"],
             affected=sorted(set(affected)),
             diff=dict(
-                before=conf.redact(before.programs),
-                after=conf.redact(record["programs"]),
+                before=redact(before.programs),
+                after=redact(record["programs"]),
                 before_header=self.store.config,
                 after_header=self.store.config,
             ),
         )
 
-    def _apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
-        """Make supervisord run the release but for what it drops, and hold it to that.
-
-        :param exits: as Controller's, for a trial.
-        :param everything: hold all that runs, not what was started alone.
-        """
-        applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
-        held = applied.started
-        if everything:  # the run that was killed has not seen whether it holds
-            running = observe(self.client).programs
-            held = [program.name for program in running if program.state != "STOPPED"]
-        if held:
-            Watch(self.client, self.params).hold(held, record["health"])
-        return applied.touched
-
-    def _reverted(self, record: Record, cause: JawsError) -> JawsError:
+    def _reverted(self, switch: Switch, record: Record, cause: JawsError) -> JawsError:
         """Give the instance back what it had; return the error that says so."""
         failed = str(cause)
         if cause.reason in ITS_FAULT:
-            self._mark(record, "bad", why=failed.splitlines()[0])
-        goal, links = self._goal(record)
+            self.store.save(dict(record, status="bad", why=failed.splitlines()[0]))
+        goal, links = switch.goal(record)
         name = goal.release or "what it was"
         try:
-            self._go_back(goal, links)
+            switch.go_back(goal, links)
             end = f"Everything was put back to {name}."
         except JawsError as error:
             end = f"Putting it back to {name} failed too: {error}"
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
         return JawsError(message, cause.reason, **details)
-
-    def _goal(self, record: Record) -> tuple[Conf, Links]:
-        """Return what to go back to: what was there, unless a killed run left it unproven."""
-        replaced = record.get("replaced")
-        if replaced:
-            before = Conf("", replaced["programs"])
-            known = self.store.find(before.release)
-            if known is None or known["status"] == "good":
-                return before, replaced["links"]
-        last = releases.last_good(self.store.all(), record["id"])
-        return (Conf("", last["programs"]), last["links"]) if last else (Conf("", ""), {})
-
-    def _go_back(self, goal: Conf, links: Links) -> list[str]:
-        """Make supervisord run what it had; return what was touched."""
-        self.store.switch(goal.programs)
-        self.store.link(links)
-        return apply(self.client, self.params["timeout"], True, self.store.journal).touched
-
-    def _mark(self, record: Record, status: str, **about: Any) -> None:
-        self.store.save(dict(record, status=status, **about))
 
 
 class Rollback(Activation):
@@ -332,7 +326,7 @@ class Rollback(Activation):
     """
 
     def _wanted(self) -> Record:
-        record = self.store.get(self.params["id"])
+        record = super()._wanted()
         if record["status"] != "good":
             why = f"is marked bad: {record['why']}" if record["status"] == "bad" else "never ran"
             raise JawsError(
@@ -342,54 +336,60 @@ class Rollback(Activation):
             )
         return record
 
-    def _proof(self, record: Record) -> dict[str, Any]:
+    def _proof(self, record: Record, _deploy: int) -> dict[str, Any]:
         return dict(deploy=record["deploy"])
 
 
-class Verification(Activation):
+class Verification:
     """Holds what runs to the window and to its health checks; changes nothing."""
+
+    def __init__(self, store: Store, params: Params) -> None:
+        self.store = store
+        self.params = params
 
     def run(self, _check_mode: bool) -> dict[str, Any]:
         """Return the current release, when all that runs has held.
 
         :raises JawsError: as Watch, and as Controller of what is just being started.
         """
-        with Supervisor(read_endpoint(self.store.config)) as self.client:
-            found = [p for p in observe(self.client).programs if p.state != "STOPPED"]
-            starting = Plan(await_running=programs.names(found))
-            Controller(self.client, self.params["timeout"]).execute(starting)
+        with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
+            found = names(p for p in observe(client).programs if p.state != "STOPPED")
+            Controller(client, self.params["timeout"]).execute(Plan(await_running=found))
             current = self.store.find(self.store.conf().release)
-            checks = current["health"] if current else {}
-            Watch(self.client, self.params).hold(programs.names(found), checks)
+            Watch(client, self.params).hold(found, current["health"] if current else {})
         return dict(changed=False, id=current["id"] if current else None, held=True)
 
 
-class Reversion(Activation):
+class Reversion:
     """Takes one deploy back: another instance of it did not hold."""
 
+    def __init__(self, store: Store, params: Params) -> None:
+        self.store = store
+        self.params = params
+
     def run(self, check_mode: bool) -> dict[str, Any]:
-        """Return what was taken back. Where there is nothing, supervisord need not answer."""
-        if not self._is_due():
-            return dict(changed=False, id=self.params["id"], reverted_to=None, affected=[])
-        return super().run(check_mode)
+        """Return what was taken back. If there is nothing, supervisord need not answer."""
+        record = self.store.get(self.params["id"])
+        if not self._is_due(record):
+            return dict(changed=False, id=record["id"], reverted_to=None, affected=[])
+        if check_mode:
+            return dict(changed=True, id=record["id"])
+        with switching(self.store, self.params) as switch:
+            return self._act(switch)
 
-    def _predict(self) -> dict[str, Any]:
-        return dict(changed=True, id=self.params["id"])
-
-    def _act(self) -> dict[str, Any]:
-        record = self._wanted()
-        goal, links = self._goal(record)
-        touched = self._go_back(goal, links)
+    def _act(self, switch: Switch) -> dict[str, Any]:
+        record = self.store.get(self.params["id"])
+        goal, links = switch.goal(record)
+        touched = switch.go_back(goal, links)
         # It is not to blame.
         self.store.save(dict(record, **record["replaced"]["was"]))
         return dict(changed=True, id=record["id"], reverted_to=goal.release, affected=touched)
 
-    def _is_due(self) -> bool:
+    def _is_due(self, record: Record) -> bool:
         """Whether that deploy has switched this instance, and it still is."""
-        record = self._wanted()
         switched_by = (record.get("replaced") or {}).get("by")
         is_current = self.store.conf().programs == record["programs"]
-        return is_current and switched_by == self.deploy
+        return is_current and bool(switched_by == self.params["deploy"])
 
 
 STATES: dict[str, Any] = dict(

@@ -1,45 +1,25 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisorctl modules: observe, plan, act."""
+"""The supervisorctl module: observe, plan, act."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import programs as planning
-from ansible_collections.jgi.jaws.plugins.module_utils.control import (
-    Controller,
-    Observation,
-    observe,
-    settings,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import is_of_another_installation
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import Plan, Program, Setting
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, endpoint_for
+from .errors import JawsError
+from .supervisor import planning
+from .supervisor.client import Supervisor
+from .supervisor.controller import Controller
+from .supervisor.endpoint import endpoint_for
+from .supervisor.observation import Observation, observe, settings
+from .supervisor.planning import Plan
+from .supervisor.programs import Program, Setting, group_of, select, select_known
 
 Params = Dict[str, Any]
 
 # The states that depend on what the configuration on disk says.
 REREADING = ("present", "restarted", "updated")
-
-
-def inform(params: Params, _check_mode: bool) -> dict[str, Any]:
-    """Return the programs of one supervisord, or those that C(params.name) means.
-
-    :raises JawsError: supervisord does not answer, or a name means no program.
-    """
-    outdated = None
-    with Supervisor(endpoint_for(params)) as client:
-        programs = observe(client).programs
-        if params["python"]:
-            pid = client.call("supervisor.getPID")
-            outdated = is_of_another_installation(pid, params["python"])
-    if params["name"] is not None:
-        programs = _known(programs, params["name"])
-    shown = [program.as_dict() for program in programs]
-    return dict(changed=False, programs=shown, outdated=outdated)
 
 
 def manage(params: Params, check_mode: bool) -> dict[str, Any]:
@@ -95,12 +75,12 @@ def make_plan(params: Params, before: Observation, configured: Mapping[str, Sett
     if state == "restarted":
         staying = [program for program in programs if program.group not in change.groups]
         updated = staying + planning.arriving(change.added + change.changed, configured)
-        return planning.plan_restarted(_known(updated, wanted), change, programs)
+        return planning.plan_restarted(select_known(updated, wanted), change, programs)
     if state == "absent":
         return planning.plan_absent(
-            planning.select(programs, wanted)[0], programs, params["stop_before_removing"]
+            select(programs, wanted)[0], programs, params["stop_before_removing"]
         )
-    selected = _known(programs, wanted)
+    selected = select_known(programs, wanted)
     if state == "signalled":
         return planning.plan_signalled(selected, params["signal"])
     return (
@@ -113,20 +93,8 @@ def _groups(
 ) -> list[str]:
     """Return the groups that the names mean, among what runs and what is new on disk."""
     programs, change = before
-    found = _known(programs + planning.arriving(change.added, configured), wanted)
+    found = select_known(programs + planning.arriving(change.added, configured), wanted)
     return [program.group for program in found]
-
-
-def _known(programs: Sequence[Program], wanted: Sequence[str]) -> list[Program]:
-    selected, unknown = planning.select(programs, wanted)
-    if unknown:
-        known = ", ".join(planning.names(programs)) or "none"
-        raise JawsError(
-            f"no such process or group: {', '.join(unknown)}. There are: {known}. Correct the "
-            "name, or apply the configuration that has it with state=updated.",
-            reason="unknown_program",
-        )
-    return selected
 
 
 def _act(
@@ -156,7 +124,7 @@ def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) ->
     groups = set(plan.add + plan.remove)
     touched = set(plan.stop + plan.start + plan.signal)
     touched.update(program.name for program in before if program.group in groups)
-    touched.update(name for name in after if planning.group_of(name) in groups)
+    touched.update(name for name in after if group_of(name) in groups)
     return sorted(touched)
 
 

@@ -9,9 +9,10 @@ import os
 from contextlib import suppress
 from typing import Any, Dict
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, Status, user_name
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from .errors import JawsError
+from .files import user_name
+from .supervisor.daemon import Daemon, Status
+from .supervisor.parser import parse, refuse_missing
 
 Result = Dict[str, Any]
 
@@ -97,7 +98,7 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
     # What could not be started again is not stopped.
     programs = daemon.check() if "start" in steps else []
     if "stop" in steps:
-        conf.refuse_missing(programs, daemon.config)
+        refuse_missing(programs, daemon.config)
     for step in steps:
         if step == "stop" and status:
             daemon.stop(status.pid)
@@ -105,15 +106,15 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
             daemon.reload()
         elif step == "clear":
             with suppress(JawsError):  # then each program is stopped as is the default
-                programs = conf.parse(daemon.config, daemon.python)
+                programs = parse(daemon.config, daemon.python)
             told["cleared"] = daemon.clear(programs)
         elif step == "start":
             # One program that lacks its command keeps no other down.
             told["cleared"] = daemon.start(programs)
             told["warn"] = [
-                f"{one['group']}:{one['name']} cannot run: there is no {one['command']}."
-                for one in programs
-                if not one["usable"]
+                f"{program.group}:{program.name} cannot run: there is no {program.command}."
+                for program in programs
+                if not program.usable
             ]
     return told
 

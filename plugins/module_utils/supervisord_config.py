@@ -10,24 +10,19 @@ key and address open the running daemon. A run that is killed in between leaves 
 from __future__ import annotations
 
 import configparser
-import grp
 import os
 import re
 import secrets
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import Daemon, lock_folder
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
-from ansible_collections.jgi.jaws.plugins.module_utils.places import (
-    is_taken,
-    refuse_foreign,
-    user_name,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import new_parser
+from .errors import JawsError
+from .files import Candidate, file_mode, group_id, read_text, refuse_unsafe, sweep, write
+from .supervisor import conf
+from .supervisor.conf import ConfText
+from .supervisor.daemon import Daemon, locked_instance
+from .supervisor.endpoint import is_taken, new_parser
+from .supervisor.parser import parse
 
 # 128 bits and more, in the letters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
@@ -48,15 +43,15 @@ class ConfigFile:
         self.mode = secret_mode(params["mode"])
         self.gid = group_id(params["group"])
         for path in (self.path, self.previous):
-            refuse_foreign(path)
-        self.text = conf.read_text(self.path)
+            refuse_unsafe(path)
+        self.text = read_text(self.path)
         self.old = conf.split(self.text or "")
         _refuse_includes(self.path, self.old)
         key = known_key(self.old)
         self.new_key = key is None or bool(params["rotate_key"])
         fresh = secrets.token_urlsafe(KEY_BYTES) if self.new_key else str(key)
         daemon = conf.daemon_sections(params["sections"], params["username"], fresh)
-        self.new = Conf(daemon, self.old.programs)
+        self.new = ConfText(daemon, self.old.programs)
 
     @property
     def interrupted(self) -> bool:
@@ -80,7 +75,7 @@ class ConfigFile:
     def sweep(self) -> None:
         """Remove what a killed run has left of either file."""
         for path in (self.path, self.previous):
-            conf.sweep(path)
+            sweep(path)
 
     def apply(self) -> bool:
         """Write the file if it differs; return whether a running daemon was reloaded for it."""
@@ -117,12 +112,11 @@ class ConfigFile:
 
     def _write(self, running: Daemon | None) -> None:
         with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
-            conf.parse(candidate.path, self.params["python"])
+            parse(candidate.path, self.params["python"])
             if running:
                 refuse_deadly_reload(running, Daemon(candidate.path))
                 if not self.interrupted:
-                    with Candidate(self.previous, self.text or "") as old:
-                        old.commit()
+                    write(self.previous, self.text or "")
             candidate.commit()
 
 
@@ -148,13 +142,13 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
         )
 
 
-def known_key(old: Conf) -> str | None:
+def known_key(old: ConfText) -> str | None:
     """Return the key to keep: one that was generated here, not one that people chose and shared."""
     found = KEY.search(old.daemon) if old.daemon.startswith(conf.BANNER) else None
     return found.group(1) if found else None
 
 
-def in_force(text: Conf) -> Any:
+def in_force(text: ConfText) -> Any:
     """Return what a daemon takes from its own sections: no comments, nothing of supervisorctl."""
     parser = new_parser()
     try:
@@ -164,7 +158,7 @@ def in_force(text: Conf) -> Any:
     return {name: dict(parser[name]) for name in parser.sections() if name != "supervisorctl"}
 
 
-def _refuse_includes(path: str, old: Conf) -> None:
+def _refuse_includes(path: str, old: ConfText) -> None:
     if re.search(r"^\s*\[include\]", old.text, re.MULTILINE):
         raise JawsError(
             f"{path} has an [include] section, and one file has to hold everything. Move the "
@@ -188,39 +182,6 @@ def secret_mode(text: str) -> int:
     return mode
 
 
-def file_mode(text: str) -> int:
-    """Return an octal mode as a number.
-
-    :raises JawsError: it is none (bad_option).
-    """
-    if not re.match(r"[0-7]{3,5}\Z", text):
-        raise JawsError(f"mode {text}: write an octal number in quotes, as '0640'.", "bad_option")
-    return int(text, 8)
-
-
-def group_id(name: str | None) -> int | None:
-    """Return a group's id, or None for no name.
-
-    :raises JawsError: no such group, or this user's process is not a member of it.
-    """
-    if name is None:
-        return None
-    try:
-        gid = grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise JawsError(
-            f"there is no unix group {name} here: correct the inventory.", "bad_option"
-        ) from None
-    if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
-        raise JawsError(
-            f"this process of {user_name(os.geteuid())} is not a member of the unix group "
-            f"{name}. Add the user to it; if it is a member since lately, end its old sessions "
-            "(and ssh control masters) and log in again.",
-            reason="not_a_member",
-        )
-    return gid
-
-
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring one supervisord.conf's daemon sections to what is wanted.
 
@@ -234,7 +195,7 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return _result(file, False, False)
     pid_file = params["sections"].get("supervisord", {}).get("pidfile")
     # The same as Daemon.alone: a start must not meet half a change.
-    with locked_directory(lock_folder(file.path, pid_file), params["timeout"]):
+    with locked_instance(file.path, pid_file, params["timeout"]):
         # Another run may have been at it while we waited.
         file = ConfigFile(params)
         changed = file.changed

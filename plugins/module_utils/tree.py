@@ -10,15 +10,17 @@ import stat
 from contextlib import suppress
 from typing import Any, Dict
 
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import (
-    Candidate,
+from .errors import JawsError
+from .files import (
+    file_mode,
+    group_id,
+    ours,
     place_link,
     read_text,
+    refuse_foreign,
     umask,
+    write,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.places import user_name
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import file_mode, group_id
 
 Item = Dict[str, Any]
 
@@ -26,11 +28,11 @@ Item = Dict[str, Any]
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make what is missing or different; see the tree module for the options.
 
-    :raises JawsError: a path is somebody else's (somebody_elses), or cannot be made.
+    :raises JawsError: a path has another owner (foreign_owner), or cannot be made.
     """
     items = [understood(item) for item in params["paths"]]
     for item in items:
-        refuse_somebody_elses(item)
+        refuse_foreign_item(item)
     due = [item for item in items if not is_right(item)]
     if not check_mode:
         for item in due:
@@ -64,38 +66,21 @@ def understood(item: Item) -> Item:
     )
 
 
-def refuse_somebody_elses(item: Item) -> None:
+def refuse_foreign_item(item: Item) -> None:
     """Refuse a path that a stranger made first, or that leads through what a stranger could make.
 
     A directory may be a link of our own to a directory of our own.
 
-    :raises JawsError: names the owner (somebody_elses).
+    :raises JawsError: names the owner (foreign_owner).
     """
     path = item["path"]
-    ours = (0, os.geteuid())
-    places = (
-        [path] if item["target"] or not os.path.islink(path) else [path, os.path.realpath(path)]
-    )
+    paths = [path] if item["target"] or not os.path.islink(path) else [path, os.path.realpath(path)]
     while path != "/":
         path = os.path.dirname(path)
-        if _owner(path) is not None and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
-            places.append(path)
-    for place in places:
-        owner = _owner(place)
-        if owner is not None and owner not in ours:
-            raise JawsError(
-                f"{place} is there already and belongs to {user_name(owner)}, not to "
-                f"{user_name(os.geteuid())}. Nothing was read, run or written there: have it "
-                "removed, or choose another path.",
-                reason="somebody_elses",
-            )
-
-
-def _owner(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_uid
-    except OSError:  # not there, or behind what is closed to us: making it will say
-        return None
+        if os.path.lexists(path) and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
+            paths.append(path)
+    for path in paths:
+        refuse_foreign(path, ours())
 
 
 def is_right(item: Item) -> bool:
@@ -120,8 +105,7 @@ def _make(item: Item) -> None:
         if item["target"]:
             place_link(path, item["target"])
         elif item["content"] is not None:
-            with Candidate(path, item["content"], item["mode"], item["group"]) as candidate:
-                candidate.commit()
+            write(path, item["content"], item["mode"], item["group"])
         else:
             _directory(item)
     except OSError as error:
@@ -146,7 +130,7 @@ def _directory(item: Item) -> None:
         with suppress(FileExistsError), umask(0):
             os.mkdir(missing, 0o700 if missing == path else 0o711)
     # Another instance of the same machine may have been faster, or a stranger.
-    refuse_somebody_elses(item)
+    refuse_foreign_item(item)
     if not os.path.isdir(path):
         raise NotADirectoryError(0, "there is something else that is no directory", path)
     if item["group"] not in (None, os.stat(path).st_gid):

@@ -23,9 +23,9 @@ import zlib
 from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import umask
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
+from .errors import JawsError
+from .files import umask
+from .locks import locked_file
 
 MARKER = "jgi-jaws.json"
 INPUTS = ".inputs"

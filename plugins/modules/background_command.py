@@ -273,8 +273,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.background import manage
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
+from ..module_utils.background_command import manage
+from ..module_utils.module import run
 
 STATES = ["started", "stopped", "restarted", "reloaded"]
 OPTIONS: dict[str, Any] = dict(

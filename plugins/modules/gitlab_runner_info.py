@@ -161,8 +161,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.gitlab import look
+from ..module_utils.gitlab_runner_info import look
+from ..module_utils.module import run
 
 OPTIONS: dict[str, Any] = dict(
     url=dict(type="str", required=True),

@@ -296,8 +296,8 @@ failed_programs:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.release import manage
+from ..module_utils.module import run
+from ..module_utils.release import manage
 
 FILE = dict(
     path=dict(type="path", required=True),

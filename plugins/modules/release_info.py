@@ -102,8 +102,8 @@ releases:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.release import inform
+from ..module_utils.module import run
+from ..module_utils.release_info import inform
 
 
 def main() -> None:

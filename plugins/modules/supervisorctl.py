@@ -192,8 +192,8 @@ failed_programs:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import CLIENT_OPTIONS, run
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import manage
+from ..module_utils.module import CLIENT_OPTIONS, run
+from ..module_utils.supervisorctl import manage
 
 STATES = ["present", "absent", "started", "stopped", "restarted", "signalled", "updated"]
 

@@ -85,8 +85,8 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import CLIENT_OPTIONS, run
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import inform
+from ..module_utils.module import CLIENT_OPTIONS, run
+from ..module_utils.supervisorctl_info import inform
 
 
 def main() -> None:

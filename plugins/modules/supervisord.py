@@ -162,8 +162,8 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import manage
+from ..module_utils.module import run
+from ..module_utils.supervisord import manage
 
 STATES = ["started", "stopped", "restarted", "reloaded"]
 

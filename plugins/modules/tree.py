@@ -84,8 +84,8 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.tree import manage
+from ..module_utils.module import run
+from ..module_utils.tree import manage
 
 ITEM = dict(
     path=dict(type="path", required=True),

@@ -147,8 +147,8 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.cli import run
-from ansible_collections.jgi.jaws.plugins.module_utils.venv import manage
+from ..module_utils.module import run
+from ..module_utils.venv import manage
 
 ENVIRONMENT = dict(
     name=dict(type="str", required=True),

@@ -28,7 +28,7 @@ MARKER = "JGI_JAWS_BACKGROUND"
 # Runs the module's own function in a process of its own, as Ansible would.
 CALLER = """
 import json, sys
-from ansible_collections.jgi.jaws.plugins.module_utils.background import manage
+from ansible_collections.jgi.jaws.plugins.module_utils.background_command import manage
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 try:
     result = manage(json.load(open(sys.argv[1])), False)

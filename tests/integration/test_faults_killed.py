@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from tests.integration.conftest import Daemon, Result, Run, wait_until
 from tests.integration.killing import Killer
@@ -229,9 +229,9 @@ def test_a_key_is_rotated_and_the_daemon_never_lost(
 
     for end in killer.ends("supervisord_config", lambda _: {**options, "rotate_key": True}):
         wait_until(lambda: pid in one_of_two_keys_works(instance), f"a way in: {end.step}")
-        kept = read_endpoint(str(instance.conf)).password
+        kept = SupervisordConf(str(instance.conf)).endpoint.password
         assert not run_module("supervisord_config", **options).get("failed"), end.step
-        endpoint = read_endpoint(str(instance.conf))
+        endpoint = SupervisordConf(str(instance.conf)).endpoint
         assert (pid_by(endpoint), endpoint.password) == (pid, kept), end.step
         assert run_module("supervisord_config", **options)["changed"] is False
         assert [path.name for path in instance.root.glob("*conf*")] == ["supervisord.conf"], (

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, places
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf, endpoint
 from tests.integration.conftest import HEAD, KEY, Daemon, Result, Run, Spawn, has_ended
 from tests.integration.seccomp import NO_CHGRP, NO_HARD_LINKS, NO_LOCKS
 from tests.integration.test_release import SLEEP, TWO, Site
@@ -243,7 +243,7 @@ def test_no_module_sends_the_key_to_a_strangers_port(
     assert stranger.stdout is not None
     port = int(stranger.stdout.readline())
     if os.geteuid() != 0:
-        monkeypatch.setattr(places, "listeners", lambda *_: {NOBODY})
+        monkeypatch.setattr(endpoint, "listeners", lambda *_: {NOBODY})
     daemon.write("", head=tcp(port))
     site = Site(daemon, run_module)
     before = daemon.conf.read_text()
@@ -291,7 +291,7 @@ def test_no_module_sends_the_key_to_a_strangers_socket(
         for name, given in asking(daemon).items():
             result = run_module(name, **given)
             assert result["reason"] == "somebody_elses", (name, result)
-            assert f"{folder}/s is there already and belongs to nobody" in result["msg"]
+            assert f"{folder}/s belongs to nobody" in result["msg"]
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()

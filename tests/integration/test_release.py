@@ -18,10 +18,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
-from ansible_collections.jgi.jaws.plugins.module_utils.control import Observation, observe
 from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import Change, Program
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import (
+    Observation,
+    observe,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Change, Program
 from tests.integration.conftest import HEAD, KEY, Daemon, has_ended, wait_until
 
 Result = dict[str, Any]
@@ -83,7 +87,7 @@ class Site:
         return self.activate(prepared["id"])
 
     def observe(self) -> Observation:
-        with Supervisor(read_endpoint(str(self.daemon.conf))) as client:
+        with Supervisor(SupervisordConf(str(self.daemon.conf)).endpoint) as client:
             return observe(client, reread=True)
 
     def programs(self) -> dict[str, Program]:
@@ -642,7 +646,7 @@ def test_deployers_at_once_activate_one_after_the_other(
 
 KILL = """
 import os, signal
-from ansible_collections.jgi.jaws.plugins.module_utils import {module} as module
+from ansible_collections.jgi.jaws.plugins.module_utils.{package} import {module} as module
 real = module.{name}
 def killed(*args, **options):
     {before}
@@ -653,9 +657,9 @@ module.{name} = killed
 
 def kill_at(site: Site, spawn: Spawn, release: str, step: str, after: bool = False) -> None:
     """Activate a release and be killed at a step, before or after it was done."""
-    module, _dot, name = step.partition(".")
+    package, module, name = step.split(".", 2)
     before = "real(*args, **options)" if after else "pass"
-    hook = KILL.format(module=module, name=name, before=before)
+    hook = KILL.format(package=package, module=module, name=name, before=before)
     options = {**site.common, **site.limits, "state": "active", "id": release}
     run = spawn("release", hook, **options)
     assert run.communicate(timeout=120)[0] == ""
@@ -679,7 +683,7 @@ def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
     site.deploy(TWO)
     conf, pids = site.conf(), {p.name: p.pid for p in site.observe().programs}
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "releases.Store.switch", after)
+    kill_at(site, spawn_module, prepared["id"], "releases.store.Store.switch", after)
     assert (site.conf() == conf) is not after
     assert {p.name: p.pid for p in site.observe().programs} == pids
     result = site.activate(site.prepare(NEW)["id"])
@@ -694,7 +698,7 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
 ) -> None:
     site.deploy(TWO)
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "releases.Store.switch", after=True)
+    kill_at(site, spawn_module, prepared["id"], "releases.store.Store.switch", after=True)
     site.daemon.end()
     site.daemon.start()
     wait_until(lambda: set(site.states().values()) == {"RUNNING"}, "RUNNING")
@@ -707,7 +711,7 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
 def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spawn) -> None:
     site.deploy(TWO)
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "control.Controller._add")
+    kill_at(site, spawn_module, prepared["id"], "supervisor.controller.Controller._add")
     assert [program.name for program in site.observe().programs] == ["one"]
     assert site.activate(prepared["id"])["affected"] == ["two"]
     assert site.states() == {"one": "RUNNING", "two": "RUNNING"}

@@ -18,9 +18,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import supervisorctl
-from ansible_collections.jgi.jaws.plugins.module_utils.control import observe, settings
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor, read_endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import client
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import (
+    observe,
+    settings,
+)
 from tests.integration.conftest import HEAD, KEY, Daemon, Result, has_ended, wait_until
 
 Ctl = Callable[..., Result]
@@ -61,7 +65,7 @@ def pids(result: Result) -> dict[str, int]:
 
 
 def current(daemon: Daemon) -> Result:
-    with Supervisor(read_endpoint(str(daemon.conf))) as client:
+    with Supervisor(SupervisordConf(str(daemon.conf)).endpoint) as client:
         return {"programs": [found.as_dict() for found in observe(client).programs]}
 
 
@@ -71,7 +75,7 @@ def serve(daemon: Daemon, sections: str) -> int:
     pid = daemon.start()
 
     def under_way() -> bool:
-        with Supervisor(read_endpoint(str(daemon.conf))) as client:
+        with Supervisor(SupervisordConf(str(daemon.conf)).endpoint) as client:
             found = states(current(daemon))
             return any(
                 setting.autostart
@@ -534,7 +538,7 @@ def test_a_frozen_supervisord_is_told_in_time(
     daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid = serve(daemon, program("a"))
-    monkeypatch.setattr(supervisorctl, "Supervisor", functools.partial(Supervisor, timeout=0.2))
+    monkeypatch.setattr(client, "Supervisor", functools.partial(Supervisor, timeout=0.2))
     os.kill(pid, signal.SIGSTOP)
     result = ctl("started", "a")
     assert result["reason"] == "frozen"

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import daemon as daemon_utils
-from ansible_collections.jgi.jaws.plugins.module_utils import places, processes
+from ansible_collections.jgi.jaws.plugins.module_utils import processes
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import daemon, endpoint
 from tests.integration.conftest import (
     HEAD,
     KEY,
@@ -527,7 +527,7 @@ def test_a_restart_does_not_make_another_users_daemon_ours(
 ) -> None:
     instance.write("")
     pid = manage()["pid"]
-    monkeypatch.setattr(daemon_utils.Daemon, "_user_of", lambda *_: "jaws_jtm")
+    monkeypatch.setattr(daemon.Daemon, "_user_of", lambda *_: "jaws_jtm")
     assert manage("restarted")["reason"] == "somebody_elses"
     assert not has_ended(pid)
 
@@ -599,7 +599,7 @@ def test_orders_in_a_strangers_directory_are_not_run(
     give_to_nobody(monkeypatch, theirs)
     result = manage()
     assert result["reason"] == "somebody_elses", result
-    assert f"{theirs} is there already and belongs to nobody" in result["msg"]
+    assert f"{theirs} belongs to nobody" in result["msg"]
     assert not daemons(instance)
 
 
@@ -699,7 +699,7 @@ def test_a_key_is_not_sent_to_a_strangers_port(
         port = int(stranger.stdout.readline())
         instance.write("", head=tcp(port))
         if os.geteuid() != 0:
-            monkeypatch.setattr(places, "listeners", lambda *_: {NOBODY})
+            monkeypatch.setattr(endpoint, "listeners", lambda *_: {NOBODY})
         result = manage()
         assert result["reason"] == "somebody_elses", result
         assert "nobody" in result["msg"]

@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import (
     Endpoint,
-    Supervisor,
-    read_conf,
-    read_endpoint,
+    SupervisordConf,
 )
 from tests.integration.conftest import (
     KEY,
@@ -130,7 +129,7 @@ def keys(instance: Daemon) -> set[str]:
 
 
 def key(instance: Daemon) -> str:
-    return read_conf(str(instance.conf)).get("supervisorctl", "password")
+    return SupervisordConf(str(instance.conf)).parser.get("supervisorctl", "password")
 
 
 def files(instance: Daemon) -> dict[str, tuple[bytes, int]]:
@@ -148,7 +147,7 @@ def pid_by(endpoint: Endpoint) -> Any:
 
 
 def pid(instance: Daemon) -> Any:
-    return pid_by(read_endpoint(str(instance.conf)))
+    return pid_by(SupervisordConf(str(instance.conf)).endpoint)
 
 
 def daemons(instance: Daemon) -> list[int]:
@@ -188,7 +187,7 @@ def test_a_key_is_generated_and_kept(instance: Daemon, configure: Run) -> None:
     assert (first["changed"], first["new_key"], first["reloaded"]) == (True, True, False)
     made = key(instance)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", made), "256 bits in the letters of base64"
-    parser = read_conf(str(instance.conf))
+    parser = SupervisordConf(str(instance.conf)).parser
     assert parser.get("unix_http_server", "password") == made
     before = files(instance)
     second = configure()
@@ -202,7 +201,7 @@ def test_two_instances_have_two_keys(
     configure()
     other = instance.root / "other.conf"
     run_module("supervisord_config", **options(config=str(other)))
-    assert read_conf(str(other)).get("supervisorctl", "password") != key(instance)
+    assert SupervisordConf(str(other)).parser.get("supervisorctl", "password") != key(instance)
 
 
 def test_a_diff_shows_what_changes_but_the_key(instance: Daemon, configure: Run) -> None:
@@ -367,7 +366,7 @@ def test_an_address_changes_under_a_running_daemon(
     instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
     started = instance.start()
     before = until_one_runs(instance)
-    endpoint = read_endpoint(str(instance.conf))
+    endpoint = SupervisordConf(str(instance.conf)).endpoint
     result = configure(second)
     assert (result["changed"], result["reloaded"]) == (True, True), result
     assert pid(instance) == started
@@ -380,10 +379,10 @@ def test_an_address_changes_under_a_running_daemon(
 def test_a_rotated_key_is_in_force_and_the_old_one_refused(
     instance: Daemon, configure: Run, running: int
 ) -> None:
-    old = read_endpoint(str(instance.conf))
+    old = SupervisordConf(str(instance.conf)).endpoint
     result = configure(rotate_key=True)
     assert (result["new_key"], result["reloaded"]) == (True, True), result
-    assert read_endpoint(str(instance.conf)).password != old.password
+    assert SupervisordConf(str(instance.conf)).endpoint.password != old.password
     assert pid(instance) == running
     assert pid_by(old) == "wrong_key"
     assert configure()["changed"] is False
@@ -417,7 +416,7 @@ def test_a_conf_of_the_old_scripts_is_taken_over(instance: Daemon, configure: Ru
     )
     assert stat.S_IMODE(instance.conf.stat().st_mode) == 0o640
     assert "shared-by-all" not in instance.conf.read_text()
-    with Supervisor(read_endpoint(str(instance.conf))) as client:
+    with Supervisor(SupervisordConf(str(instance.conf)).endpoint) as client:
         (info,) = client.call("supervisor.getAllProcessInfo")
     assert (info["group"], info["name"]) == ("jaws-dev", "jaws-site")
     assert configure()["changed"] is False
@@ -521,7 +520,7 @@ def test_a_user_that_the_daemon_cannot_become_is_refused(configure: Run, unharme
 # Kills itself with -9 at one moment: before or after the call NUMBER of those that matter.
 KILLER = """
 import os, signal
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 calls = 0
 def at(holder, name, matters=lambda *_: True):
     real = getattr(holder, name)
@@ -555,7 +554,7 @@ def killed(spawn_module: Spawn, number: int, after: bool, options: Result) -> bo
 
 def one_of_two_keys_works(instance: Daemon) -> list[int | str]:
     paths = [path for path in (instance.conf, Path(f"{instance.conf}.previous")) if path.exists()]
-    return [pid_by(read_endpoint(str(path))) for path in paths]
+    return [pid_by(SupervisordConf(str(path)).endpoint) for path in paths]
 
 
 @pytest.mark.fault(3)
@@ -579,7 +578,10 @@ def test_killed_anywhere_a_rerun_finishes(
         assert not configure(target).get("failed")
         assert pid(instance) == running, f"killed at {number}"
         if key(instance) != old:
-            assert pid_by(read_endpoint(str(instance.conf))._replace(password=old)) == "wrong_key"
+            assert (
+                pid_by(SupervisordConf(str(instance.conf)).endpoint._replace(password=old))
+                == "wrong_key"
+            )
         assert configure(target)["changed"] is False
         assert [name for name in os.listdir(instance.root) if "conf" in name] == [
             instance.conf.name

@@ -11,29 +11,35 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import background
-from ansible_collections.jgi.jaws.plugins.module_utils.background import (
-    MARKER,
-    PidFile,
-    Plan,
-    Record,
+from ansible_collections.jgi.jaws.plugins.module_utils import background_command
+from ansible_collections.jgi.jaws.plugins.module_utils.background.observation import (
     Seen,
-    Wish,
-    differences,
-    full_environment,
-    log_tail,
-    observe,
-    parse_environment,
+    find,
+    runs_by_hand,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.background.pid_file import (
+    PidFile,
+    PidRecord,
     parse_record,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.background.planning import (
+    Steps,
+    differences,
+    plan,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.background.spawn import ended_at_once, rotate
+from ansible_collections.jgi.jaws.plugins.module_utils.background.wish import (
+    MARKER,
+    Wish,
+    full_environment,
+    parse_environment,
     parse_signal,
     parse_umask,
-    plan,
-    rotate,
-    runs_by_hand,
     wish_from,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import Process
+from ansible_collections.jgi.jaws.plugins.module_utils.files import tail
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import CLEAN_PATH, Process
 from ansible_collections.jgi.jaws.plugins.modules.background_command import OPTIONS
 
 PARAMS: dict[str, Any] = {
@@ -46,7 +52,7 @@ PARAMS: dict[str, Any] = {
 }
 WISH = wish_from(PARAMS)
 PROCESS = Process(42, 500, "boot", 0, 1, 42, 42, ("/opt/runner", "run"))
-RECORD = Record(42, 500, "boot", "runner", ["/opt/runner", "run"], "", WISH.definition, "", {})
+RECORD = PidRecord(42, 500, "boot", "runner", ["/opt/runner", "run"], "", WISH.definition, "", {})
 HEALTHY = Seen((PROCESS,), "pid_file", RECORD, WISH.definition, "")
 GONE = Seen()
 
@@ -95,9 +101,9 @@ def test_files_that_nobody_knows_it_has_read_are_read_again() -> None:
 
 def test_a_change_restarts_only_when_asked() -> None:
     changed = wish(umask="077")
-    assert plan(changed, "started", HEALTHY) == Plan((), ("definition",))
+    assert plan(changed, "started", HEALTHY) == Steps((), ("definition",))
     changed = wish(umask="077", restart_on_change=True)
-    assert plan(changed, "started", HEALTHY) == Plan(("stop", "start"), ("definition",))
+    assert plan(changed, "started", HEALTHY) == Steps(("stop", "start"), ("definition",))
 
 
 def test_what_was_told_to_stop_is_replaced_even_if_nothing_changed() -> None:
@@ -200,7 +206,7 @@ def test_an_environment_is_the_same_whatever_its_order() -> None:
 def test_given_variables_win_over_those_of_the_user() -> None:
     found = full_environment(wish(environment={"PATH": "/opt", "HOME": "/h"}))
     assert (found["PATH"], found["HOME"], found[MARKER]) == ("/opt", "/h", "runner")
-    assert full_environment(WISH)["PATH"] == background.DEFAULT_PATH
+    assert full_environment(WISH)["PATH"] == CLEAN_PATH
 
 
 @pytest.mark.parametrize("change", [{"argv": []}, {"by_hand": [[]]}, {"id": "a\0"}])
@@ -212,7 +218,7 @@ def test_an_empty_or_impossible_command_is_refused(change: dict[str, Any]) -> No
 
 def test_a_stop_needs_to_know_neither_the_command_nor_the_log() -> None:
     stop = wish(state="stopped", argv=[], log=None)
-    assert plan(stop, "stopped", HEALTHY) == Plan(("stop",))
+    assert plan(stop, "stopped", HEALTHY) == Steps(("stop",))
     with pytest.raises(JawsError, match="argv"):
         wish(argv=[])
     with pytest.raises(JawsError, match="log"):
@@ -300,7 +306,7 @@ def test_a_child_that_still_has_its_parents_command_line_is_not_a_second_one(
         (directory / "environ").write_text("")
         (directory / "cwd").symlink_to(tmp_path)
     wanted = wish(by_hand=[[f"{tmp_path}/runner", "run"]])
-    seen = observe(wanted, "", str(tmp_path))
+    seen = find(wanted, "", str(tmp_path))
     assert ([process.pid for process in seen.processes], seen.found_by) == ([42], "by_hand")
 
 
@@ -327,12 +333,12 @@ def test_without_backups_a_large_log_is_dropped(tmp_path: Path) -> None:
 def test_a_tail_is_short_and_begins_where_this_start_did(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"old\nnew\xff\n")
-    assert log_tail(str(log), 4) == "new\N{REPLACEMENT CHARACTER}"
+    assert tail(str(log), 4) == ["new\N{REPLACEMENT CHARACTER}"]
     log.write_text("x\n" * 100)
-    assert log_tail(str(log), 0) == "\n".join(["x"] * 20)
+    assert tail(str(log), 0) == ["x"] * 20
     log.write_text("y" * 10000)
-    assert log_tail(str(log), 0) == "y" * 4096
-    assert log_tail(str(log), 10000) == "(nothing)"
+    assert tail(str(log), 0) == ["y" * 4096]
+    assert str(ended_at_once(wish(log=str(log)), 0, 10000)).endswith("\n(nothing)")
 
 
 def test_an_empty_pid_file_is_not_left_behind(tmp_path: Path) -> None:
@@ -363,5 +369,5 @@ def test_a_full_disk_is_told_and_is_no_traceback(
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(JawsError, match=r"cannot lock .*No space left") as error:
-        background.converge(wish(pid_file=str(tmp_path / "run/pid")), "started")
+        background_command.converge(wish(pid_file=str(tmp_path / "run/pid")), "started")
     assert error.value.reason == "no_locks"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils.daemon import (
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import (
     Daemon,
     config_of,
     interpreter_of,
     stop_limit,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
 CONF = "/tmp/jaws-supervisord/supervisord-jaws.conf"

@@ -17,9 +17,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import health
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.health import attempt, failing, refuse_wrong
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import health
+from ansible_collections.jgi.jaws.plugins.module_utils.releases.health import (
+    attempt,
+    failing,
+    refuse_wrong,
+)
 
 
 class Handler(BaseHTTPRequestHandler):

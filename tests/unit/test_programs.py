@@ -9,19 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils.control import Observation
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
-    ALIVE,
-    Change,
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import Observation
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.planning import (
     Plan,
-    Program,
-    Setting,
     arriving,
-    from_info,
-    group_of,
-    names,
-    namespec,
     phases,
     plan_absent,
     plan_restarted,
@@ -30,8 +22,18 @@ from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
     plan_stopped,
     plan_updated,
     predict,
-    select,
     state_lines,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import (
+    ALIVE,
+    Change,
+    Program,
+    Setting,
+    from_info,
+    group_of,
+    names,
+    namespec,
+    select,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import affected, make_plan
 

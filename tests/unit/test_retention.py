@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import retention
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import retention
 
 
 def record(name: str, deploy: int | None = None, status: str = "good") -> dict[str, Any]:

@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import grp
-import os
 import re
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import Conf
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import ConfText
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord_config import (
-    file_mode,
-    group_id,
     in_force,
     known_key,
     secret_mode,
@@ -28,8 +24,8 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 
 
-def ours(key: str = KEY, sections: conf.Sections = SECTIONS) -> Conf:
-    return Conf(conf.daemon_sections(sections, "jaws", key), "")
+def ours(key: str = KEY, sections: conf.Sections = SECTIONS) -> ConfText:
+    return ConfText(conf.daemon_sections(sections, "jaws", key), "")
 
 
 # --- the key ----------------------------------------------------------------------------------
@@ -41,12 +37,12 @@ def test_a_key_that_was_generated_here_is_kept() -> None:
 
 @pytest.mark.parametrize("key", ["x" * 21, "with a blank in it, but long", "", "x" * 30 + "%%"])
 def test_a_key_of_less_than_128_bits_or_other_letters_is_not_kept(key: str) -> None:
-    assert known_key(Conf(ours().daemon.replace(KEY, key), "")) is None
+    assert known_key(ConfText(ours().daemon.replace(KEY, key), "")) is None
 
 
 def test_a_key_that_people_chose_is_not_kept_however_long_it_is() -> None:
-    assert known_key(Conf(ours().daemon.replace(conf.BANNER, ""), "")) is None
-    assert known_key(Conf("", "")) is None
+    assert known_key(ConfText(ours().daemon.replace(conf.BANNER, ""), "")) is None
+    assert known_key(ConfText("", "")) is None
 
 
 # --- what needs a reload ----------------------------------------------------------------------
@@ -73,39 +69,15 @@ def test_what_people_read_needs_none() -> None:
     changed = {**SECTIONS, "supervisorctl": {"serverurl": "unix:///s", "prompt": "b"}}
     assert in_force(ours()) == in_force(ours(sections=dict(reversed(changed.items()))))
     without_comments = re.sub("(?m)^;.*$", "; another text", ours().daemon)
-    assert in_force(ours()) == in_force(Conf(without_comments, "[program:a]"))
+    assert in_force(ours()) == in_force(ConfText(without_comments, "[program:a]"))
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[supervisord", "a=b"])
 def test_what_cannot_be_read_is_in_force_nowhere(text: str) -> None:
-    assert in_force(Conf(text, "")) is None
+    assert in_force(ConfText(text, "")) is None
 
 
-# --- modes and groups -------------------------------------------------------------------------
-
-
-def test_a_group_is_known_by_its_name() -> None:
-    assert group_id(None) is None
-    own = grp.getgrgid(os.getegid())
-    assert group_id(own.gr_name) == own.gr_gid
-
-
-def test_a_group_that_this_process_lacks_is_named_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(os, "getegid", lambda: 1000)
-    monkeypatch.setattr(os, "getgroups", lambda: [1000])
-    with pytest.raises(JawsError, match=r"unix group root.*log in again") as caught:
-        group_id("root")
-    assert caught.value.reason == "not_a_member"
-    monkeypatch.setattr(os, "getgroups", lambda: [1000, 0])
-    assert group_id("root") == 0
-
-
-@pytest.mark.parametrize(("text", "number"), [("0640", 0o640), ("755", 0o755), ("2770", 0o2770)])
-def test_a_mode_is_octal(text: str, number: int) -> None:
-    assert file_mode(text) == number
+# --- the mode ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["0644", "0660", "0650", "0740", "2640", "0641"])

@@ -78,7 +78,7 @@ def test_what_a_stranger_made_first_is_refused_with_his_name(
     login("stranger").check_output(made)
     played = operator.play(playbook, *arguments)
     assert not played.succeeded
-    assert f"{path} is there already and belongs to stranger" in played.said
+    assert f"{path} belongs to stranger" in played.said
     everywhere = f"find {path} ~stranger/ ! -user stranger"
     assert machine.check_output(everywhere) == "", "something was written"
     assert not machine.file("/tmp/ran").exists, "something was run, or connected to"

@@ -1,44 +1,28 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make supervisord run what its supervisord.conf says, and hold what was started to running.
+"""Make supervisord run what its supervisord.conf says.
 
-What has died is started, what an operator has stopped stays stopped, with its new definition.
+What has died is started; what an operator has stopped stays stopped, with its new definition.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
-from typing import Any, Dict, Mapping, NamedTuple, Sequence
+from typing import Dict, Mapping, NamedTuple, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, health, processes
-from ansible_collections.jgi.jaws.plugins.module_utils.control import (
-    Controller,
-    Observation,
-    describe,
-    observe,
-    settings,
-    with_exit_status,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
-    ALIVE,
-    Change,
-    Plan,
-    Program,
-    Setting,
-    names,
-    plan_updated,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Supervisor
+from ..files import read_text, write
+from ..supervisor.client import Supervisor
+from ..supervisor.controller import Controller
+from ..supervisor.observation import Observation, observe, settings
+from ..supervisor.planning import Plan, plan_updated
+from ..supervisor.programs import ALIVE, Change, Program, Setting, names
+from ..waiting import wait_until
 
 Settings = Dict[str, Setting]
 
 DEAD = ("FATAL", "EXITED", "BACKOFF")
-PAUSE = 0.1
-WATCH_PAUSE = 0.25
 
 
 class Applied(NamedTuple):
@@ -63,8 +47,8 @@ def done(program: Program, known: Mapping[str, Setting]) -> bool:
 class Journal:
     """Notes which groups people had stopped before anything was applied, until all is applied.
 
-    Where a run was killed in between, supervisord shows what it had stopped as it shows what people
-    have: the next run goes by the note.
+    If a run is killed half-way, supervisord cannot tell what the run stopped from what an operator
+    stopped. The next run reads it here.
 
     :param path: of the note.
     :param stopped: the groups that are stopped now.
@@ -72,15 +56,14 @@ class Journal:
 
     def __init__(self, path: str, stopped: Sequence[str]) -> None:
         self.path = path
-        text = conf.read_text(path)
+        text = read_text(path)
         self.interrupted = text is not None
         self.idle = list(stopped) if text is None else text.splitlines()
 
     def begin(self) -> None:
         """Write the note."""
         text = "".join(group + "\n" for group in self.idle)
-        with conf.Candidate(self.path, text, 0o640) as candidate:
-            candidate.commit()
+        write(self.path, text, 0o640)
 
     def end(self) -> None:
         """Remove it."""
@@ -166,90 +149,13 @@ def _redefine(client: Supervisor, timeout: float, known: Settings, groups: Seque
     add_again = Plan(remove=list(groups), add=list(groups))
     Controller(client, timeout, wait=False, known=known).execute(add_again)
     coming = {name for name, item in known.items() if item.group in groups and item.autostart}
-    deadline = time.monotonic() + timeout
-    while coming and time.monotonic() < deadline:
-        time.sleep(PAUSE)
+
+    def have_been_stopped() -> bool:
         came = [p for p in observe(client).programs if p.name in coming and p.start_time]
         alive = [program.name for program in came if program.state in ALIVE]
         Controller(client, timeout, known=known).execute(Plan(stop=alive))
         coming.difference_update(names(came))
+        return not coming
 
-
-class Watch:
-    """Holds programs to RUNNING with one process through a window, and to their health checks.
-
-    :param limits: C(window) and C(health_timeout), seconds.
-    """
-
-    def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
-        self.client = client
-        self._born: dict[str, int | None] = {}
-        self.window = limits["window"]
-        self.health_timeout = limits["health_timeout"]
-
-    def hold(self, wanted: Sequence[str], checks: Mapping[str, health.Check]) -> None:
-        """Return when the window is over and every check has succeeded once.
-
-        :param wanted: the programs' names; what was never started or has done its work
-            is not meant.
-        :param checks: by name; only those of the programs count.
-        :raises JawsError: a program ended or was started again (unstable), or does not answer
-            (unhealthy).
-        """
-        started = time.monotonic()
-        known = settings(self.client)
-        candidates = [p for p in self._look() if p.name in wanted and p.start_time]
-        first = {program.name: program for program in candidates if not done(program, known)}
-        self._born = {name: _born(program) for name, program in first.items()}
-        pending = {name: check for name, check in checks.items() if name in first}
-        while True:
-            self._refuse_moved(first)
-            reasons = health.failing(pending)
-            pending = {name: pending[name] for name in reasons}
-            elapsed = time.monotonic() - started
-            if pending and elapsed > self.health_timeout:
-                raise self._unhealthy(reasons)
-            if not pending and elapsed > self.window:
-                return
-            time.sleep(WATCH_PAUSE)
-
-    def _look(self) -> list[Program]:
-        return observe(self.client).programs
-
-    def _refuse_moved(self, first: Mapping[str, Program]) -> None:
-        found = self._look()
-        now = {program.name: program for program in found}
-        moved = [name for name in first if not self._is_same(first[name], now.get(name))]
-        if moved:
-            told = [self._fate(first[name], now.get(name), found) for name in moved]
-            message = "\n".join([f"did not stay up for {self.window:g} s.", *told])
-            raise JawsError(message, "unstable", failed_programs=moved)
-
-    def _is_same(self, was: Program, now: Program | None) -> bool:
-        if now is None or now.state != "RUNNING" or now.pid != was.pid:
-            return False
-        return _born(now) == self._born[was.name]
-
-    def _fate(self, was: Program, now: Program | None, found: Sequence[Program]) -> str:
-        if now is None:
-            return f"{was.name} was removed meanwhile"
-        # Of one that was started again, supervisord's log alone knows how it ended.
-        asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
-        ended = with_exit_status(self.client, [asked], found)[0]
-        told = describe(now._replace(exit_status=ended.exit_status))
-        return f"process {was.pid} ended: {told}"
-
-    def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
-        logs = [describe(program) for program in self._look() if program.name in reasons]
-        seen = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        message = "\n".join([f"not healthy within {self.health_timeout:g} s: {seen}", *logs])
-        return JawsError(message, "unhealthy", failed_programs=list(reasons))
-
-
-def _born(program: Program) -> int | None:
-    """Return when the kernel started the process, in ticks since the boot; None where it hides it.
-
-    What supervisord says of it changes when the clock is set back.
-    """
-    process = processes.read_process(program.pid) if program.pid else None
-    return process.start_ticks if process else None
+    if coming:
+        wait_until(have_been_stopped, timeout)

@@ -12,11 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from typing import Any, Collection, Dict, Iterable, Mapping, Sequence
+from typing import Collection, Iterable, Mapping, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import PROC, search
-
-Record = Dict[str, Any]
+from ..processes import PROC, search
+from .store import Record
 
 DAY = 86400.0
 # What of a process may name a file: /proc hides the last two of other users' processes.

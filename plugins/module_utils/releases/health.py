@@ -19,7 +19,7 @@ from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ..errors import JawsError
 
 Check = Mapping[str, Any]
 

@@ -1,45 +1,29 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Observe one supervisord, and act on a plan with few round trips, however many the programs."""
+"""Carry out a plan at one supervisord with few round trips, however many programs there are."""
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 import time
 import xmlrpc.client
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
-    ALIVE,
-    Change,
-    Plan,
-    Program,
-    Setting,
-    from_info,
-    group_of,
-    namespec,
-    phases,
-    process_of,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
+from ..errors import JawsError
+from .client import (
     ALREADY_ADDED,
     ALREADY_STARTED,
     BAD_NAME,
-    CANT_REREAD,
     NOT_RUNNING,
     SPAWN_ERROR,
     STILL_RUNNING,
     Supervisor,
 )
+from .diagnosis import MOST_LOGS, describe, failure, with_exit_status
+from .observation import observe, settings
+from .planning import Plan, phases
+from .programs import ALIVE, Program, Setting, from_info, group_of
 
-TAIL_BYTES = 4096
-TAIL_LINES = 20
-MOST_LOGS = 5  # of the programs that fail together; the rest fail alike
-DAEMON_LOG_BYTES = 65536
 UNKNOWN_STOPWAITSECS = 600  # of a definition that has gone from disk: supervisord does not tell it
 MOST_BACKOFF = 600  # seconds of starting over and over that are waited for
 VERBS = {
@@ -62,91 +46,8 @@ FAULTS = {
     NOT_RUNNING: "it does not run any more",
     STILL_RUNNING: "it runs again, somebody started it meanwhile",
 }
-NEXT_STEPS = {
-    "program_failed": "Correct the cause, then run this again.",
-    "timed_out": "Look at why it takes so long, or raise timeout; then run this again.",
-}
 
 Test = Callable[[Program], bool]
-
-
-class Observation(NamedTuple):
-    """One look at a supervisord: its programs and, where asked for, what differs on disk."""
-
-    programs: list[Program]
-    change: Change
-
-
-def observe(client: Supervisor, reread: bool = False) -> Observation:
-    """Return the programs and, with C(reread), what on disk differs from them: one round trip.
-
-    :raises JawsError: no answer, or supervisord cannot read its configuration (broken_conf).
-    """
-    calls = ["supervisor.getAllProcessInfo"] + (["supervisor.reloadConfig"] if reread else [])
-    answers = client.batch([(call,) for call in calls])
-    programs = [from_info(info) for info in _checked(client, answers[0])]
-    change = Change(*_reread(client, answers[1])[0]) if reread else Change([], [], [])
-    return Observation(programs, change)
-
-
-def _reread(client: Supervisor, answer: Any) -> Any:
-    if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode == CANT_REREAD:
-        raise JawsError(
-            f"supervisord at {client.endpoint.address} cannot read its configuration: "
-            f"{complaint(answer.faultString)}. Nothing was changed; correct the file and run "
-            "this again.",
-            reason="broken_conf",
-        )
-    return _checked(client, answer)
-
-
-def complaint(text: str) -> str:
-    """Return what Supervisor says of a configuration, without the values that it quotes.
-
-    One of them may be a secret.
-    """
-    named = re.search(r" for '([^']*)' (?:contains|is badly)", text)
-    section = re.search(r" in section '([^']*)' \(file: ", text)
-    lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
-    where = [found.group(1) for found in (named, section) if found] + [
-        f"line {line}" for line in lines
-    ]
-    bare = re.sub(
-        r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
-    )
-    bare = " ".join(bare.replace("CANT_REREAD: ", "").split())
-    return f"{', '.join(where)}: {bare}" if where else bare
-
-
-def _checked(client: Supervisor, answer: Any) -> Any:
-    if isinstance(answer, xmlrpc.client.Fault):
-        raise JawsError(
-            f"supervisord at {client.endpoint.address} refuses: {complaint(answer.faultString)}.",
-            reason="refused_by_supervisord",
-        )
-    return answer
-
-
-def settings(client: Supervisor) -> dict[str, Setting]:
-    """Return what the configuration that supervisord read last says, by namespec: one round trip.
-
-    :raises JawsError: no answer.
-    """
-    infos = _checked(client, client.batch([("supervisor.getAllConfigInfo",)])[0])
-    return {namespec(info["group"], info["name"]): _setting(info) for info in infos}
-
-
-def _setting(info: Mapping[str, Any]) -> Setting:
-    # Supervisor 3 tells no more than the first three; the rest are its defaults.
-    return Setting(
-        info["group"],
-        info["autostart"],
-        (info["group_prio"], info["process_prio"]),
-        info.get("startsecs", 1),
-        info.get("startretries", 3),
-        info.get("stopwaitsecs", 10),
-        info.get("exitcodes", [0]),
-    )
 
 
 class Controller:
@@ -425,94 +326,3 @@ def _is_down(program: Program) -> bool:
 
 def _is_not_stopping(program: Program) -> bool:
     return _is_down(program) or program.state in ALIVE
-
-
-def failure(
-    verb: str, told: Mapping[str, str], reason: str = "program_failed", where: str = ""
-) -> JawsError:
-    """Return the error that says what could not be done to which programs.
-
-    :param told: what is known of each, by name.
-    """
-    place = f" (supervisord at {where})" if where else ""
-    lines = [f"could not {verb} {', '.join(told)}{place}.", *told.values()]
-    message = "\n".join([*lines, NEXT_STEPS.get(reason, "")])
-    return JawsError(message, reason, failed_programs=list(told))
-
-
-def with_exit_status(
-    client: Supervisor, programs: Sequence[Program], everything: Sequence[Program]
-) -> list[Program]:
-    """Return C(programs) with the exit status of those that ended before startsecs.
-
-    supervisord keeps it in its log alone, which does not name the group: it is told where
-    C(everything) has no other program of that name, in another group.
-    """
-    logged = (
-        _logged_exits(client)
-        if any(program.state in ("BACKOFF", "FATAL") for program in programs)
-        else {}
-    )
-    inside = [process_of(program.name) for program in everything]
-
-    def told(program: Program) -> Program:
-        name = process_of(program.name)
-        known = name in logged and program.state in ("BACKOFF", "FATAL") and inside.count(name) == 1
-        return program._replace(exit_status=logged[name]) if known else program
-
-    return [told(program) for program in programs]
-
-
-def _logged_exits(client: Supervisor) -> dict[str, int]:
-    try:
-        text = str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
-    except (xmlrpc.client.Fault, JawsError):
-        return {}  # It logs to nowhere, or what is no text: then nobody knows.
-    found = re.findall(
-        r"exited: (\S+) \((?:exit status (\d+)|terminated by [^;]*); not expected\)", text
-    )
-    return {name: int(status) if status else -1 for name, status in found}
-
-
-def describe(program: Program, with_logs: bool = True) -> str:
-    """Return one program's state for people, with the last lines of its logs."""
-    facts = [program.state]
-    if program.exit_status is not None:
-        facts.append(
-            "ended by a signal"
-            if program.exit_status == -1
-            else f"exit status {program.exit_status}"
-        )
-    if program.spawn_error:
-        facts.append(program.spawn_error)
-    logs = [path for path in (program.log_file, program.error_log_file) if path and with_logs]
-    lines = [f"{program.name} is {', '.join(facts)}"]
-    return "\n".join(lines + [line for path in logs for line in _shown(path)])
-
-
-def _shown(path: str) -> list[str]:
-    lines = tail(path)
-    if lines is None:
-        return [f"  {path} cannot be read by this user"]
-    return [f"  last lines of {path}:"] + ["    " + line for line in lines or ["(empty)"]]
-
-
-def tail(path: str, max_lines: int = TAIL_LINES) -> list[str] | None:
-    """Return the last lines of a log, at most 4 KiB, or None where it is no file that can be read.
-
-    From the file: a large log read through RPC blocks supervisord for everybody.
-    """
-    try:
-        with open(path, "rb", opener=_open_at_once) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            stream.seek(max(0, status.st_size - TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace").splitlines()[-max_lines:]
-    except OSError:
-        return None
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # A named pipe would be waited for; a link may lead to what its maker must not read.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 from supervisor.options import ClientOptions
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import (
     Endpoint,
-    Supervisor,
+    SupervisordConf,
     endpoint_for,
     find_config,
-    read_conf,
-    read_endpoint,
 )
 
 KEY = "a-key_0123456789"
@@ -60,7 +59,7 @@ def as_supervisorctl_reads(path: Path) -> tuple[str | None, ...] | None:
 
 def as_we_read(path: Path) -> tuple[str | None, ...] | None:
     try:
-        found = read_endpoint(str(path))
+        found = SupervisordConf(str(path)).endpoint
     except JawsError as error:
         assert error.reason == "broken_conf"
         return None
@@ -135,7 +134,7 @@ def test_a_file_with_any_content_is_read_or_refused_in_words(
     path = tmp_path / "supervisord.conf"
     path.write_bytes(b"[supervisorctl]\n" + content)
     try:
-        endpoint = read_endpoint(str(path))
+        endpoint = SupervisordConf(str(path)).endpoint
     except JawsError as error:
         assert error.reason == "broken_conf"
         assert str(path) in str(error)
@@ -145,7 +144,7 @@ def test_a_file_with_any_content_is_read_or_refused_in_words(
 
 def test_a_missing_file_is_unreadable_and_its_path_is_told(tmp_path: Path) -> None:
     with pytest.raises(JawsError, match=r"/none: No such file.*Correct the path") as caught:
-        read_conf(str(tmp_path / "none"))
+        SupervisordConf(str(tmp_path / "none"))
     assert caught.value.reason == "unreadable_conf"
 
 
@@ -157,7 +156,7 @@ def test_a_file_that_may_not_be_read_says_who_may(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(
         JawsError, match="log in as its owner or as a member of its group"
     ) as caught:
-        read_conf("/the/file")
+        SupervisordConf("/the/file")
     assert caught.value.reason == "unreadable_conf"
 
 
@@ -175,7 +174,7 @@ def test_no_error_over_a_file_holds_its_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "supervisord.conf"
     path.write_text(text)
     with pytest.raises(JawsError) as caught:
-        read_endpoint(str(path))
+        assert SupervisordConf(str(path)).endpoint
     assert caught.value.reason == "broken_conf"
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
@@ -184,7 +183,7 @@ def test_a_parse_error_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "supervisord.conf"
     path.write_text("[supervisorctl]\nusername=a\njunk\n")
     with pytest.raises(JawsError, match="at line 3"):
-        read_conf(str(path))
+        SupervisordConf(str(path))
 
 
 def test_an_endpoint_shows_no_key() -> None:

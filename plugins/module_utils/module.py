@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from .errors import JawsError
 
 Result = Dict[str, Any]
 

@@ -12,18 +12,41 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf
-from ansible_collections.jgi.jaws.plugins.module_utils.conf import Candidate, Conf
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ..errors import JawsError
+from ..files import (
+    file_mode,
+    group_id,
+    place_link,
+    read_text,
+    sweep,
+    sweep_folder,
+    sweep_link,
+    write,
+)
+from ..supervisor import conf
+from ..supervisor.conf import ConfText
 
 Record = Dict[str, Any]
 Links = Mapping[str, str]
 
-SECTION = re.compile(r"^\[(?:program|group|eventlistener|fcgi-program):([^\]]+)\]$", re.MULTILINE)
+
+class PlannedFile(NamedTuple):
+    """A file that a release needs."""
+
+    path: str
+    content: str
+    mode: int
+
+
+def planned(options: Iterable[Mapping[str, str]]) -> list[PlannedFile]:
+    """Return the files that a module's option describes.
+
+    :raises JawsError: a mode is no octal number (bad_option).
+    """
+    return [PlannedFile(one["path"], one["content"], file_mode(one["mode"])) for one in options]
 
 
 class Store:
@@ -31,26 +54,27 @@ class Store:
 
     :param directory: the instance's own directory; C(releases/) below it holds a record each.
     :param config: absolute path of the supervisord.conf.
-    :param gid: group of what is written, or None for the directory's.
+    :param group: group of what is written, or None for the directory's.
+    :raises JawsError: there is no such group (bad_option), or we are not in it (not_a_member).
     """
 
-    def __init__(self, directory: str, config: str, gid: int | None = None) -> None:
+    def __init__(self, directory: str, config: str, group: str | None = None) -> None:
         self.records = os.path.join(directory, "releases")
         self.journal = os.path.join(self.records, "unfinished")
         self.config = config
-        self.gid = gid
+        self.gid = group_id(group)
 
     @property
     def exists(self) -> bool:
         """Whether the instance has been configured."""
         return os.path.exists(self.config)
 
-    def conf(self) -> Conf:
+    def conf(self) -> ConfText:
         """Return the supervisord.conf.
 
         :raises JawsError: there is none, or it cannot be read (unreadable_conf).
         """
-        text = conf.read_text(self.config)
+        text = read_text(self.config)
         if text is None:
             raise JawsError(
                 f"{self.config} is not there: configure the instance first (the role "
@@ -59,21 +83,24 @@ class Store:
             )
         return conf.split(text)
 
+    def ids(self) -> list[str]:
+        """Return every release's id, the newest first."""
+        try:
+            names = os.listdir(self.records)
+        except FileNotFoundError:
+            return []
+        return sorted((name[:-5] for name in names if name.endswith(".json")), reverse=True)
+
     def all(self) -> list[Record]:
         """Return every release's record, the newest first.
 
         :raises JawsError: one cannot be read (broken_record).
         """
-        try:
-            names = sorted(os.listdir(self.records), reverse=True)
-        except FileNotFoundError:
-            return []
-        paths = [os.path.join(self.records, name) for name in names if name.endswith(".json")]
-        return [_read_record(path) for path in paths]
+        return [_read_record(self.path(release)) for release in self.ids()]
 
     def find(self, release: str | None) -> Record | None:
         """Return one release's record, or None where there is none."""
-        return next((record for record in self.all() if record["id"] == release), None)
+        return _read_record(self.path(release)) if release in self.ids() else None
 
     def get(self, release: str) -> Record:
         """Return one release's record.
@@ -82,7 +109,7 @@ class Store:
         """
         found = self.find(release)
         if found is None:
-            known = ", ".join(record["id"] for record in self.all()) or "none"
+            known = ", ".join(self.ids()) or "none"
             raise JawsError(
                 f"there is no release {release} here; there are: {known}.",
                 reason="unknown_release",
@@ -97,10 +124,11 @@ class Store:
         """Write a release's record."""
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
 
-    def sweep(self) -> None:
-        """Remove what a killed run has left of the conf and of any record."""
-        conf.sweep(self.config)
-        conf.sweep_folder(self.records)
+    def sweep(self, folders: Iterable[str] = ()) -> None:
+        """Remove what a killed run has left of the conf, of any record, and in C(folders)."""
+        sweep(self.config)
+        for folder in {self.records, *folders}:
+            sweep_folder(folder)
 
     def touch(self, release: str) -> None:
         """Say that a release is wanted now, so that nobody prunes what it uses."""
@@ -108,12 +136,11 @@ class Store:
 
     def times(self) -> dict[str, float]:
         """Return when each release was last wanted, by id; Unix seconds."""
-        return {r["id"]: os.stat(self.path(r["id"])).st_mtime for r in self.all()}
+        return {release: os.stat(self.path(release)).st_mtime for release in self.ids()}
 
     def publish(self, path: str, content: str, mode: int) -> None:
         """Write one file in one step, closed to others from its first byte."""
-        with Candidate(path, content, mode, self.gid) as candidate:
-            candidate.commit()
+        write(path, content, mode, self.gid)
 
     def is_published(self, path: str, content: str, mode: int) -> bool:
         """Whether the file is there with this very content, mode and group.
@@ -137,8 +164,7 @@ class Store:
         """Make these programs the current ones: one rename."""
         found = os.stat(self.config)
         text = self.conf().daemon + programs
-        with Candidate(self.config, text, found.st_mode & 0o7777, found.st_gid) as candidate:
-            candidate.commit()
+        write(self.config, text, found.st_mode & 0o7777, found.st_gid)
 
     def link(self, links: Links) -> bool:
         """Point each link at its target, in one step each; return whether one did not before.
@@ -148,9 +174,9 @@ class Store:
         due = {path: target for path, target in links.items() if not points_at(path, target)}
         for path, target in links.items():
             try:
-                conf.sweep_link(path)
+                sweep_link(path)
                 if path in due:
-                    conf.place_link(path, target)
+                    place_link(path, target)
             except OSError as error:
                 raise JawsError(
                     f"cannot make the link {path}: {error.strerror}. Correct that, then run "
@@ -174,7 +200,7 @@ def points_at(path: str, target: str) -> bool:
 
 def _read_record(path: str) -> Record:
     try:
-        record: Record = json.loads(conf.read_text(path) or "")
+        record: Record = json.loads(read_text(path) or "")
     except ValueError as error:
         raise JawsError(
             f"{path} is no release's record: {error}. Remove it, then run this again.",
@@ -185,30 +211,11 @@ def _read_record(path: str) -> Record:
     return record
 
 
-def marked(release: str, programs: str) -> str:
-    """Return the programs' part of a supervisord.conf for a release."""
-    return f"{conf.DIVIDER}; release: {release}\n\n{programs}"
-
-
 def new_id(inputs: Any, now: float | None = None) -> str:
     """Return the id of a new release: when, in UTC, and 8 digits of a SHA-256 of what it is."""
     text = json.dumps(inputs, sort_keys=True)
     what = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{what}"
-
-
-def definitions(programs: str) -> dict[str, str]:
-    """Return the section of each program or group in the text, by its name."""
-    parts = SECTION.split(programs)
-    return dict(zip(parts[1::2], parts[2::2]))
-
-
-def differing(before: str, after: str) -> list[str]:
-    """Return the names of the programs and groups that are defined otherwise, new or gone."""
-    old, new = definitions(before), definitions(after)
-    return sorted(
-        name for name in {*old, *new} if old.get(name, "").strip() != new.get(name, "").strip()
-    )
 
 
 def last_good(records: Sequence[Record], other_than: str) -> Record | None:

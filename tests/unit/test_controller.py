@@ -7,8 +7,6 @@ What is simulated here is held against the real one by the integration tests.
 from __future__ import annotations
 
 import functools
-import itertools
-import os
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
@@ -18,25 +16,23 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils import control
-from ansible_collections.jgi.jaws.plugins.module_utils.control import (
-    Controller,
-    complaint,
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import controller, diagnosis
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import complaint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.controller import Controller
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.diagnosis import (
     describe,
     failure,
-    observe,
-    settings,
-    tail,
     with_exit_status,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
-    ALIVE,
-    Change,
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import Endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import (
+    observe,
+    settings,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.planning import (
     Plan,
-    Program,
-    Setting,
-    group_of,
     plan_absent,
     plan_restarted,
     plan_started,
@@ -44,7 +40,13 @@ from ansible_collections.jgi.jaws.plugins.module_utils.programs import (
     plan_updated,
     predict,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import Endpoint, Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import (
+    ALIVE,
+    Change,
+    Program,
+    Setting,
+    group_of,
+)
 
 STARTSECS = 1
 STOPWAITSECS = 10
@@ -229,8 +231,8 @@ class Simulation(Supervisor):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(control, "time", found)
-    monkeypatch.setattr(control, "UNKNOWN_STOPWAITSECS", 60)
+    monkeypatch.setattr(controller, "time", found)
+    monkeypatch.setattr(controller, "UNKNOWN_STOPWAITSECS", 60)
     return found
 
 
@@ -520,7 +522,7 @@ def test_waiting_ends_when_the_time_is_up(clock: Clock) -> None:
 
 def test_waiting_for_retries_is_bounded_however_many_they_are() -> None:
     setting = Setting("a", True, (999, 999), 1, 10**6, 10)
-    assert control._until_fatal(setting) == 1 + control.MOST_BACKOFF
+    assert controller._until_fatal(setting) == 1 + controller.MOST_BACKOFF
 
 
 def test_several_failures_are_told_in_one_error(clock: Clock) -> None:
@@ -533,8 +535,8 @@ def test_several_failures_are_told_in_one_error(clock: Clock) -> None:
 
 
 def test_what_was_added_and_never_ran_is_still_to_start() -> None:
-    assert not control._is_final(Program("a", "a", "STOPPED"))
-    assert control._is_final(Program("a", "a", "STOPPED", start_time=1))
+    assert not controller._is_final(Program("a", "a", "STOPPED"))
+    assert controller._is_final(Program("a", "a", "STOPPED", start_time=1))
 
 
 def test_what_somebody_removed_meanwhile_has_not_started(clock: Clock) -> None:
@@ -661,7 +663,7 @@ def test_the_logs_of_a_few_are_shown_and_of_the_rest_their_states(
     for process in simulation.processes.values():
         process.info = functools.partial(with_log, process)  # type: ignore[method-assign]
     text = str(fails(simulation, Plan(start=list(simulation.processes))))
-    assert text.count("why") == control.MOST_LOGS
+    assert text.count("why") == diagnosis.MOST_LOGS
     assert text.count(" is FATAL") == 50
 
 
@@ -741,28 +743,6 @@ def test_any_other_refusal_is_told_without_a_secret_too(clock: Clock) -> None:
 
 
 # --- logs -------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.text("ab é", max_size=300), max_size=40), st.integers(1, 30))
-def test_a_tail_is_the_end_of_the_log(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], number: int
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "log"
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    told = tail(str(path), number)
-    assert told is not None
-    assert len(told) <= number
-    assert sum(len(line.encode()) for line in told) <= control.TAIL_BYTES + 8  # a cut character
-    for mine, theirs in itertools.islice(zip(reversed(told), reversed(lines), strict=False), 5):
-        assert mine == theirs or theirs.endswith(mine.lstrip("\ufffd"))
-
-
-def test_a_log_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    assert tail(str(tmp_path / "pipe")) is None
-    assert tail(str(tmp_path)) is None
-    assert tail("/dev/null") is None
-    assert tail(str(tmp_path / "none")) is None
 
 
 def test_a_log_that_cannot_be_read_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:

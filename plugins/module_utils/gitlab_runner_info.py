@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as UrlsError
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from .errors import JawsError
+from .waiting import wait_until
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 REQUEST_SECONDS = 10
@@ -41,18 +42,20 @@ class Answer(NamedTuple):
 def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Return what there is to see, once or until it is what is waited for; JawsError if not."""
     check(params)
-    deadline = time.monotonic() + params["timeout"]
-    while True:
-        seen = ask_gitlab(params)
-        if params["wait_for"] == "nothing" or seen[params["wait_for"]]:
-            return {"changed": False, **seen, **host_facts(params["command"])}
-        if time.monotonic() >= deadline or seen["valid"] is False:
-            raise JawsError(
-                f"The runner is not {params['wait_for']}, after {params['timeout']} s. "
-                f"{seen['saw']} Look at its log, and at the way from this host to GitLab.",
-                "timed_out",
-            )
-        time.sleep(POLL_SECONDS)
+    seen: dict[str, Any] = {}
+
+    def settled() -> bool:
+        seen.update(ask_gitlab(params))
+        return params["wait_for"] == "nothing" or seen[params["wait_for"]] or seen["valid"] is False
+
+    wait_until(settled, params["timeout"], POLL_SECONDS)
+    if params["wait_for"] != "nothing" and not seen[params["wait_for"]]:
+        raise JawsError(
+            f"The runner is not {params['wait_for']}, after {params['timeout']} s. "
+            f"{seen['saw']} Look at its log, and at the way from this host to GitLab.",
+            "timed_out",
+        )
+    return {"changed": False, **seen, **host_facts(params["command"])}
 
 
 def check(params: dict[str, Any]) -> None:
@@ -64,7 +67,8 @@ def check(params: dict[str, Any]) -> None:
     for name in ("token", "api_token"):
         if not re.fullmatch(r"[\x21-\x7e]*", params[name]):
             raise JawsError(
-                f"{name} has a blank or another letter that no token has.", "bad_option"
+                f"{name} contains a space or another character that is not allowed in tokens.",
+                "bad_option",
             )
     if params["wait_for"] == "online" and not params["api_token"]:
         raise JawsError("wait_for=online needs api_token: only that may ask.", "bad_option")
@@ -86,12 +90,12 @@ def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
             "saw": f"{params['url']} knows the token, of runner {number or 'unknown'}.",
         }
     details = request(params, f"runners/{number}", None, {"PRIVATE-TOKEN": params["api_token"]})
-    return {**known, **dot(params, number, details)}
+    return {**known, **runner_state(params, number, details)}
 
 
-def dot(params: dict[str, Any], number: Any, answer: Answer) -> dict[str, Any]:
+def runner_state(params: dict[str, Any], number: Any, answer: Answer) -> dict[str, Any]:
     """Return online, contacted_at and the sentence for GitLab's answer about the runner."""
-    who = f"{params['url']} says that runner {number}"
+    who = f"{params['url']} reports runner {number} as"
     if answer.status != 200:
         return {"saw": f"{params['url']} does not show runner {number}: {answer.trouble}."}
     contact = answer.body.get("contacted_at")
@@ -101,12 +105,10 @@ def dot(params: dict[str, Any], number: Any, answer: Answer) -> dict[str, Any]:
     )
     found = {"online": status == "online" and bool(fresh), "contacted_at": contact}
     if found["online"]:
-        return {**found, "saw": f"{who} is online."}
-    when = f"was last in contact at {contact}" if contact else "was never in contact"
-    return {
-        **found,
-        "saw": f"{who} is {status} and {when}, wanted since {params['since'] or 'ever'}.",
-    }
+        return {**found, "saw": f"{who} online."}
+    when = f"its last contact was {contact}" if contact else "it has never made contact"
+    expected = f", expected after {params['since']}" if params["since"] else ""
+    return {**found, "saw": f"{who} {status}; {when}{expected}."}
 
 
 def request(

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import (
+from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import (
     Store,
-    definitions,
-    differing,
     last_good,
-    marked,
     new_id,
     next_deploy,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import (
+    definitions,
+    differing,
+    marked,
 )
 
 DAEMON = "[supervisord]\nlogfile=/l\n\n[supervisorctl]\npassword=the-key\n\n"

@@ -3,33 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One supervisord, spoken to as supervisorctl does: XML-RPC over its unix socket or http port.
 
-Facts from Supervisor 4.3.0: C(supervisor/options.py) (ClientOptions: where the url, the user and
-the key come from) and C(supervisor/xmlrpc.py) (faults).
+Facts from Supervisor 4.3.0: C(supervisor/xmlrpc.py) (faults).
 """
 
 from __future__ import annotations
 
 import base64
-import configparser
 import http.client
 import os
-import pwd
-import re
 import socket
 import xmlrpc.client
-from typing import Any, NamedTuple, Sequence, Tuple
+from typing import Any, Sequence, Tuple
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
-from ansible.module_utils.common.process import get_bin_path
+from ..errors import JawsError
+from ..files import user_name
+from .endpoint import Endpoint, refuse_foreign_listener
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.places import (
-    refuse_foreign_listener,
-    user_id,
-)
-
-DEFAULT_URL = "http://localhost:9001"
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one
 CALL_TIMEOUT = 0.1  # seconds on top for each call of a batch; a spawn takes 5 ms
 # supervisor.xmlrpc.Faults
@@ -43,172 +34,6 @@ STILL_RUNNING = 91
 CANT_REREAD = 92
 
 Call = Tuple[Any, ...]
-
-
-class Endpoint(NamedTuple):
-    """Where a supervisord listens and how to authenticate; C(source) names where that was read.
-
-    C(ordered) says whether a program may have a priority: False only where the file sets none.
-    C(trusted) are the uids that may listen there besides root and ourselves; None: nobody said.
-    """
-
-    url: str
-    username: str | None
-    password: str | None
-    source: str
-    ordered: bool = True
-    trusted: frozenset[int] | None = None
-
-    def __repr__(self) -> str:
-        """Without the key: a traceback or an assertion may show it."""
-        return f"Endpoint({self.address!r}, {self.source!r})"
-
-    @property
-    def address(self) -> str:
-        """The url for people: without the user and the key that an http url may hold."""
-        return re.sub(r"//[^/]*@", "//", self.url)
-
-    @property
-    def socket_path(self) -> str | None:
-        """The unix socket's path, or None where supervisord listens on http."""
-        return self.url[len("unix://") :] if self.url.startswith("unix://") else None
-
-
-def new_parser() -> configparser.RawConfigParser:
-    """Return a parser with the dialect of Supervisor's own (UnhosedConfigParser)."""
-    return configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
-
-
-def read_conf(path: str) -> configparser.RawConfigParser:
-    """Parse the supervisord.conf at C(path).
-
-    :raises JawsError: it cannot be read (unreadable_conf) or parsed (broken_conf).
-    """
-    parser = new_parser()
-    try:
-        with open(path, encoding="utf-8") as stream:
-            parser.read_file(stream)
-    except OSError as error:
-        raise JawsError(
-            f"cannot read {path}: {error.strerror}. {_advice(error)}", "unreadable_conf"
-        ) from error
-    except (configparser.Error, UnicodeDecodeError) as error:
-        # The parser's message quotes the line, which may be the key's.
-        raise JawsError(
-            f"{path} is no configuration that Supervisor can parse "
-            f"({type(error).__name__}{_line_of(error)}). Deploy again, or restore it.",
-            reason="broken_conf",
-        ) from None
-    return parser
-
-
-def _advice(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return f"{_user()} may not: log in as its owner or as a member of its group."
-    return "Correct the path, or deploy first."
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container may run as a user without a name
-        return f"uid {os.geteuid()}"
-
-
-def _line_of(error: Exception) -> str:
-    lines = [number for number, _text in getattr(error, "errors", [])]
-    lines = lines or [number for number in [getattr(error, "lineno", None)] if number]
-    return f" at line {', '.join(str(number) for number in lines)}" if lines else ""
-
-
-def read_endpoint(config: str) -> Endpoint:
-    """Return the endpoint that C(supervisorctl -c config) would use.
-
-    :raises JawsError: the file is unreadable, broken, or has no [supervisorctl] section.
-    """
-    parser = read_conf(config)
-    if not parser.has_section("supervisorctl"):
-        raise JawsError(
-            f"{config} has no [supervisorctl] section, so nothing says where supervisord listens.",
-            reason="broken_conf",
-        )
-    environment = {"ENV_" + key: value for key, value in os.environ.items()}
-    here = dict(environment, here=os.path.dirname(os.path.abspath(config)))
-
-    def get(option: str, expansions: dict[str, str]) -> str | None:
-        value = parser.get("supervisorctl", option, fallback=None)
-        try:
-            return None if value is None else value % expansions
-        except (KeyError, ValueError, TypeError):
-            # Without the value: it may be the key.
-            raise JawsError(
-                f"{config}: [supervisorctl] {option} cannot be expanded: write a percent sign "
-                "as %%.",
-                reason="broken_conf",
-            ) from None
-
-    url = get("serverurl", here)
-    if url is None:
-        url = DEFAULT_URL
-    if url.startswith("unix://"):
-        url = "unix://" + os.path.abspath(os.path.expanduser(url[len("unix://") :]))
-    username, password = get("username", environment), get("password", environment)
-    return Endpoint(url, username, password, config, _is_ordered(parser), _trusted(parser, config))
-
-
-def _trusted(parser: configparser.RawConfigParser, config: str) -> frozenset[int]:
-    """Return who the file says may run its supervisord: its owner, and the user that it names."""
-    named = user_id(parser.get("supervisord", "user", fallback=None))
-    return frozenset(named | {os.stat(config).st_uid})
-
-
-def _is_ordered(parser: configparser.RawConfigParser) -> bool:
-    # What an included file sets is not seen here.
-    sections = parser.sections()
-    return "include" in sections or any(parser.has_option(name, "priority") for name in sections)
-
-
-def find_config(supervisorctl_path: str | None) -> str | None:
-    """Return the supervisord.conf that supervisorctl finds without C(-c), or None.
-
-    :param supervisorctl_path: the supervisorctl; without it, the one in the PATH.
-    """
-    folders = [os.curdir, "etc", "/etc", "/etc/supervisor"]
-    try:
-        base = os.path.dirname(os.path.dirname(supervisorctl_path or get_bin_path("supervisorctl")))
-        folders = [os.path.join(base, "etc"), base, *folders]
-    except ValueError:
-        pass  # It is not needed: only its place would tell more.
-    paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in folders]
-    return next((path for path in paths if os.path.exists(path)), None)
-
-
-def endpoint_for(params: dict[str, Any]) -> Endpoint:
-    """Return the endpoint that a module's connection options mean, as supervisorctl's own would.
-
-    :param params: C(config), C(server_url), C(username), C(password), C(supervisorctl_path).
-    :raises JawsError: as read_endpoint, or supervisorctl_path is not an executable.
-    """
-    path = params["supervisorctl_path"]
-    if path and not os.access(path, os.X_OK):
-        raise JawsError(
-            f"supervisorctl_path {path} does not exist or is not executable.", "bad_option"
-        )
-    config = params["config"] or find_config(path)
-    found = (
-        read_endpoint(config)
-        if config
-        else Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
-    )
-    given = params["server_url"]
-    return Endpoint(
-        given or found.url,
-        params["username"] or found.username,
-        params["password"] or found.password,
-        "server_url" if given else found.source,
-        bool(given) or found.ordered,
-        found.trusted if params["config"] or not given else None,
-    )
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -371,7 +196,9 @@ class Supervisor:
             return self._error("down", f"is down: nothing listens there{left}. Start it")
         for kinds, reason, what in _CAUSES:
             if isinstance(error, kinds):
-                return self._error(reason, what % {"user": _user(), "seconds": timeout})
+                return self._error(
+                    reason, what % {"user": user_name(os.geteuid()), "seconds": timeout}
+                )
         return self._error("unreachable", f"cannot be reached: {error}")
 
     def _shutting_down(self, fault: xmlrpc.client.Fault) -> JawsError | None:

@@ -16,42 +16,21 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from contextlib import AbstractContextManager, suppress
-from functools import cached_property
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    NamedTuple,
-    Sequence,
-)
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
-from ansible_collections.jgi.jaws.plugins.module_utils import conf, processes
-from ansible_collections.jgi.jaws.plugins.module_utils.control import settings
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
-from ansible_collections.jgi.jaws.plugins.module_utils.places import (
-    listeners,
-    refuse_foreign,
-    refuse_long_socket,
-    refuse_unusable_socket,
-    user_id,
-    user_name,
-)
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import Process
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import (
-    Endpoint,
-    Supervisor,
-    read_conf,
-    read_endpoint,
-)
-
-__all__ = ["Daemon", "Status", "refuse_foreign", "user_name"]
+from .. import processes
+from ..errors import JawsError
+from ..files import ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
+from ..locks import locked_directory
+from ..processes import Process
+from ..waiting import wait_until
+from .client import Supervisor
+from .endpoint import SupervisordConf, listeners, refuse_long_socket, refuse_unusable_socket
+from .observation import settings
+from .parser import ConfiguredProgram, parse, validate
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
-PAUSE = 0.05
 MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
 UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
@@ -59,8 +38,6 @@ RUNNING = 1  # SupervisorStates.RUNNING
 MARK = "SUPERVISORD_CONFIG"
 STOPWAITSECS = 10  # Supervisor's default
 KILLED_SECONDS = 5  # that a killed process may take to end
-
-Program = Dict[str, Any]
 
 
 class Status(NamedTuple):
@@ -95,31 +72,14 @@ class Daemon:
         self.config = os.path.abspath(config)
         self.owner = owner
         if owner or os.geteuid():  # root may ask about anybody's daemon
-            self._refuse_strangers_orders()
-        self.parser = read_conf(self.config)
-        self.user = user or self._get("supervisord", "user")
-        self.endpoint: Endpoint = read_endpoint(self.config)._replace(trusted=self.trusted)
+            self._refuse_foreign_conf()
+        self.conf = SupervisordConf(self.config, user)
+        self.user = user or self.conf.user
+        self.endpoint = self.conf.endpoint
         self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
-
-    def _get(self, section: str, option: str) -> str | None:
-        """Return a value from the configuration, or None."""
-        value = self.parser.get(section, option, fallback=None)
-        here = os.path.dirname(self.config)
-        return value.replace("%(here)s", here).replace("%%", "%") if value else None
-
-    def _path(self, section: str, option: str) -> str | None:
-        """Return a path from the configuration, as a daemon reads it that starts in C(/)."""
-        value = self._get(section, option)
-        return os.path.normpath(os.path.join("/", os.path.expanduser(value))) if value else None
-
-    @cached_property
-    def trusted(self) -> frozenset[int]:
-        """Who may have made the instance's places, besides us and root."""
-        users = user_id(self.user) | user_id(self._get("supervisord", "user"))
-        return frozenset(users | {os.stat(self.config).st_uid})
 
     @property
     def python(self) -> str:
@@ -143,9 +103,8 @@ class Daemon:
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep other runs from changing this instance while we do."""
-        return locked_directory(
-            lock_folder(self.config, self._path("supervisord", "pidfile")), self.timeout
-        )
+        pid_file = self.conf.get_path("supervisord", "pidfile")
+        return locked_instance(self.config, pid_file, self.timeout)
 
     def status(self) -> Status | None:
         """Return the live daemon's status, or None when it is down.
@@ -214,7 +173,7 @@ class Daemon:
         return [child for child in self._descendants() if config_of(child.cmdline) is None]
 
     def _descendants(self) -> list[Process]:
-        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self._server_url()))
+        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self.conf.server_url))
         found = {
             process.pid: process
             for name, value in marks
@@ -226,24 +185,16 @@ class Daemon:
         kept = [process for process in found.values() if process.pgid not in ours]
         return sorted(kept, key=lambda process: (process.start_ticks, process.pid))
 
-    def _server_url(self) -> str:
-        """Return the address that the daemon tells its programs (Supervisor's ServerOptions)."""
-        path = self._path("unix_http_server", "file")
-        if path:
-            return "unix://" + path
-        host, _colon, port = (self._get("inet_http_server", "port") or "").rpartition(":")
-        return f"http://{'localhost' if host in ('', '*') else host}:{port}"
-
-    def check(self) -> list[Program]:
+    def check(self) -> list[ConfiguredProgram]:
         """Refuse a start that would fail; return the programs that it would run.
 
         :raises JawsError: it may not or cannot be started.
         """
         self.refuse_wrong_user()
-        self._refuse_strangers_orders()
+        self._refuse_foreign_conf()
         self.executable()
-        programs = conf.parse(self.config, self.python)
-        if self.parser.getboolean("supervisord", "nodaemon", fallback=False):
+        programs = parse(self.config, self.python)
+        if self.conf.nodaemon:
             raise JawsError(
                 f"{self.config} says nodaemon=true: a start would never end. Remove that line.",
                 reason="broken_conf",
@@ -251,7 +202,7 @@ class Daemon:
         self.refuse_unusable_places()
         return programs
 
-    def start(self, programs: list[Program] | None = None) -> dict[str, list[int]]:
+    def start(self, programs: list[ConfiguredProgram] | None = None) -> dict[str, list[int]]:
         """Start it, after what its predecessor left has ended; return what was in the way.
 
         :param programs: what C(check) returned, where it was called.
@@ -272,41 +223,33 @@ class Daemon:
                 reason="may_not_start",
             )
 
-    def _refuse_strangers_orders(self) -> None:
+    def _refuse_foreign_conf(self) -> None:
         """Refuse to read or run what a stranger wrote: after a reboot anybody may fill /tmp."""
-        ours = {0, os.geteuid()} | user_id(self.owner)
+        advice = "Have it removed, or name its owner in the option owner."
         for path in (os.path.dirname(self.config), self.config):
-            if not os.path.lexists(path):
-                return  # whoever wants to read it says so
-            for uid in _owners(path) - ours:
-                raise JawsError(
-                    f"{path} is there already and belongs to {user_name(uid)}, not to "
-                    f"{self.owner or user_name(os.geteuid())}: nothing of it was read or run. "
-                    "Have it removed, or name its owner in the option owner.",
-                    reason="somebody_elses",
-                )
+            refuse_foreign(path, ours(*user_id(self.owner)), follow=True, advice=advice)
 
     def refuse_unusable_places(self, socket: bool = True) -> None:
         """Refuse files that somebody else made first, and a socket's path that would not do.
 
         :param socket: whether the socket is yet to be made.
-        :raises JawsError: as refuse_foreign and refuse_unusable_socket.
+        :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
         """
         for option in ("logfile", "pidfile"):
-            path = self._path("supervisord", option)
+            path = self.conf.get_path("supervisord", option)
             if path:
-                refuse_foreign(path, self.trusted)
-        path = self._path("unix_http_server", "file")
+                refuse_unsafe(path, self.conf.trusted)
+        path = self.conf.get_path("unix_http_server", "file")
         if path and socket:
-            refuse_unusable_socket(path, self.trusted)
+            refuse_unusable_socket(path, self.conf.trusted)
 
-    def clear(self, programs: Sequence[Program] = ()) -> dict[str, list[int]]:
+    def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> dict[str, list[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
 
-        :param programs: what conf.parse says of them, for how they are stopped.
+        :param programs: what Supervisor's parser says of them, for how they are stopped.
         :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
         """
-        cleared: dict[str, List[int]] = {"unreachable": [], "orphans": []}
+        cleared: dict[str, list[int]] = {"unreachable": [], "orphans": []}
         # One look is not enough where there is something: it may start more before it ends.
         for _look in range(MOST_LOOKS):
             found = self._clear(programs)
@@ -316,7 +259,7 @@ class Daemon:
                 cleared[what] += pids
         return cleared
 
-    def _clear(self, programs: Sequence[Program]) -> dict[str, list[int]]:
+    def _clear(self, programs: Sequence[ConfiguredProgram]) -> dict[str, list[int]]:
         lost = self.processes()
         foreign = [process for process in lost if process.uid != os.geteuid()]
         if foreign:
@@ -326,11 +269,11 @@ class Daemon:
                 "end it as that user, then run this again.",
                 reason="somebody_elses",
             )
-        limit = stop_limit((program["group"], program["stopwaitsecs"]) for program in programs)
+        limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
         for process in lost:
             processes.terminate(process, signal.SIGTERM, self.timeout + limit)
         orphans = self.orphans()
-        how = {(p["group"], p["name"]): (p["stopsignal"], p["stopwaitsecs"]) for p in programs}
+        how = {(p.group, p.name): (p.stopsignal, p.stopwaitsecs) for p in programs}
         for process in reversed(orphans):  # the last that was started relies on those before it
             env = processes.read_environ(process) or {}
             name = (env.get("SUPERVISOR_GROUP_NAME", ""), env.get("SUPERVISOR_PROCESS_NAME", ""))
@@ -340,13 +283,13 @@ class Daemon:
 
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
-        if not self._get("supervisord", "umask"):
+        if not self.conf.get("supervisord", "umask"):
             command += ["-m", f"{UMASK:03o}"]  # its own default is 022
         with tempfile.TemporaryFile() as output:
-            with conf.umask(UMASK):
+            with umask(UMASK):
                 process = subprocess.Popen(
                     command,
-                    env=dict(conf.clean_environment(), **{MARK: self.config}),
+                    env=dict(processes.clean_environment(), **{MARK: self.config}),
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -370,7 +313,9 @@ class Daemon:
             raise JawsError(
                 f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
             )
-        self._await(lambda: self.status() is not None, "did_not_start", "answers after its start")
+        self._await(
+            lambda: self.status() is not None, "did_not_start", "did not answer {time} of starting"
+        )
 
     def stop(self, pid: int) -> None:
         """Stop it with all its programs, and wait for its end.
@@ -381,7 +326,7 @@ class Daemon:
         with self.client as client:
             limit = self._stop_limit(client)
             client.call("supervisor.shutdown")
-        self._await(lambda: self._has_ended(process), "timed_out", "has ended", limit)
+        self._await(lambda: self._has_ended(process), "timed_out", "did not end {time}", limit)
 
     def _has_ended(self, process: Process | None) -> bool:
         # Where /proc hides it, its socket or port tells.
@@ -392,7 +337,7 @@ class Daemon:
 
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
-        conf.validate(self.config, self.python)
+        validate(self.config, self.python)
         self.refuse_unusable_places(socket=False)
         self.restart_in_place(self.client)
 
@@ -405,7 +350,12 @@ class Daemon:
             limit = self._stop_limit(client)
             process = processes.read_process(client.call("supervisor.getPID"))
             client.call("supervisor.restart")
-        self._await(lambda: self._is_back(process), "timed_out", "answers after its reload", limit)
+        self._await(
+            lambda: self._is_back(process),
+            "timed_out",
+            "did not answer {time} of its reload",
+            limit,
+        )
 
     def _is_back(self, process: Process | None) -> bool:
         if process and not processes.is_same(process):
@@ -428,24 +378,28 @@ class Daemon:
         return stop_limit((setting.group, setting.stopwaitsecs) for setting in found)
 
     def _see_log(self) -> str:
-        return f"See {self._get('supervisord', 'logfile') or 'its log'}"
+        return f"See {self.conf.get('supervisord', 'logfile') or 'its log'}"
 
-    def _await(self, done: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
-        deadline = time.monotonic() + self.timeout + extra
-        while not done():
-            if time.monotonic() > deadline:
-                raise JawsError(
-                    f"it is not so within {self.timeout + extra:g} s that supervisord "
-                    f"({self.config}) {what}. {self._see_log()}, then run this again.",
-                    reason=reason,
-                )
-            time.sleep(PAUSE)
+    def _await(self, test: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
+        """Wait until the test is true.
+
+        :param what: what the daemon did not do, with the words {time} where the time belongs.
+        """
+        seconds = self.timeout + extra
+        if not wait_until(test, seconds):
+            failed = what.replace("{time}", f"within {seconds:g} s")
+            raise JawsError(
+                f"supervisord ({self.config}) {failed}. {self._see_log()}, then run this again.",
+                reason=reason,
+            )
 
 
-def lock_folder(config: str, pid_file: str | None) -> str:
-    """Return the directory that is locked to change an instance: of what it has on this node."""
+def locked_instance(
+    config: str, pid_file: str | None, timeout: float
+) -> AbstractContextManager[None]:
+    """Keep other runs from changing an instance, by a lock on a directory that is on this node."""
     folder = os.path.dirname(pid_file or "")
-    return folder if os.path.isdir(folder) else os.path.dirname(config)
+    return locked_directory(folder if os.path.isdir(folder) else os.path.dirname(config), timeout)
 
 
 def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
@@ -474,14 +428,6 @@ def config_of(cmdline: Sequence[str]) -> str | None:
         return None
     found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
     return found.group(1) if found else ""
-
-
-def _owners(path: str) -> set[int]:
-    """Return the owner of a path, and of what it leads to where it is a link."""
-    found = {os.lstat(path).st_uid}
-    with suppress(OSError):  # it leads nowhere, or where we may not look
-        found.add(os.stat(path).st_uid)
-    return found
 
 
 def _cwd(pid: int) -> str:

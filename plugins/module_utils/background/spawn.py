@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start a command in a session of its own, with a log that is rotated before each start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal as signals
+from typing import NoReturn
+
+from ..errors import JawsError
+from ..files import tail
+from ..waiting import wait_until
+from .pid_file import refuse_unusable
+from .wish import OF_PID, Wish, full_environment
+
+
+def spawn(wish: Wish, log: int) -> int:
+    """Start the command in a session and process group of its own, and return its pid.
+
+    log is a file descriptor for both its outputs; its input is /dev/null. JawsError when it cannot.
+    """
+    environment = full_environment(wish)
+    program = _program(wish, environment["PATH"])
+    told, tell = os.pipe()  # closed by exec: silence means that the command was executed
+    # subprocess cannot say the child's pid in the child's own environment.
+    pid = os.fork()
+    if not pid:
+        _become(wish, program, environment, log, tell)
+    os.close(tell)
+    with open(told, encoding="utf-8") as file:
+        problem = file.read()
+    if problem:
+        os.waitpid(pid, 0)
+        raise JawsError(
+            f"Cannot start {wish.id}: {problem}. See that {program} exists, may be executed and is "
+            f"built for this machine, and that {wish.chdir} may be entered.",
+            "cannot_start",
+        )
+    return pid
+
+
+def _program(wish: Wish, path: str) -> str:
+    """Return the file to execute: looked up in PATH where its name has no slash."""
+    name = wish.argv[0]
+    found = name if "/" in name else shutil.which(name, path=path)
+    if not found:
+        raise JawsError(
+            f"Cannot start {wish.id}: no {name} in {path}. Give its whole path.", "cannot_start"
+        )
+    return found
+
+
+def _become(wish: Wish, program: str, environment: dict[str, str], log: int, tell: int) -> NoReturn:
+    """In the child: become the command. Nothing of the play's own is left to it."""
+    try:
+        os.setsid()
+        os.umask(wish.umask)
+        os.chdir(wish.chdir)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for number, descriptor in enumerate((null, log, log)):
+            os.dup2(descriptor, number)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and os.path.exists(f"/proc/self/fd/{name}"):
+                os.set_inheritable(int(name), False)
+        _reset_signals()
+        os.execve(program, wish.argv, {**environment, OF_PID: str(os.getpid())})
+    except OSError as error:
+        os.write(tell, str(error).encode())
+    finally:
+        os._exit(127)
+
+
+def _reset_signals() -> None:
+    # A shell's background job ignores some of these, and what is ignored stays so across exec.
+    heard = {signals.SIGHUP, signals.SIGINT, signals.SIGQUIT, signals.SIGTERM, signals.SIGPIPE}
+    for number in heard:
+        signals.signal(number, signals.SIG_DFL)
+    signals.pthread_sigmask(signals.SIG_SETMASK, [])
+
+
+def ended_within(pid: int, seconds: float) -> int | None:
+    """Return how it ended (wait(2)'s status) if it does within the seconds, None if it lives."""
+    ended: list[int] = []
+
+    def has_ended() -> bool:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        ended.extend([status] if found else [])
+        return bool(found)
+
+    wait_until(has_ended, seconds)
+    return ended[0] if ended else None
+
+
+def ended_at_once(wish: Wish, status: int, offset: int) -> JawsError:
+    """Return the error about a command that did not stay up.
+
+    :param status: wait(2)'s.
+    :param offset: where its part of the log begins, in bytes.
+    """
+    how = f"with exit status {os.WEXITSTATUS(status)}"
+    if os.WIFSIGNALED(status):
+        how = f"by {signals.Signals(os.WTERMSIG(status)).name}"
+    lines = tail(wish.log, offset) or ["(nothing)"]
+    message = f"{wish.id} ended at once, {how}. Its log {wish.log} ends with:"
+    return JawsError("\n".join([message, *lines]), "ended_at_once")
+
+
+def rotate(path: str, max_bytes: int, backups: int) -> None:
+    """Move a log of max_bytes or more to PATH.1, PATH.1 to PATH.2, and so on; 0 bytes: never."""
+    refuse_unusable(path)
+    if not max_bytes or not os.path.exists(path) or os.path.getsize(path) < max_bytes:
+        return
+    names = [path] + [f"{path}.{number}" for number in range(1, backups + 1)]
+    for newer, older in reversed(list(zip(names, names[1:]))):
+        if os.path.lexists(newer):
+            os.replace(newer, older)
+    if not backups:
+        os.remove(path)
+
+
+def open_log(path: str) -> int:
+    """Return a descriptor that appends to the log; JawsError when it cannot or is not ours."""
+    refuse_unusable(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o640)
+    except OSError as error:
+        raise JawsError(
+            f"Cannot write the log {path}: {error.strerror}. Make its directory first.",
+            "cannot_start",
+        ) from error

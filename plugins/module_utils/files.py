@@ -1,0 +1,344 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files: who owns them, how they are written in one step, and the last lines of a log."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import re
+import stat
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import Any, Collection, Iterator
+
+from .errors import JawsError
+
+LINK_TRIES = 100
+TAIL_BYTES = 4096
+TAIL_LINES = 20
+ADVICE = "Have it removed, or choose another path."
+
+# --- owners -------------------------------------------------------------------------------------
+
+
+def user_name(uid: int) -> str:
+    """Return the user's name, or C(uid N) where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def user_id(name: str | None) -> set[int]:
+    """Return the user's uid, or nothing where no name is given or there is no such user."""
+    if not name:
+        return set()
+    try:
+        return {pwd.getpwnam(name).pw_uid}
+    except KeyError:
+        return {int(name)} if name.isdigit() else set()
+
+
+def ours(*trusted: int) -> set[int]:
+    """Return the uids whose files we use: root's, our own, and those of trusted accounts."""
+    return {0, os.geteuid(), *trusted}
+
+
+def refuse_foreign(
+    path: str, owners: Collection[int], follow: bool = False, advice: str = ADVICE
+) -> None:
+    """Refuse a path that belongs to none of C(owners); a path that does not exist is accepted.
+
+    :param follow: whether what a symbolic link leads to must belong to them too.
+    :param advice: what the reader of the message should do.
+    :raises JawsError: names the owner (foreign_owner).
+    """
+    found = []
+    with suppress(OSError):  # it does not exist, or we may not look: using it will say so
+        found.append(os.lstat(path).st_uid)
+        if follow:
+            found.append(os.stat(path).st_uid)
+    for uid in found:
+        _refuse_owner(path, uid, owners, advice)
+
+
+def _refuse_owner(
+    path: str, uid: int, owners: Collection[int], advice: str = ADVICE, what: str = "belongs to"
+) -> None:
+    if uid not in owners:
+        raise JawsError(
+            f"{path} {what} {user_name(uid)}; this runs as {user_name(os.geteuid())}. Nothing was "
+            f"read, run or written there. {advice}",
+            reason="somebody_elses",
+        )
+
+
+def refuse_unsafe(path: str, trusted: Collection[int] = ()) -> None:
+    """Refuse a path that others may have prepared before us, and any symbolic link.
+
+    Its directory must be ours; if everybody may write to that, the path itself too.
+
+    :param trusted: uids whose files are as good as ours and root's.
+    :raises JawsError: names the owner (foreign_owner).
+    """
+    folder = os.path.dirname(path)
+    try:
+        around = os.stat(folder)
+        _refuse_owner(folder, around.st_uid, ours(*trusted))
+        found = os.lstat(path)
+    except (FileNotFoundError, PermissionError):
+        return  # whoever wants to use it says what is wrong
+    if stat.S_ISLNK(found.st_mode):
+        _refuse_owner(path, found.st_uid, (), what="is a symbolic link of")
+    if around.st_mode & stat.S_IWOTH:
+        _refuse_owner(path, found.st_uid, ours(*trusted))
+
+
+def file_mode(text: str) -> int:
+    """Return an octal mode as a number.
+
+    :raises JawsError: it is none (bad_option).
+    """
+    if not re.match(r"[0-7]{3,5}\Z", text):
+        raise JawsError(f"mode {text}: write an octal number in quotes, as '0640'.", "bad_option")
+    return int(text, 8)
+
+
+def group_id(name: str | None) -> int | None:
+    """Return a group's id, or None for no name.
+
+    :raises JawsError: no such group, or this user's process is not a member of it.
+    """
+    if name is None:
+        return None
+    try:
+        gid = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise JawsError(
+            f"there is no unix group {name} here: correct the inventory.", "bad_option"
+        ) from None
+    if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
+        raise JawsError(
+            f"this process of {user_name(os.geteuid())} is not a member of the unix group "
+            f"{name}. Add the user to it; if it is a member since lately, end its old sessions "
+            "(and ssh control masters) and log in again.",
+            reason="not_a_member",
+        )
+    return gid
+
+
+# --- reading and writing ------------------------------------------------------------------------
+
+
+def read_text(path: str) -> str | None:
+    """Return a file's text as it is, or None where there is none.
+
+    :raises JawsError: it is there but cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise JawsError(
+            f"cannot read {path}: {why}. Correct that, or move it away.", "unreadable_conf"
+        ) from error
+
+
+class Candidate:
+    """A file written aside, closed to others from its first byte, that C(commit) puts in place.
+
+    As a context manager it leaves nothing behind when it is not committed. What a killed run left
+    is removed by the next one: a lock tells the candidate of a writer that lives.
+
+    :raises JawsError: it cannot be written so (cannot_write).
+    """
+
+    def __init__(self, path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
+        self.target = path
+        self.path = ""
+        self._handle = -1
+        folder, name = os.path.split(path)
+        try:
+            sweep(path)
+            self._handle, self.path = _create(folder, name)
+            self._write(text, mode, gid)
+        except (OSError, UnicodeEncodeError) as error:
+            self.discard()
+            how = f"with mode {mode:04o}" + ("" if gid is None else f" and the group gid {gid}")
+            raise self._failure(how, error) from error
+
+    def _write(self, text: str, mode: int, gid: int | None) -> None:
+        with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
+            stream.write(text)
+        if gid is not None and os.fstat(self._handle).st_gid != gid:
+            os.fchown(self._handle, -1, gid)
+        os.fchmod(self._handle, mode)
+        os.fsync(self._handle)
+
+    def _failure(self, how: str, error: Exception) -> JawsError:
+        why = getattr(error, "strerror", None) or "the text is not UTF-8"
+        return JawsError(
+            f"cannot write {self.target} {how}: {why}. What was there is untouched.",
+            reason="cannot_write",
+        )
+
+    def __enter__(self) -> Candidate:
+        return self
+
+    def __exit__(self, *_details: Any) -> None:
+        self.discard()
+
+    def commit(self) -> None:
+        """Replace the target in one step that survives a crash of the machine.
+
+        :raises JawsError: it cannot be replaced, or not be made durable (cannot_write).
+        """
+        try:
+            os.replace(self.path, self.target)
+        except OSError as error:
+            raise self._failure("in the place of the old one", error) from error
+        self.path = ""
+        sync_folder(os.path.dirname(self.target))
+
+    def discard(self) -> None:
+        """Remove the file, unless it was committed."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
+    """Write a whole file in one step, closed to others from its first byte.
+
+    :raises JawsError: it cannot be written so (cannot_write).
+    """
+    with Candidate(path, text, mode, gid) as candidate:
+        candidate.commit()
+
+
+def _create(folder: str, name: str) -> tuple[int, str]:
+    """Return a new file, open and locked, and its path."""
+    while True:
+        handle, path = tempfile.mkstemp(".new", f".{name}.", folder)
+        with suppress(OSError):  # where there are no locks, nothing is swept
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, path
+        os.close(handle)  # another run swept it before it was locked
+
+
+def sweep(path: str) -> None:
+    """Remove the candidates for C(path) that nobody writes any more."""
+    folder, target = os.path.split(path)
+    _sweep(folder, re.escape(target))
+
+
+def sweep_folder(path: str) -> None:
+    """Remove all candidates in a directory of our own that nobody writes any more."""
+    _sweep(path, ".+")
+
+
+def _sweep(folder: str, target: str) -> None:
+    ours = re.compile(rf"\.{target}\.\w{{8}}\.new\Z")  # as tempfile names them
+    names: list[str] = []
+    with suppress(OSError):  # whoever writes there says so
+        names = os.listdir(folder)
+    for name in names:
+        if ours.match(name):
+            path = os.path.join(folder, name)
+            # Somebody still writes it, or it is another user's, or there are no locks here.
+            with suppress(OSError), open(path, "r+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+
+
+def place_link(path: str, target: str) -> None:
+    """Make a path a symbolic link in one step, in the place of what was there.
+
+    Its name aside is always the same, so that what a killed run has left is taken away. Of two
+    runs at once the last one wins.
+
+    :raises OSError: it cannot be made.
+    """
+    aside = path + ".new"
+    for left in reversed(range(LINK_TRIES)):
+        sweep_link(path)
+        try:
+            os.symlink(target, aside)
+            os.replace(aside, path)
+            return
+        except (FileExistsError, FileNotFoundError):  # another run is at it, too
+            if not left:
+                raise
+        except OSError:
+            sweep_link(path)
+            raise
+
+
+def sweep_link(path: str) -> None:
+    """Remove what a killed run has left of C(place_link)."""
+    with suppress(FileNotFoundError):
+        os.unlink(path + ".new")
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """Create files with this umask for a while."""
+    old = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(old)
+
+
+def sync_folder(path: str) -> None:
+    """Make renames in a directory durable, where its filesystem can.
+
+    :raises JawsError: the storage fails (cannot_write).
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise JawsError(
+                f"what was written in {path} may not survive a crash of the machine: "
+                f"{error.strerror}. Look at its storage.",
+                reason="cannot_write",
+            ) from error
+
+
+def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | None:
+    """Return the last lines of a log, at most 4 KiB; None if it is no file that can be read.
+
+    The file is read, not asked for by RPC: a large log blocks supervisord for everybody.
+
+    :param since: where to begin at the earliest, in bytes.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            stream.seek(max(min(since, status.st_size), status.st_size - TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace").splitlines()[-max_lines:]
+    except OSError:
+        return None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A named pipe would be waited for; a link may lead to what its maker must not read.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

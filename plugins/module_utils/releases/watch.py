@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hold what was started to running: the same process through a window, and its health checks."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping, Sequence
+
+from ..errors import JawsError
+from ..processes import read_process
+from ..supervisor.client import Supervisor
+from ..supervisor.diagnosis import describe, with_exit_status
+from ..supervisor.observation import observe, settings
+from ..supervisor.programs import Program
+from . import health
+from .convergence import done
+
+LOOK_SECONDS = 0.25
+
+
+class Watch:
+    """Holds programs to RUNNING with one process through a window, and to their health checks.
+
+    :param limits: C(window) and C(health_timeout), seconds.
+    """
+
+    def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
+        self.client = client
+        self._born: dict[str, int | None] = {}
+        self.window = limits["window"]
+        self.health_timeout = limits["health_timeout"]
+
+    def hold(self, wanted: Sequence[str], checks: Mapping[str, health.Check]) -> None:
+        """Return when the window is over and every check has succeeded once.
+
+        :param wanted: the programs' names; what was never started or has done its work
+            is not meant.
+        :param checks: by name; only those of the programs count.
+        :raises JawsError: a program ended or was started again (unstable), or does not answer
+            (unhealthy).
+        """
+        started = time.monotonic()
+        known = settings(self.client)
+        candidates = [p for p in self._look() if p.name in wanted and p.start_time]
+        first = {program.name: program for program in candidates if not done(program, known)}
+        self._born = {name: _born(program) for name, program in first.items()}
+        pending = {name: check for name, check in checks.items() if name in first}
+        while True:
+            self._refuse_moved(first)
+            reasons = health.failing(pending)
+            pending = {name: pending[name] for name in reasons}
+            elapsed = time.monotonic() - started
+            if pending and elapsed > self.health_timeout:
+                raise self._unhealthy(reasons)
+            if not pending and elapsed > self.window:
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def _look(self) -> list[Program]:
+        return observe(self.client).programs
+
+    def _refuse_moved(self, first: Mapping[str, Program]) -> None:
+        found = self._look()
+        now = {program.name: program for program in found}
+        moved = [name for name in first if not self._is_same(first[name], now.get(name))]
+        if moved:
+            told = [self._fate(first[name], now.get(name), found) for name in moved]
+            message = "\n".join([f"did not stay up for {self.window:g} s.", *told])
+            raise JawsError(message, "unstable", failed_programs=moved)
+
+    def _is_same(self, was: Program, now: Program | None) -> bool:
+        if now is None or now.state != "RUNNING" or now.pid != was.pid:
+            return False
+        return _born(now) == self._born[was.name]
+
+    def _fate(self, was: Program, now: Program | None, found: Sequence[Program]) -> str:
+        if now is None:
+            return f"{was.name} was removed meanwhile"
+        # Of one that was started again, supervisord's log alone knows how it ended.
+        asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
+        ended = with_exit_status(self.client, [asked], found)[0]
+        told = describe(now._replace(exit_status=ended.exit_status))
+        return f"process {was.pid} ended: {told}"
+
+    def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
+        logs = [describe(program) for program in self._look() if program.name in reasons]
+        seen = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        message = "\n".join([f"not healthy within {self.health_timeout:g} s: {seen}", *logs])
+        return JawsError(message, "unhealthy", failed_programs=list(reasons))
+
+
+def _born(program: Program) -> int | None:
+    """Return when the kernel started the process, in ticks since the boot; None where it hides it.
+
+    What supervisord says of it changes when the clock is set back.
+    """
+    process = read_process(program.pid) if program.pid else None
+    return process.start_ticks if process else None

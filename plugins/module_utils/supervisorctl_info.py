@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisorctl_info module: which programs there are, and their states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .processes import is_of_another_installation
+from .supervisor.client import Supervisor
+from .supervisor.endpoint import endpoint_for
+from .supervisor.observation import observe
+from .supervisor.programs import select_known
+
+
+def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
+    """Return the programs of one supervisord, or those that C(params.name) means.
+
+    :raises JawsError: supervisord does not answer, or a name means no program.
+    """
+    outdated = None
+    with Supervisor(endpoint_for(params)) as client:
+        programs = observe(client).programs
+        if params["python"]:
+            pid = client.call("supervisor.getPID")
+            outdated = is_of_another_installation(pid, params["python"])
+    if params["name"] is not None:
+        programs = select_known(programs, params["name"])
+    shown = [program.as_dict() for program in programs]
+    return dict(changed=False, programs=shown, outdated=outdated)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Supervisor's own parser: what it finds, what it refuses, and what of that is shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.jgi.jaws.plugins.module_utils import processes
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import parser
+
+KEY = "a-key_0123456789-0123456789"
+MINIMAL = "[supervisord]\nlogfile=/tmp/l\npidfile=/tmp/p\n"
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "supervisord.conf"
+    path.write_text(text)
+    return str(path)
+
+
+def test_supervisors_own_parser_says_which_programs_there_are(tmp_path: Path) -> None:
+    text = MINIMAL + "[program:a]\ncommand=/bin/sleep '1 2'\nstopwaitsecs=7\nstopsignal=INT\n"
+    text += "[program:b]\ncommand=sleep 1\nnumprocs=2\nprocess_name=%(program_name)s%(process_num)d"
+    found = parser.validate(write(tmp_path, text), sys.executable)
+    assert [(p.group, p.name, p.command) for p in found] == [
+        ("a", "a", "/bin/sleep"),
+        ("b", "b0", "sleep"),
+        ("b", "b1", "sleep"),
+    ]
+    assert (found[0].stopwaitsecs, found[0].stopsignal) == (7, 2)
+
+
+@pytest.mark.parametrize("command", ["/nowhere/a", "no-such-command", "/etc/passwd", "/", "'a"])
+def test_a_command_that_cannot_run_is_named(tmp_path: Path, command: str) -> None:
+    path = write(tmp_path, MINIMAL + f"[program:a]\ncommand={command}\n")
+    assert parser.parse(path, sys.executable)[0].usable is False
+    with pytest.raises(JawsError, match=r"^these.*a: ") as caught:
+        parser.validate(path, sys.executable)
+    assert command in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[program:a]\ncommand=a\n", "supervisord section"),
+        (MINIMAL + f"[unix_http_server]\nfile=/s\nusername=j\npassword={KEY}%\n", "password"),
+        (MINIMAL + f"[unix_http_server]\nfile=/s\npassword={KEY}\n", "username"),
+        (MINIMAL + f"{KEY}\n", "line 4"),
+        (f"{KEY}\n", "line 1"),
+        (MINIMAL + f"[program:a]\ncommand=a\nenvironment=A='{KEY}\n", "program:a"),
+        (MINIMAL + f"[program:a]\ncommand=a\nenvironment=A=%({KEY})s\n", "environment"),
+        (MINIMAL.replace("/tmp/l", "/nowhere/l"), "/nowhere/l"),
+    ],
+)
+def test_a_refusal_says_where_and_never_the_value(tmp_path: Path, text: str, told: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(JawsError) as caught:
+        parser.parse(path, sys.executable)
+    assert caught.value.reason == "broken_conf"
+    assert path in str(caught.value)
+    assert told in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_the_parser_sees_no_variable_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI_JOB_TOKEN", "hush")
+    path = write(tmp_path, MINIMAL + "[program:a]\ncommand=/bin/echo %(ENV_CI_JOB_TOKEN)s\n")
+    with pytest.raises(JawsError) as caught:
+        parser.parse(path, sys.executable)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_parser_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 1000\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(parser, "VALIDATE_SECONDS", 0.1)
+    with pytest.raises(JawsError) as caught:
+        parser.parse(write(tmp_path, MINIMAL), str(slow))
+    assert caught.value.reason == "timed_out"
+
+
+def test_a_user_without_a_name_has_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_000)
+    assert processes.clean_environment()["HOME"] == "/"
