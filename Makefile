@@ -123,6 +123,8 @@ lint-python: tools ## ruff: check and format
 lint-oldest-python: tools ## Code for targets keeps to Python 3.8, by vermin
 	@$(with) vermin --target=3.8- --violations --no-tips --no-parse-comments \
 	    plugins/modules plugins/module_utils
+	@$(with) vermin --target=3.6- --violations --no-tips --no-parse-comments \
+	    plugins/plugin_utils/collabsu_relay.py
 
 lint-changelog: tools ## The changelog's fragments
 	@$(with) antsibull-changelog lint

@@ -103,7 +103,7 @@ def _reload(wish: Wish, seen: Seen, pid_file: PidFile, proc: str) -> None:
         if not send_signal(process, wish.reload_signal, proc=proc):
             raise JawsError(
                 f"{wish.id} ended before it could be reloaded. See {wish.log}; run this again.",
-                "ended",
+                "ended_before_reload",
             )
         record = replace(
             _adopt(wish, seen, process, proc),

@@ -1,20 +1,95 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one error type that utilities raise; only a module's C(main()) turns it into C(fail_json)."""
+"""The one error type that utilities raise, and the list of reasons that it may give.
+
+Only a module's C(main()) turns the error into C(fail_json).
+"""
 
 from __future__ import annotations
 
+import difflib
+from typing import Collection
+
+# The words that RV(reason) may have in a module's result, and what each means. They are public.
+REASONS = {
+    "address_taken": "another process uses the address of a supervisord",
+    "ambiguous_program": "a name means several programs; write it with its group",
+    "bad_option": "an option has a wrong value, which the message names",
+    "bad_release": "a release cannot be gone back to: it is marked bad, or it never ran",
+    "bad_wheel": "a wheel is not whole, or arrived damaged",
+    "broken_conf": "a supervisord.conf cannot be parsed, or Supervisor would not run it",
+    "broken_record": "a release's record cannot be read",
+    "build_failed": "an environment could not be built; what runs is untouched",
+    "cannot_lock": "a path cannot be locked: its filesystem has no locks, or we may not",
+    "cannot_start": "a background command or its log could not be opened",
+    "cannot_write": "a file, a directory or a link could not be made",
+    "did_not_start": "a supervisord ended at its start or reload, or did not answer after it",
+    "down": "nothing listens at the supervisord's address, or it is stopping",
+    "ended_at_once": "a background command ended within its first seconds",
+    "ended_before_reload": "a background command ended before it could be reloaded",
+    "failed": "any other cause, which the message names",
+    "foreign_owner": "a path, a process or a port belongs to another user; it was left alone",
+    "frozen": "a supervisord runs but does not answer; the message names its pid",
+    "incomplete_release": "files that a release needs are gone; deploy again",
+    "locked": "another run is at work and did not end in time; the message names it",
+    "lost_program": "a program is UNKNOWN: supervisord could not signal it",
+    "may_not_connect": "the socket's mode keeps this user out",
+    "may_not_start": "the supervisord is down, and only another user may start it",
+    "no_constraints": "a constraints file on the control node cannot be read",
+    "no_proc": "the host has no Linux /proc",
+    "no_wheels": "no wheel on the control node matches a pattern, or several do",
+    "not_a_member": "this process is not a member of a group that files are to belong to",
+    "not_installed": "there is no Supervisor where the options say",
+    "not_permitted": "another user's process cannot be signalled",
+    "partial_group": "removing a program would remove others of its group",
+    "program_failed": "a program could not be started or stopped, or failed after its start",
+    "refused_by_supervisord": "supervisord refused a request for another reason",
+    "runs_this_play": "a process cannot be stopped because it runs this play",
+    "runs_twice": "a background command runs more than once",
+    "still_running": "a process or a program has not ended, or must be stopped first",
+    "system_error": "the operating system refused something that a background command needs",
+    "timed_out": "something did not happen in time",
+    "unhealthy": "a program's health check did not succeed in time",
+    "unknown_program": "there is no such program or group",
+    "unknown_release": "there is no such release",
+    "unreachable": "a supervisord cannot be reached, or something else answers in its place",
+    "unreadable_conf": "a supervisord.conf is missing or cannot be read",
+    "unreadable_file": "a file of a release cannot be read",
+    "unstable": "a program ended or was restarted while it was watched",
+    "unusable_directory": "a directory is missing, open to others, or lacks what is needed",
+    "wrong_file_type": "a path is not a regular file, or not a directory",
+    "wrong_key": "a supervisord runs with a different user name or key",
+}
+
 
 class JawsError(Exception):
-    """Something an operator has to know: what failed, where, why, and what to do next.
+    """What an operator has to know: what failed, where, why, and what to do next.
 
-    C(reason) is one stable word for code and playbooks (for example V(down), V(wrong_key));
-    the message is the sentence for people and never contains a secret.
-    C(details) holds what a module returns beside the message.
+    C(reason) is one of C(REASONS), for code and playbooks; the message is for people and never
+    contains a secret. C(details) is returned beside the message.
     """
 
     def __init__(self, message: str, reason: str = "failed", **details: object) -> None:
         super().__init__(message)
         self.reason = reason
         self.details = details
+
+
+def closest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that was probably meant, or None."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), 1)), None)
+
+
+def refuse_unknown(
+    what: str, given: Collection[str], known: Collection[str], reason: str = "failed"
+) -> None:
+    """Refuse a key that is not known.
+
+    :raises JawsError: with the key that was probably meant, or all that there are.
+    """
+    for key in given:
+        if key not in known:
+            meant = closest(str(key), known)
+            hint = f"Did you mean {meant}?" if meant else f"There are: {', '.join(sorted(known))}."
+            raise JawsError(f"{what} has no key {key}. {hint}", reason)

@@ -74,7 +74,7 @@ def _refuse_owner(
         raise JawsError(
             f"{path} {what} {user_name(uid)}; this runs as {user_name(os.geteuid())}. Nothing was "
             f"read, run or written there. {advice}",
-            reason="somebody_elses",
+            reason="foreign_owner",
         )
 
 
@@ -125,8 +125,8 @@ def group_id(name: str | None) -> int | None:
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
             f"this process of {user_name(os.geteuid())} is not a member of the unix group "
-            f"{name}. Add the user to it; if it is a member since lately, end its old sessions "
-            "(and ssh control masters) and log in again.",
+            f"{name}. Add the user to it; if it was added recently, close its old sessions "
+            "(including ssh ControlMaster connections) and log in again.",
             reason="not_a_member",
         )
     return gid

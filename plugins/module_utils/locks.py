@@ -77,7 +77,7 @@ def open_locked(path: str, deadline: float) -> int:
             if _is_at(handle, path):
                 return handle
         except BaseException as error:
-            if isinstance(error, JawsError) and error.reason == "no_locks":
+            if isinstance(error, JawsError) and error.reason == "cannot_lock":
                 os.unlink(path)  # of no use to anybody
             os.close(handle)
             raise
@@ -89,7 +89,7 @@ def acquire(handle: int, path: str, deadline: float) -> None:
 
     :param path: what it is, for people.
     :param deadline: until when to wait for another holder, on the monotonic clock.
-    :raises JawsError: another holds it for longer (locked), or there are no locks (no_locks).
+    :raises JawsError: another holds it for longer (locked), or there are no locks (cannot_lock).
     """
     seconds = max(0, deadline - time.monotonic())
     if not wait_until(lambda: _try_lock(handle, path), seconds):
@@ -146,5 +146,5 @@ def _unusable(path: str, error: OSError) -> JawsError:
     return JawsError(
         f"cannot lock {path}: {error.strerror}. It has to be of this user's own, on a "
         "node-local filesystem, or another one that has locks (flock).",
-        reason="no_locks",
+        reason="cannot_lock",
     )

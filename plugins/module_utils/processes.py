@@ -433,7 +433,8 @@ def _checked_kill(process: Process, signal: int, proc: str) -> bool:
 def _signal_group(process: Process, signal: int, proc: str) -> bool:
     if process.pgid == os.getpgrp():
         raise JawsError(
-            f"{process} is in our own process group: a signal to it would end us too.", "inside"
+            f"{process} is in our own process group: a signal to it would end us too.",
+            "runs_this_play",
         )
     if not group_members(process, proc):
         return False

@@ -88,7 +88,7 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
         f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}) and should "
         f"run as {wanted}. Nothing was changed: have it stopped by somebody who may (state "
         f"stopped), then start it as {wanted}.",
-        reason="somebody_elses",
+        reason="foreign_owner",
     )
 
 

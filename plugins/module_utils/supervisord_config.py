@@ -138,7 +138,7 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
         raise JawsError(
             f"supervisord ({old.config}) runs as {status.user} and cannot become {new.user}. "
             "Nothing was changed: stop it, then run this again.",
-            reason="somebody_elses",
+            reason="foreign_owner",
         )
 
 

@@ -22,7 +22,8 @@ description:
 options:
   id:
     description:
-      - The name of what runs, the same whenever it is meant. One process of a user and host has it.
+      - A unique name for the command. Use the same one in every task about it; each user can run
+        one process per name on a host.
     type: str
     required: true
   state:
@@ -261,9 +262,9 @@ deferred:
   sample: null
 reason:
   description:
-    - One word for the cause of a failure.
-    - For example V(bad_option), V(cannot_start), V(ended_at_once), V(inside), V(locked),
-      V(not_permitted), V(runs_twice), V(somebody_elses), V(still_running), V(unusable_directory).
+    - One word for the cause of a failure, for example
+      V(bad_option), V(ended_at_once), V(runs_this_play).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: still_running

@@ -151,7 +151,9 @@ runtime_directory:
   type: str
   sample: /run/user/1001
 reason:
-  description: One word for the cause of a failure, V(bad_option) or V(timed_out).
+  description:
+    - One word for the cause of a failure, for example V(bad_option), V(timed_out).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: timed_out

@@ -275,10 +275,9 @@ reverted_to:
   sample: 20261121T130000Z-4567cdef
 reason:
   description:
-    - One word for the cause of a failure.
-    - For example V(broken_conf), V(unknown_release), V(bad_release),
-      V(incomplete_release), V(locked), V(program_failed), V(unstable),
-      V(unhealthy), V(down).
+    - One word for the cause of a failure, for example
+      V(broken_conf), V(incomplete_release), V(program_failed), V(unhealthy).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: unstable

@@ -175,10 +175,9 @@ state:
   sample: restarted
 reason:
   description:
-    - One word for the cause of a failure.
-    - One of V(down), V(refused), V(wrong_key), V(frozen), V(unreachable), V(unreadable_conf),
-      V(broken_conf), V(unknown_program), V(ambiguous_program), V(partial_group), V(still_running),
-      V(lost_program), V(program_failed), V(timed_out), V(refused_by_supervisord), V(bad_option).
+    - One word for the cause of a failure, for example
+      V(down), V(wrong_key), V(unknown_program), V(program_failed).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: program_failed

@@ -77,7 +77,9 @@ outdated:
   type: bool
   sample: false
 reason:
-  description: One word for the cause of a failure, as M(jgi.jaws.supervisorctl) returns it.
+  description:
+    - One word for the cause of a failure, for example V(down), V(wrong_key).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: down

@@ -151,10 +151,9 @@ cleared:
       sample: []
 reason:
   description:
-    - One word for the cause of a failure.
-    - For example V(may_not_start), V(frozen), V(refused), V(wrong_key), V(broken_conf),
-      V(not_installed), V(somebody_elses), V(unusable_directory), V(did_not_start), V(locked),
-      V(timed_out).
+    - One word for the cause of a failure, for example
+      V(may_not_start), V(broken_conf), V(foreign_owner).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: may_not_start

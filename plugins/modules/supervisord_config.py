@@ -116,8 +116,9 @@ reloaded:
   sample: false
 reason:
   description:
-    - One word for the cause of a failure, for example V(bad_option), V(broken_conf),
-      V(not_a_member), V(somebody_elses), V(address_taken), V(wrong_key), V(locked) or V(timed_out).
+    - One word for the cause of a failure, for example
+      V(bad_option), V(broken_conf), V(address_taken).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: broken_conf

@@ -75,11 +75,11 @@ paths:
   sample: [/tmp/jaws-dev/jaws]
 reason:
   description:
-    - One word for the cause of a failure, one of V(somebody_elses), V(not_a_member),
-      V(cannot_write), V(bad_option).
+    - One word for the cause of a failure, for example V(foreign_owner), V(cannot_write).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
-  sample: somebody_elses
+  sample: foreign_owner
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -138,8 +138,8 @@ lacking:
   elements: str
 reason:
   description:
-    - One word for the cause of a failure, one of V(no_wheels), V(no_constraints), V(bad_wheel),
-      V(bad_option), V(build_failed), V(locked) and V(no_locks).
+    - One word for the cause of a failure, for example V(no_wheels), V(build_failed).
+    - The page C(docs/reasons.md) of the collection lists all of them.
   returned: failure
   type: str
   sample: build_failed

@@ -258,7 +258,7 @@ def test_a_log_that_is_somebody_elses_link_is_not_written_through(background, tm
     target.write_text("precious")
     background.log.symlink_to(target)
     result = background()
-    assert (result["failed"], result["reason"]) == (True, "wrong_kind")
+    assert (result["failed"], result["reason"]) == (True, "wrong_file_type")
     assert target.read_text() == "precious"
 
 
@@ -560,7 +560,7 @@ def test_a_play_that_says_it_is_inside_is_believed(background):
 @pytest.mark.parametrize("state", ["stopped", "restarted"])
 def test_a_play_inside_the_command_may_not_stop_it(background, tmp_path, state):
     result = from_inside(background, tmp_path, state=state)
-    assert result["reason"] == "inside"
+    assert result["reason"] == "runs_this_play"
     assert wait_until(background.processes, "the command, which may be in the middle of its exec")
 
 
@@ -605,7 +605,7 @@ def test_a_directory_that_somebody_else_made_is_refused_with_its_owners_name(
     monkeypatch.setattr(os, "geteuid", lambda: owner + 4711)
     result = background(check=check)
     monkeypatch.undo()
-    assert (result["failed"], result["reason"]) == (True, "somebody_elses")
+    assert (result["failed"], result["reason"]) == (True, "foreign_owner")
     assert f"{background.pid_file.parent} belongs to " in result["msg"]
     assert not background.pid_file.exists()
 
@@ -624,7 +624,7 @@ def test_a_pid_file_that_is_a_link_is_refused(background, tmp_path):
     target.write_text("precious")
     background.pid_file.parent.mkdir(mode=0o700)
     background.pid_file.symlink_to(target)
-    assert background()["reason"] == "wrong_kind"
+    assert background()["reason"] == "wrong_file_type"
     assert target.read_text() == "precious"
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.jgi.jaws.plugins.become import collabsu
+from ansible_collections.jgi.jaws.plugins.plugin_utils.collabsu_relay import Relay
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = Path(__file__).parent / "collabsu" / "collabsu"
@@ -316,7 +316,7 @@ def test_the_most_verbose_output_never_shows_a_password(site: Site) -> None:
     assert WRONG not in site.output
 
 
-class Sure(collabsu.Relay):
+class Sure(Relay):
     """A relay that guesses nothing from silence: on a terminal it need not."""
 
     QUIET = 60
@@ -342,7 +342,7 @@ class Session:
             "refused_account_texts": ["not allowed"],
             "timeout": 60,
         }
-        self.relay = collabsu.Relay if config.get("reads") == "stdin" else Sure
+        self.relay = Relay if config.get("reads") == "stdin" else Sure
         self.threads: list[threading.Thread] = []
         self.files: list[int] = []
 
@@ -372,7 +372,7 @@ class Session:
             self.threads += [relay.feeder] if relay.opened else []
         return status, *("" if sinks else read(sink) for sink in (relay.stdout, relay.stderr))
 
-    def end(self, relay: collabsu.Relay) -> None:
+    def end(self, relay: Relay) -> None:
         """Do what the end of a process does: close, so that a collabsu that waits ends too."""
         for number in (relay.wake, relay.awaken, relay.terminal, relay.tty):
             os.close(number)
@@ -434,11 +434,11 @@ def test_the_commands_exit_status_is_passed_on(session: Any, script: str, expect
 def test_a_password_that_nobody_asks_for_is_not_the_commands_input(session: Any, form: str) -> None:
     one = session(form, passwords=dict.fromkeys(CALLERS.values()))
     one.settings["timeout"] = 4
-    one.relay = collabsu.Relay
+    one.relay = Relay
     assert one.run("cat", one.file(b"payload")) == (0, "OPENED\npayload", "")
 
 
-class Late(collabsu.Relay):
+class Late(Relay):
     """A relay that looks away until the command has ended."""
 
     def escalate(self) -> None:

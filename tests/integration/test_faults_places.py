@@ -71,7 +71,7 @@ def test_without_locks_nothing_is_switched_started_configured_or_built(
     for module, options in runs.items():
         result = told(spawn_module(module, hook=NO_LOCKS, **options))
         assert "No locks available" in result["msg"], result
-        assert result["reason"] == "no_locks"
+        assert result["reason"] == "cannot_lock"
         assert "filesystem" in result["msg"], "the remedy"
         assert KEY not in json.dumps(result)
     assert (site.pids(), site.conf(), os.listdir(tmp_path)) == (pids, conf, [])
@@ -204,7 +204,7 @@ def test_without_its_key_nothing_is_stopped_and_the_file_put_back_mends_it(
     }.items():
         result = run_module(module, **given)
         assert (result["failed"], result["reason"]) == (True, "wrong_key"), (module, result)
-        assert "refuses this user name and key" in result["msg"]
+        assert "rejected the user name and key" in result["msg"]
     assert not has_ended(pid)
     instance.conf.write_text(whole)
     assert run_module("supervisord_config", **options)["changed"] is False
@@ -256,7 +256,7 @@ def test_no_module_sends_the_key_to_a_strangers_port(
         "supervisord_config", config=str(daemon.conf), python=sys.executable, **rotate
     )
     for name, result in results.items():
-        assert (result["failed"], result["reason"]) == (True, "somebody_elses"), (name, result)
+        assert (result["failed"], result["reason"]) == (True, "foreign_owner"), (name, result)
         assert f"127.0.0.1:{port} is taken by a process of nobody" in result["msg"]
         assert "choose another port" in result["msg"]
         assert KEY not in json.dumps(result)
@@ -290,7 +290,7 @@ def test_no_module_sends_the_key_to_a_strangers_socket(
         give_to_nobody(monkeypatch, folder / "s")
         for name, given in asking(daemon).items():
             result = run_module(name, **given)
-            assert result["reason"] == "somebody_elses", (name, result)
+            assert result["reason"] == "foreign_owner", (name, result)
             assert f"{folder}/s belongs to nobody" in result["msg"]
         server.settimeout(0)
         with pytest.raises(BlockingIOError):

@@ -198,7 +198,7 @@ def changed(output):
 
 def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab, tmp_path):
     first = site.play("-vvv", "--diff")
-    assert "says that runner 7 is online" in first
+    assert "reports runner 7 as online" in first
     pid = site.pid
     assert read_process(pid).session == pid
     assert gitlab.ask("state")["runners"][str(RUNNER)]["contacts"] > 0
@@ -239,7 +239,7 @@ def test_a_changed_token_is_read_again_by_the_same_process(site, gitlab):
     gitlab.ask("runners", id=8, token=OTHER_TOKEN)
     output = site.play("--diff", gitlab_runner_token=OTHER_TOKEN)
     assert changed(output) == ["Write the configuration", "Start, reload or replace the runner"]
-    assert "says that runner 8 is online" in output
+    assert "reports runner 8 as online" in output
     assert OTHER_TOKEN not in output
     assert site.pid == pid
     assert site.log.read_text().count("Configuration loaded") == 2
@@ -272,7 +272,7 @@ def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab
         file.touch()
         output = play.communicate(timeout=120)[0]
     assert play.returncode == 0, output
-    assert "says that runner 7 is online" in output
+    assert "reports runner 7 as online" in output
     assert gitlab.job(number)["status"] == "success"
     assert not is_same(old)
     assert newer["gitlab_runner_binary_sha256"][:16] in str(site.runners[0])
@@ -435,7 +435,7 @@ def test_two_runners_on_one_host_do_not_meet(site, gitlab, tmp_path):
     try:
         site.play()
         pid = site.pid
-        assert "says that runner 8 is online" in other.play()
+        assert "reports runner 8 as online" in other.play()
         assert (site.pid, other.pid != pid) == (pid, True)
         assert changed(site.play()) == []
     finally:
@@ -563,8 +563,8 @@ def test_an_access_token_that_may_not_read_the_runner_is_told(info):
         ({"url": "http://gitlab.example.org"}, "https"),
         ({"url": "https://user:word@gitlab.example.org"}, "https"),
         ({"url": "gitlab.example.org"}, "https"),
-        ({"token": "glrt-a b"}, "token has a blank"),
-        ({"token": "glrt-a\nb"}, "token has a blank"),
+        ({"token": "glrt-a b"}, "token contains a space"),
+        ({"token": "glrt-a\nb"}, "token contains a space"),
         ({"wait_for": "online"}, "needs api_token"),
     ],
 )

@@ -552,7 +552,7 @@ def test_a_wrong_key_is_told_without_the_key(daemon: Daemon, ctl: Ctl) -> None:
     result = ctl("started", "a")
     assert result["reason"] == "wrong_key"
     assert "another-key_0123" not in json.dumps(result)
-    assert "refuses this user name and key" in result["msg"]
+    assert "rejected the user name and key" in result["msg"]
 
 
 def as_a_stranger(action: Callable[[], Result]) -> Result:
@@ -582,7 +582,7 @@ def test_a_socket_that_refuses_this_user_says_so(daemon: Daemon, ctl: Ctl) -> No
     daemon.conf.chmod(0o644)
     (daemon.root / "s").chmod(0)
     result = as_a_stranger(lambda: ctl("started", "a"))
-    assert result["reason"] == "refused"
+    assert result["reason"] == "may_not_connect"
     assert "only its owner and the members of its group may connect" in result["msg"]
 
 

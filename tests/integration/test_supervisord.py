@@ -515,7 +515,7 @@ def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance: Daemon, manage:
     pid = manage()["pid"]
     for state in ("started", "reloaded"):
         result = manage(state, user="jaws_jtm")
-        assert result["reason"] == "somebody_elses"
+        assert result["reason"] == "foreign_owner"
         for word in (f"runs as {ME}", f"pid {pid}", "should run as jaws_jtm"):
             assert word in result["msg"]
     assert manage("restarted", user="jaws_jtm")["reason"] == "may_not_start"
@@ -528,7 +528,7 @@ def test_a_restart_does_not_make_another_users_daemon_ours(
     instance.write("")
     pid = manage()["pid"]
     monkeypatch.setattr(daemon.Daemon, "_user_of", lambda *_: "jaws_jtm")
-    assert manage("restarted")["reason"] == "somebody_elses"
+    assert manage("restarted")["reason"] == "foreign_owner"
     assert not has_ended(pid)
 
 
@@ -569,7 +569,7 @@ def test_nothing_is_started_beside_another_users_daemon(
     (instance.root / "s").unlink()
     for state in ("started", "stopped"):
         result = manage(state, owner=owner)
-        assert result["reason"] == "somebody_elses", result
+        assert result["reason"] == "foreign_owner", result
         assert f"pid {pid}" in result["msg"]
         assert f"as {owner}" in result["msg"]
     assert daemons(instance) == [pid]
@@ -582,7 +582,7 @@ def test_orders_that_a_stranger_wrote_are_not_run(
     instance.write("[program:a]\ncommand=/usr/bin/touch %(here)s/was-here\nstartsecs=0\n")
     give_to_nobody(monkeypatch, instance.conf)
     result = manage()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert "nobody" in result["msg"]
     assert not daemons(instance)
     assert manage(owner="nobody")["running"]
@@ -598,7 +598,7 @@ def test_orders_in_a_strangers_directory_are_not_run(
     instance.write("")
     give_to_nobody(monkeypatch, theirs)
     result = manage()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert f"{theirs} belongs to nobody" in result["msg"]
     assert not daemons(instance)
 
@@ -628,7 +628,7 @@ def test_a_file_that_a_stranger_made_first_is_refused(
     path.write_text("trap")
     give_to_nobody(monkeypatch, path)
     result = manage()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert str(path) in result["msg"]
     assert "nobody" in result["msg"]
     assert path.read_text() == "trap"
@@ -643,7 +643,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(
     target.write_text("precious")
     (crowded / name).symlink_to(target)
     result = manage()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert "symbolic link" in result["msg"]
     assert target.read_text() == "precious"
 
@@ -654,7 +654,7 @@ def test_a_strangers_directory_is_refused(
 ) -> None:
     give_to_nobody(monkeypatch, crowded)
     result = manage()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert str(crowded) in result["msg"]
     assert not daemons(instance)
 
@@ -667,7 +667,7 @@ def test_a_key_is_not_sent_to_a_strangers_socket(
         server.bind(str(crowded / "s"))
         server.listen()
         give_to_nobody(monkeypatch, crowded / "s")
-        assert manage()["reason"] == "somebody_elses"
+        assert manage()["reason"] == "foreign_owner"
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -701,7 +701,7 @@ def test_a_key_is_not_sent_to_a_strangers_port(
         if os.geteuid() != 0:
             monkeypatch.setattr(endpoint, "listeners", lambda *_: {NOBODY})
         result = manage()
-        assert result["reason"] == "somebody_elses", result
+        assert result["reason"] == "foreign_owner", result
         assert "nobody" in result["msg"]
         assert str(port) in result["msg"]
     finally:

@@ -300,7 +300,7 @@ def test_a_link_in_its_place_is_refused(instance: Daemon, configure: Run) -> Non
     target.write_text("precious")
     instance.conf.symlink_to(target)
     result = configure()
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert target.read_text() == "precious"
 
 
@@ -505,13 +505,13 @@ def test_a_log_through_somebodys_link_is_refused(
 ) -> None:
     (instance.root / "l").symlink_to("/etc/passwd")
     result = configure(supervisord={"logfile": str(instance.root / "l")})
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert unharmed
 
 
 def test_a_user_that_the_daemon_cannot_become_is_refused(configure: Run, unharmed: int) -> None:
     result = configure(supervisord={"user": "root" if os.geteuid() else "daemon"})
-    assert result["reason"] == "somebody_elses", result
+    assert result["reason"] == "foreign_owner", result
     assert unharmed
 
 

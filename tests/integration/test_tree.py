@@ -77,7 +77,7 @@ def test_a_strangers_path_fails_the_task(
     else:
         monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     result = make(*wishes(tmp_path))
-    assert (result["failed"], result["reason"]) == (True, "somebody_elses"), result
+    assert (result["failed"], result["reason"]) == (True, "foreign_owner"), result
     assert f"{tmp_path}/d " in result["msg"]
     assert "nobody" in result["msg"]
     assert not list((tmp_path / "d").iterdir())

@@ -132,7 +132,7 @@ def test_inside_a_command_that_was_told_to_stop_that_is_said() -> None:
 def test_inside_the_command_it_cannot_be_stopped(state: str) -> None:
     with pytest.raises(JawsError, match="would end the play") as error:
         plan(WISH, state, replace(HEALTHY, inside=True))
-    assert error.value.reason == "inside"
+    assert error.value.reason == "runs_this_play"
 
 
 def test_two_processes_of_one_command_are_refused_but_can_be_stopped() -> None:
@@ -370,4 +370,4 @@ def test_a_full_disk_is_told_and_is_no_traceback(
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(JawsError, match=r"cannot lock .*No space left") as error:
         background_command.converge(wish(pid_file=str(tmp_path / "run/pid")), "started")
-    assert error.value.reason == "no_locks"
+    assert error.value.reason == "cannot_lock"

@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
+import re
 import shlex
+import sys
+import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +19,10 @@ from ansible.errors import AnsibleError
 from ansible.plugins.shell.sh import ShellModule
 
 from ansible_collections.jgi.jaws.plugins.become import collabsu
+from ansible_collections.jgi.jaws.plugins.plugin_utils import collabsu_relay
 
 OPTIONS: dict[str, Any] = yaml.safe_load(collabsu.DOCUMENTATION)["options"]
+RELAY = Path(collabsu_relay.__file__)
 PASSWORD = "open sesame"
 
 
@@ -62,10 +69,10 @@ def test_executable_and_flags_are_options() -> None:
     assert collabsu_words(**options) == ["/usr/common/bin/usgrsu", "-v", "--log", "a file", "jaws"]
 
 
-def relay(form: str) -> collabsu.Relay:
+def relay(form: str) -> collabsu_relay.Relay:
     """Return a relay that has started nothing."""
     command = words(form=form)[5]
-    return collabsu.Relay("jaws", command, settings(form=form), ["collabsu", "jaws"])
+    return collabsu_relay.Relay("jaws", command, settings(form=form), ["collabsu", "jaws"])
 
 
 def test_form_c_gives_the_command_as_one_word() -> None:
@@ -204,19 +211,23 @@ def test_a_new_command_forgets_the_failure() -> None:
     assert become.check_password_prompt(become.prompt.encode())
 
 
+def test_the_relay_is_sent_as_it_is() -> None:
+    (packed,) = re.findall(r'"(.*)"', collabsu.relay_code())
+    assert zlib.decompress(base64.b64decode(packed)).decode() == RELAY.read_text()
+
+
 def test_the_relay_is_a_program_that_an_old_python_can_read() -> None:
-    tree = ast.parse(collabsu.relay_source(), feature_version=(3, 6))
+    tree = ast.parse(RELAY.read_text(), feature_version=(3, 6))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation]
 
 
-def test_the_relay_imports_every_module_that_it_uses() -> None:
-    tree = ast.parse(collabsu.relay_source())
-    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imported = {name.name for name in tree.body[0].names}  # type: ignore[attr-defined]
-    assert imported == {name for name in named if name in vars(collabsu) or name == "sys"} - {
-        "Relay"
-    }
+def test_the_relay_needs_nothing_but_the_standard_library() -> None:
+    tree = ast.parse(RELAY.read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in imports for alias in node.names}
+    assert names <= sys.stdlib_module_names
+    assert all(isinstance(node, ast.Import) for node in imports)
 
 
 def test_every_option_can_be_set_in_all_three_ways() -> None:

@@ -94,7 +94,7 @@ def test_a_key_goes_to_nobody_but_the_trusted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(endpoint, "listeners", lambda *_: {STRANGER, os.geteuid()})
     with pytest.raises(JawsError, match="uid 4000000000") as caught:
         endpoint.refuse_foreign_listener(where)
-    assert caught.value.reason == "somebody_elses"
+    assert caught.value.reason == "foreign_owner"
     assert "hush" not in str(caught.value)
     endpoint.refuse_foreign_listener(where, [STRANGER])
 

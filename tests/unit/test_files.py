@@ -62,7 +62,7 @@ def test_a_strangers_directory_is_refused_unless_he_is_trusted(
     own(monkeypatch, tmp_path, STRANGER)
     with pytest.raises(JawsError, match=f"{tmp_path} belongs to uid {STRANGER}") as caught:
         files.refuse_unsafe(str(tmp_path / "f"))
-    assert caught.value.reason == "somebody_elses"
+    assert caught.value.reason == "foreign_owner"
     files.refuse_unsafe(str(tmp_path / "f"), [STRANGER])
 
 

@@ -75,7 +75,7 @@ def test_a_service_that_answers_as_it_should_is_healthy() -> None:
 def test_another_status_is_told_with_the_one_that_was_wanted() -> None:
     with serving() as address:
         url = f"http://{address}/api?500"
-        assert attempt({"http": url}) == f"{url} answers 500, not ['200']"
+        assert attempt({"http": url}) == f"{url} answers 500 instead of 200"
 
 
 def test_a_redirection_is_not_followed() -> None:
@@ -119,7 +119,7 @@ def test_a_command_that_is_not_there_is_told() -> None:
 def test_a_command_that_does_not_end_is_ended_with_its_children(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = f"sleep 1000 & echo $! > {pid_file}; wait"
-    assert attempt({"command": ["sh", "-c", code]}) == "sh does not end within 0.5 s"
+    assert attempt({"command": ["sh", "-c", code]}) == "sh did not end within 0.5 s"
     stat = Path(f"/proc/{pid_file.read_text().strip()}/stat")
     deadline = time.monotonic() + 30
     while stat.exists() and " Z " not in stat.read_text():
@@ -147,8 +147,12 @@ def test_only_what_fails_is_returned() -> None:
         {"tcp": "a:1", "http": "http://a"},
         {"htp": "x"},
         {"tcp": "a:1", "x": 1},
+        {"tcp": "a"},
+        {"http": "https://a"},
     ],
 )
 def test_a_check_that_can_never_succeed_is_refused_by_its_program(check: dict[str, Any]) -> None:
-    with pytest.raises(JawsError, match=r"^health of rest: a check has one of"):
+    with pytest.raises(
+        JawsError, match=r"^health of rest(: (http|tcp) must be| takes one of| has no key)"
+    ):
         refuse_wrong({"auth": {"tcp": "a:1"}, "rest": check})

@@ -60,7 +60,7 @@ def test_a_filesystem_without_locks_is_named_and_nothing_left(
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(JawsError, match="node-local") as caught, lock(tmp_path, 0):
         pass
-    assert caught.value.reason == "no_locks"
+    assert caught.value.reason == "cannot_lock"
     assert not list(tmp_path.iterdir())
 
 

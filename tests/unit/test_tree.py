@@ -146,7 +146,7 @@ def test_what_a_stranger_made_first_is_refused_by_name(
     own(monkeypatch, tmp_path / "a", STRANGER)
     with pytest.raises(JawsError, match=f"{tmp_path}/a .*uid {STRANGER}") as caught:
         make(item(tmp_path / "first"), item(tmp_path / "a", **kind))
-    assert caught.value.reason == "somebody_elses"
+    assert caught.value.reason == "foreign_owner"
     assert not (tmp_path / "first").exists()
 
 

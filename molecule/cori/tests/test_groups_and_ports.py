@@ -62,7 +62,7 @@ def test_a_group_that_is_too_new_for_a_process_is_named_with_the_remedy(ci: Pers
     assert not played.succeeded
     for part in (
         "this process of jaws is not a member of the unix group jaws_jtm.",
-        "if it is a member since lately, end its old sessions (and ssh control masters) and log in",
+        "if it was added recently, close its old sessions (including ssh ControlMaster",
     ):
         assert part in played.said
 

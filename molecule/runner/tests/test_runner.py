@@ -34,7 +34,7 @@ def test_status_shows_each_as_a_row_of_the_table(runners: Runners) -> None:
     rows = [line.split()[:4] for line in shown.output.splitlines()]
     for runner in runners:
         assert [runner.host, "gitlab-runner", "RUNNING", str(runner.pid)] in rows
-    assert "is asked for" not in shown.said  # of a runner that runs as it was deployed
+    assert "outdated" not in shown.said  # of a runner that runs as it was deployed
 
 
 def test_status_notes_what_gitlab_says_of_one_that_is_not_online(runners: Runners) -> None:
@@ -112,7 +112,7 @@ def test_a_changed_token_is_seen_and_the_new_runner_is_online(
     given.write_text(json.dumps({"another_token": tokens, "gitlab_runner_token": of_host}))
     played = runners.deploy(f"--extra-vars=@{given}", "--diff")
     for runner in runners:
-        assert f"says that runner {runner.number + 100} is online" in played.said, played.output
+        assert f"reports runner {runner.number + 100} as online" in played.said, played.output
         assert tokens[runner.host] not in played.output
     assert runners.pids == pids
     # Jobs are for the runners of before.

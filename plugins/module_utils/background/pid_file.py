@@ -92,7 +92,7 @@ def refuse_unusable(path: str, directory: bool = False) -> bool:
     """Return whether a path exists; refuse one that is not ours, or of another kind.
 
     :param directory: whether it should be a directory, not a regular file.
-    :raises JawsError: it has another owner (foreign_owner), or is of another kind (wrong_kind).
+    :raises JawsError: it has another owner (foreign_owner) or type (wrong_file_type).
     """
     refuse_foreign(path, [os.geteuid()])
     try:
@@ -103,7 +103,9 @@ def refuse_unusable(path: str, directory: bool = False) -> bool:
         return refuse_unusable(os.path.realpath(path), directory)
     if not (stat.S_ISDIR if directory else stat.S_ISREG)(mode):
         kind = "directory" if directory else "regular file"
-        raise JawsError(f"{path} is not a {kind}. Remove it, or choose another path.", "wrong_kind")
+        raise JawsError(
+            f"{path} is not a {kind}. Remove it, or choose another path.", "wrong_file_type"
+        )
     return True
 
 

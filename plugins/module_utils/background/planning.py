@@ -57,7 +57,7 @@ def _plan_stop(wish: Wish, state: str, seen: Seen) -> Steps:
         raise JawsError(
             f"{wish.id} ({seen.process}) is what runs this play: stopping it would end the play. "
             "Run it from a shell of your own.",
-            "inside",
+            "runs_this_play",
         )
     return Steps(("stop", *start), differences(wish, seen) if start else ())
 

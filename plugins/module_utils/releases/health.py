@@ -4,13 +4,14 @@
 """Health checks: whether a service answers, which RUNNING does not prove.
 
 A check is a mapping with one of C(tcp) (HOST:PORT), C(http) (a url; C(status) lists the accepted
-codes, by default 200 alone) or C(command) (a list of words that has to end with 0).
+codes, by default 200 alone) or C(command) (a list of words; it must exit with status 0).
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,10 +20,12 @@ from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import JawsError
+from ..errors import JawsError, refuse_unknown
 
 Check = Mapping[str, Any]
 
+KINDS = ("tcp", "http", "command")
+KEYS = (*KINDS, "status")
 ATTEMPT_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
 OUTPUT_BYTES = 300
@@ -34,13 +37,23 @@ def refuse_wrong(checks: Mapping[str, Check]) -> None:
     :raises JawsError: names the program (bad_option).
     """
     for name, check in checks.items():
-        kinds = [kind for kind in ("tcp", "http", "command") if check.get(kind)]
-        if len(kinds) != 1 or set(check) - {"tcp", "http", "command", "status"}:
-            raise JawsError(
-                f"health of {name}: a check has one of tcp, http and command, and http may "
-                "have status.",
-                reason="bad_option",
-            )
+        refuse_check(f"health of {name}", check)
+
+
+def refuse_check(what: str, check: Check) -> None:
+    """Refuse a check that could never succeed; the catalogue of services asks the same.
+
+    :param what: names the check in the message.
+    :raises JawsError: says what is wrong (bad_option).
+    """
+    refuse_unknown(what, check, KEYS, "bad_option")
+    kinds = [key for key in KINDS if check.get(key)]
+    if len(kinds) != 1:
+        raise JawsError(f"{what} takes one of tcp, http and command.", "bad_option")
+    if kinds == ["http"] and not str(check["http"]).startswith("http://"):
+        raise JawsError(f"{what}: http must be an address that begins with http://.", "bad_option")
+    if kinds == ["tcp"] and not re.fullmatch(r".+:\d+", str(check["tcp"])):
+        raise JawsError(f"{what}: tcp must be HOST:PORT.", "bad_option")
 
 
 def failing(checks: Mapping[str, Check]) -> dict[str, str]:
@@ -76,7 +89,8 @@ def _http(url: str, accepted: Sequence[Any]) -> str | None:
         connection.request("GET", target)
         status = connection.getresponse().status
     wanted = [str(code) for code in accepted]
-    return None if str(status) in wanted else f"{url} answers {status}, not {wanted}"
+    expected = " or ".join(wanted)
+    return None if str(status) in wanted else f"{url} answers {status} instead of {expected}"
 
 
 def _command(command: list[str]) -> str | None:
@@ -95,7 +109,7 @@ def _command(command: list[str]) -> str | None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return f"{command[0]} does not end within {COMMAND_SECONDS:g} s"
+            return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - OUTPUT_BYTES))
         told = output.read().decode("utf-8", "replace").strip()
     return None if code == 0 else f"{command[0]} ended with {code}: {told}"

@@ -47,28 +47,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-_CAUSES = (
-    (
-        (PermissionError,),
-        "refused",
-        "refuses %(user)s at its socket: only its owner and the members of its group may connect. "
-        "Log in as one of them; whoever is one since lately logs in again",
-    ),
-    (
-        (socket.timeout, BlockingIOError),
-        "frozen",
-        "does not answer within %(seconds)g s: it is frozen (SIGSTOP) or starved. Send it SIGCONT, "
-        "or end it",
-    ),
-    (
-        (ConnectionError, http.client.HTTPException),
-        "down",
-        "closed the connection: it is stopping, or its port is somebody else's. Look, and run this "
-        "again",
-    ),
-)
-
-
 class Supervisor:
     """A client of one supervisord. Every method raises JawsError with an operator's sentence."""
 
@@ -88,7 +66,7 @@ class Supervisor:
         """Return the answer of one RPC.
 
         :raises xmlrpc.client.Fault: supervisord's own refusal, with its fault code.
-        :raises JawsError: no answer (reasons down, refused, wrong_key, frozen, unreachable).
+        :raises JawsError: no answer (down, may_not_connect, wrong_key, frozen, unreachable).
         """
         return self._call(self.timeout, method, *params)
 
@@ -152,8 +130,8 @@ class Supervisor:
         if response.status == 401:
             raise self._error(
                 "wrong_key",
-                "refuses this user name and key: it runs with others. Reload it, or restore those "
-                "that it was started with",
+                "rejected the user name and key: it was started with different ones. Restore "
+                "those, or restart it",
             )
         if response.status != 200:
             raise self._error(
@@ -194,11 +172,25 @@ class Supervisor:
             stale = " any more; its socket is left of one that was killed"
             left = stale if self.endpoint.socket_path else ""
             return self._error("down", f"is down: nothing listens there{left}. Start it")
-        for kinds, reason, what in _CAUSES:
-            if isinstance(error, kinds):
-                return self._error(
-                    reason, what % {"user": user_name(os.geteuid()), "seconds": timeout}
-                )
+        if isinstance(error, PermissionError):
+            return self._error(
+                "may_not_connect",
+                f"refuses {user_name(os.geteuid())} at its socket: only its owner and the members "
+                "of its group may connect. Log in as one of them. If you were added to the group "
+                "recently, log out and in again",
+            )
+        if isinstance(error, (socket.timeout, BlockingIOError)):
+            return self._error(
+                "frozen",
+                f"does not answer within {timeout:g} s: it is frozen (SIGSTOP) or starved. Send it "
+                "SIGCONT, or end it",
+            )
+        if isinstance(error, (ConnectionError, http.client.HTTPException)):
+            return self._error(
+                "down",
+                "closed the connection: it is stopping, or another program uses its port. Check "
+                "that, then run this again",
+            )
         return self._error("unreachable", f"cannot be reached: {error}")
 
     def _shutting_down(self, fault: xmlrpc.client.Fault) -> JawsError | None:

@@ -139,13 +139,13 @@ def section(name: str, options: Mapping[str, Any]) -> str:
 def escape(name: str, key: str, value: Any) -> str:
     """Return the value as Supervisor's parser reads it back unchanged.
 
-    :raises JawsError: it would not be: a newline, a comment sign after a blank, an outer blank.
+    :raises JawsError: it would not: a newline, a comment sign after a space, a space at either end.
     """
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if re.search(r"[\r\n\0]|(^|\s)[;#]", text) or text != text.strip():
         raise JawsError(
-            f"[{name}] {key}: Supervisor cannot read a value with a newline, an outer blank, "
-            "or a ; or # after a blank. Change the value.",
+            f"[{name}] {key}: Supervisor cannot read a value that contains a newline, starts or "
+            "ends with a space, or has ; or # after a space. Change the value.",
             reason="bad_option",
         )
     return text.replace("%", "%%")

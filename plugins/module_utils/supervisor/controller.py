@@ -33,8 +33,8 @@ VERBS = {
     "addProcessGroup": "add",
     "removeProcessGroup": "remove",
 }
-# Somebody else was faster, and what was wanted is so. Or waiting will tell: a program that ends at
-# once is a SPAWN_ERROR, and yet in BACKOFF, to be started again.
+# Another client was faster, and the wish has come true. Or it is too early to say: a program that
+# ends at once is a SPAWN_ERROR, and yet in BACKOFF, to be started again.
 IGNORED = {
     "startProcess": (ALREADY_STARTED, SPAWN_ERROR),
     "stopProcess": (NOT_RUNNING, BAD_NAME),
@@ -42,9 +42,9 @@ IGNORED = {
     "removeProcessGroup": (BAD_NAME,),
 }
 FAULTS = {
-    BAD_NAME: "it is not there any more, somebody removed it meanwhile",
+    BAD_NAME: "it is not there any more: another client has removed it",
     NOT_RUNNING: "it does not run any more",
-    STILL_RUNNING: "it runs again, somebody started it meanwhile",
+    STILL_RUNNING: "it runs again: another client has started it",
 }
 
 Test = Callable[[Program], bool]
@@ -53,11 +53,12 @@ Test = Callable[[Program], bool]
 class Controller:
     """Carries out a plan: in order of priority, all programs of one priority in parallel.
 
-    C(timeout) is in seconds and comes on top of what the programs' own startsecs, startretries and
-    stopwaitsecs allow. C(known) are the settings, where the caller has asked for them already.
-    C(exits) is for a trial, which the caller takes back where it fails: a start has failed after so
-    many ends before startsecs, and what comes after it is not started any more. Without it,
-    startretries tells, and one program that fails keeps no other down.
+    :param timeout: seconds, on top of what the programs' own startsecs, startretries and
+        stopwaitsecs allow.
+    :param known: the settings, if the caller has asked for them already.
+    :param exits: for trial runs that the caller rolls back. A program fails once it has exited this
+        often before startsecs, and later priorities are not started. If None, supervisord's
+        startretries decides, and a failure does not stop other programs from starting.
     """
 
     def __init__(
@@ -226,8 +227,8 @@ class Controller:
         moved = _is_not_stopping if verb == "stop" else done
         started, seconds, extended = time.monotonic(), self.timeout, False
         while True:
-            # One at a time, since with a thousand programs asking for all of them takes a second;
-            # but exits are counted as they are seen, of each program.
+            # Poll only the last program: polling a thousand takes a second. In a trial poll all of
+            # them, because exits are counted as they are seen.
             watched = names[-1:] if self.exits is None else names
             asked = self._await_these(watched, moved, started + seconds)
             found = self._look()

@@ -57,7 +57,7 @@ class Daemon:
     :param user: the only user that may start it; None: as the configuration says, or whoever asks.
     :param timeout: seconds that a start, a stop or a reload may take.
     :param owner: who may have written the configuration, besides us and root.
-    :raises JawsError: the configuration cannot be read, or is a stranger's (somebody_elses).
+    :raises JawsError: the configuration cannot be read, or is a stranger's (foreign_owner).
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Daemon:
     def status(self) -> Status | None:
         """Return the live daemon's status, or None when it is down.
 
-        :raises JawsError: something is there that cannot be asked (wrong_key, refused, frozen, …).
+        :raises JawsError: it is there but cannot be asked (wrong_key, frozen, …).
         """
         calls = ("getPID", "getSupervisorVersion")
         try:
@@ -247,7 +247,7 @@ class Daemon:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
 
         :param programs: what Supervisor's parser says of them, for how they are stopped.
-        :raises JawsError: one is another user's (somebody_elses) or does not end (still_running).
+        :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
         cleared: dict[str, list[int]] = {"unreachable": [], "orphans": []}
         # One look is not enough where there is something: it may start more before it ends.
@@ -267,7 +267,7 @@ class Daemon:
                 f"{foreign[0]} runs with this configuration as {user_name(foreign[0].uid)} but "
                 f"does not answer at {self.endpoint.address}. Nothing was started beside it: "
                 "end it as that user, then run this again.",
-                reason="somebody_elses",
+                reason="foreign_owner",
             )
         limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
         for process in lost:

@@ -238,7 +238,7 @@ def refuse_unusable_socket(path: str, trusted: Collection[int] = ()) -> None:
     """Refuse a socket path on which supervisord would fail, or loop for ever.
 
     :raises JawsError: too long (bad_option), no directory or no hard links there
-        (unusable_directory), or somebody else's (somebody_elses).
+        (unusable_directory), or somebody else's (foreign_owner).
     """
     refuse_long_socket(path)
     refuse_unsafe(path, trusted)
@@ -272,7 +272,7 @@ def refuse_long_socket(path: str) -> None:
 def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -> None:
     """Refuse to send a key to where a stranger may listen.
 
-    :raises JawsError: names the owner (somebody_elses).
+    :raises JawsError: names the owner (foreign_owner).
     """
     path = endpoint.socket_path
     if path is not None:
@@ -285,7 +285,7 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -
             f"{' and '.join(map(user_name, sorted(strangers)))}. The key was not sent to it: "
             "have it ended, or choose another port. If it is the instance's own user, name it "
             f"in [supervisord] user of {endpoint.source}.",
-            reason="somebody_elses",
+            reason="foreign_owner",
         )
 
 
