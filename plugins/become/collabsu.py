@@ -289,11 +289,7 @@ class BecomeModule(BecomeBase):
     def _collabsu(self) -> list[str]:
         """Return collabsu's own words up to the account."""
         executable = str(self._option("become_exe") or "collabsu")
-        return [
-            executable,
-            *shlex.split(str(self._option("become_flags") or "")),
-            self._account(),
-        ]
+        return [executable, *shlex.split(str(self._option("become_flags") or "")), self._account()]
 
     def _settings(self) -> str:
         """Return what the relay has to know, without the password."""

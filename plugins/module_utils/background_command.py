@@ -29,7 +29,10 @@ KILL_SECONDS = 10.0
 
 
 def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC) -> dict[str, Any]:
-    """Bring the command to the state and return a module's result; JawsError when it cannot."""
+    """Bring the command to the state and return a module's result.
+
+    :raises JawsError: as the module's documentation lists under C(reason).
+    """
     try:
         if check_mode:
             seen = find(wish, PidFile.peek(wish.pid_file), proc)

@@ -40,7 +40,10 @@ class Answer(NamedTuple):
 
 
 def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
-    """Return what there is to see, once or until it is what is waited for; JawsError if not."""
+    """Return what GitLab says, once or as soon as it is what the task waits for.
+
+    :raises JawsError: it is not in time (timed_out).
+    """
     check(params)
     seen: dict[str, Any] = {}
 
@@ -59,7 +62,10 @@ def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
 
 
 def check(params: dict[str, Any]) -> None:
-    """JawsError for an option that would send a token astray; it never shows a token."""
+    """Refuse an option that would send a token to the wrong place; no token is shown.
+
+    :raises JawsError: names the option (bad_option).
+    """
     parts = urlsplit(params["url"])
     secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple
 
 from .errors import JawsError
+from .waiting import wait_until
 
 PROC = "/proc"
-POLL_SECONDS = 0.05
 # A search waits at most this long, in all, for processes that are just being started.
 SETTLING_SECONDS = 1.0
 RETRY_SECONDS = 0.002
@@ -28,7 +28,7 @@ RETRY_SECONDS = 0.002
 ASLEEP_SECONDS = 0.1
 LISTINGS = 2  # the second one has what was forked while the processes of the first were read
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
-# What /proc answers for a process that has gone, or that hidepid= hides from us.
+# What /proc answers for a process that has ended, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
 
@@ -72,7 +72,10 @@ def clean_environment() -> dict[str, str]:
 
 
 def boot_id(proc: str = PROC) -> str:
-    """Return the id of this boot of the machine; JawsError where there is no Linux /proc."""
+    """Return the id of this boot of the machine.
+
+    :raises JawsError: there is no Linux /proc (no_proc).
+    """
     path = f"{proc}/sys/kernel/random/boot_id"
     try:
         with open(path, encoding="ascii") as file:
@@ -128,7 +131,7 @@ def read_same(pid: int, start_ticks: int, boot: str, proc: str = PROC) -> Proces
 
 
 def is_same(process: Process, proc: str = PROC) -> bool:
-    """Tell whether this very process, not another with its pid, still runs."""
+    """Return whether this very process, not another with its pid, still runs."""
     return read_same(*process.identity, proc) is not None
 
 
@@ -183,7 +186,7 @@ def group_members(process: Process, proc: str = PROC) -> list[Process]:
 
 
 def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool | None:
-    """Tell whether a process was started by the Python of another virtual environment.
+    """Return whether a process was started by the Python of another virtual environment.
 
     None where that cannot be told: the kernel hides the process, or its command line names a link
     that may have been moved since.
@@ -200,7 +203,8 @@ def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool 
 def send_signal(process: Process, signal: int, group: bool = False, proc: str = PROC) -> bool:
     """Signal this very process, or its whole group; False when there is nothing left to signal.
 
-    JawsError when it is another user's, or when the group is our own.
+    :raises JawsError: it is another user's (not_permitted), or the group is our own
+        (runs_this_play).
     """
     try:
         if group:
@@ -218,12 +222,7 @@ def send_signal(process: Process, signal: int, group: bool = False, proc: str = 
 
 def wait_ended(process: Process, timeout: float, group: bool = False, proc: str = PROC) -> bool:
     """Wait until it (or its whole group) has ended; False after timeout seconds."""
-    deadline = time.monotonic() + timeout
-    while _runs(process, group, proc):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+    return wait_until(lambda: not _runs(process, group, proc), timeout)
 
 
 def terminate(
@@ -236,8 +235,10 @@ def terminate(
 ) -> int:
     """End a process, or its whole group, and return the last signal that was sent; 0 for none.
 
-    timeout is how many seconds it may take in all. SIGKILL is sent kill_after seconds after the
-    first signal, as by timeout(1); never when that is None. JawsError when it still runs then.
+    :param timeout: seconds that it may take in all.
+    :param kill_after: seconds after the first signal that SIGKILL is sent, as by timeout(1); None:
+        it is never sent.
+    :raises JawsError: it still runs then (still_running).
     """
     patience = timeout if kill_after is None else min(kill_after, timeout)
     if not send_signal(process, signal, group, proc):
@@ -307,7 +308,7 @@ class _Stat(NamedTuple):
 
     @property
     def will_execute(self) -> bool:
-        """Tell whether it has been forked so recently that it may yet execute its program."""
+        """Return whether it has been forked so recently that it may yet execute its program."""
         limit = ASLEEP_SECONDS if self.state == "S" else SETTLING_SECONDS
         return bool(self.flags & _FORKED_ONLY) and self.age < limit
 

@@ -52,12 +52,19 @@ def validate(store: Store, text: str, python: str) -> list[str]:
     return [namespec(program.group, program.name) for program in found]
 
 
-class Preparation:
-    """Publishes what a release needs and validates its candidate; what runs is untouched."""
+class Command:
+    """Brings one instance's release to a state."""
 
     def __init__(self, store: Store, params: Params) -> None:
         self.store = store
         self.params = params
+
+
+class Preparation(Command):
+    """Publishes what a release needs and validates its candidate; what runs is untouched."""
+
+    def __init__(self, store: Store, params: Params) -> None:
+        super().__init__(store, params)
         self.plan = params["plan"]
         health.refuse_wrong(self.plan["health"])
         self.files = planned(self.plan["files"])
@@ -189,12 +196,8 @@ def switching(store: Store, params: Params) -> Iterator[Switch]:
         yield Switch(store, params, client)
 
 
-class Activation:
+class Activation(Command):
     """Switches one instance to a release, and back if the release does not hold."""
-
-    def __init__(self, store: Store, params: Params) -> None:
-        self.store = store
-        self.params = params
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was switched and restarted."""
@@ -340,12 +343,8 @@ class Rollback(Activation):
         return dict(deploy=record["deploy"])
 
 
-class Verification:
+class Verification(Command):
     """Holds what runs to the window and to its health checks; changes nothing."""
-
-    def __init__(self, store: Store, params: Params) -> None:
-        self.store = store
-        self.params = params
 
     def run(self, _check_mode: bool) -> dict[str, Any]:
         """Return the current release, when all that runs has held.
@@ -360,12 +359,8 @@ class Verification:
         return dict(changed=False, id=current["id"] if current else None, held=True)
 
 
-class Reversion:
+class Reversion(Command):
     """Takes one deploy back: another instance of it did not hold."""
-
-    def __init__(self, store: Store, params: Params) -> None:
-        self.store = store
-        self.params = params
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was taken back. If there is nothing, supervisord need not answer."""

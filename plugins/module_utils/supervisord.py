@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, Dict
 
 from .errors import JawsError
-from .files import user_name
 from .supervisor.daemon import Daemon, Status
 from .supervisor.parser import parse, refuse_missing
 
@@ -81,7 +80,7 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
     """Refuse to leave a daemon running as another user than is wanted, or to make it another's."""
     wanted = daemon.user
     if state == "restarted":  # which makes it that user's, or would make it ours
-        wanted = None if daemon.user else user_name(os.geteuid())
+        wanted = None if daemon.user else daemon.me
     if state == "stopped" or not wanted or status.user in (None, wanted):
         return
     raise JawsError(

@@ -11,16 +11,7 @@ from contextlib import suppress
 from typing import Any, Dict
 
 from .errors import JawsError
-from .files import (
-    file_mode,
-    group_id,
-    ours,
-    place_link,
-    read_text,
-    refuse_foreign,
-    umask,
-    write,
-)
+from .files import file_mode, group_id, ours, place_link, read_text, refuse_foreign, umask, write
 
 Item = Dict[str, Any]
 

@@ -109,8 +109,7 @@ from ..module_utils.release_info import inform
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            config=dict(type="path", required=True),
-            directory=dict(type="path", required=True),
+            config=dict(type="path", required=True), directory=dict(type="path", required=True)
         ),
         supports_check_mode=True,
     )

@@ -94,9 +94,7 @@ from ..module_utils.supervisorctl_info import inform
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CLIENT_OPTIONS,
-            name=dict(type="list", elements="str"),
-            python=dict(type="path"),
+            CLIENT_OPTIONS, name=dict(type="list", elements="str"), python=dict(type="path")
         ),
         supports_check_mode=True,
     )

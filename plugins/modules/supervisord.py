@@ -170,11 +170,7 @@ STATES = ["started", "stopped", "restarted", "reloaded"]
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(
-                type="str",
-                default="started",
-                choices=STATES,
-            ),
+            state=dict(type="str", default="started", choices=STATES),
             config=dict(type="path", required=True),
             supervisord_path=dict(type="path"),
             python=dict(type="path"),

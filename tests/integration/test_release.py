@@ -372,7 +372,7 @@ def test_a_deploy_that_finished_a_killed_one_is_taken_back_too(
 ) -> None:
     good = site.deploy(TWO)
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "convergence.Watch.hold")
+    kill_at(site, spawn_module, prepared["id"], "releases.watch:Watch.hold")
     number = site.prepare(NEW)["deploy"] + 7
     assert site.activate(prepared["id"], deploy=number)["held"]
     result = site.activate(prepared["id"], state="reverted", deploy=number)
@@ -646,7 +646,8 @@ def test_deployers_at_once_activate_one_after_the_other(
 
 KILL = """
 import os, signal
-from ansible_collections.jgi.jaws.plugins.module_utils.{package} import {module} as module
+from importlib import import_module
+module = import_module("ansible_collections.jgi.jaws.plugins.module_utils.{module}")
 real = module.{name}
 def killed(*args, **options):
     {before}
@@ -657,9 +658,9 @@ module.{name} = killed
 
 def kill_at(site: Site, spawn: Spawn, release: str, step: str, after: bool = False) -> None:
     """Activate a release and be killed at a step, before or after it was done."""
-    package, module, name = step.split(".", 2)
+    module, _colon, name = step.partition(":")
     before = "real(*args, **options)" if after else "pass"
-    hook = KILL.format(package=package, module=module, name=name, before=before)
+    hook = KILL.format(module=module, name=name, before=before)
     options = {**site.common, **site.limits, "state": "active", "id": release}
     run = spawn("release", hook, **options)
     assert run.communicate(timeout=120)[0] == ""
@@ -683,7 +684,7 @@ def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
     site.deploy(TWO)
     conf, pids = site.conf(), {p.name: p.pid for p in site.observe().programs}
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "releases.store.Store.switch", after)
+    kill_at(site, spawn_module, prepared["id"], "releases.store:Store.switch", after)
     assert (site.conf() == conf) is not after
     assert {p.name: p.pid for p in site.observe().programs} == pids
     result = site.activate(site.prepare(NEW)["id"])
@@ -698,7 +699,7 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
 ) -> None:
     site.deploy(TWO)
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "releases.store.Store.switch", after=True)
+    kill_at(site, spawn_module, prepared["id"], "releases.store:Store.switch", after=True)
     site.daemon.end()
     site.daemon.start()
     wait_until(lambda: set(site.states().values()) == {"RUNNING"}, "RUNNING")
@@ -711,7 +712,7 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
 def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spawn) -> None:
     site.deploy(TWO)
     prepared = site.prepare(NEW)
-    kill_at(site, spawn_module, prepared["id"], "supervisor.controller.Controller._add")
+    kill_at(site, spawn_module, prepared["id"], "supervisor.controller:Controller._add")
     assert [program.name for program in site.observe().programs] == ["one"]
     assert site.activate(prepared["id"])["affected"] == ["two"]
     assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
@@ -724,7 +725,7 @@ def test_killed_before_it_was_verified_a_rerun_takes_a_bad_release_back(
     good = site.deploy(TWO)
     conf = site.conf()
     prepared = site.prepare({"one": SLEEP, "two": CRASH_LATE})
-    kill_at(site, spawn_module, prepared["id"], "convergence.Watch.hold")
+    kill_at(site, spawn_module, prepared["id"], "releases.watch:Watch.hold")
     site.limits["window"] = 5
     result = site.activate(prepared["id"])
     assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
@@ -741,7 +742,7 @@ def test_killed_while_it_took_a_release_back_a_rerun_converges(
     conf = site.conf()
     scripts = {"one": SLEEP, "two": CRASH}
     prepared = site.prepare(scripts)
-    kill_at(site, spawn_module, prepared["id"], "release.Activation._goal")
+    kill_at(site, spawn_module, prepared["id"], "release:Switch.goal")
     assert site.statuses()[prepared["id"]] == "bad"
     if again == "another one":
         scripts = {"one": CRASH, "two": SLEEP}

@@ -52,6 +52,9 @@ def test_only_old_and_unused_entries_are_left_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", retention.TOLD_BY)
 def test_a_path_that_a_process_names_is_in_use(tmp_path: Path, name: str) -> None:
     (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text("7 (a b) S 1 7 7 0 -1 0" + 12 * " 0" + " 100 4096\n")
+    for file in retention.TOLD_BY:
+        (tmp_path / "7" / file).write_bytes(b"x\0")
     (tmp_path / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")
     assert retention.running_from(["/v/a", "/v/b"], str(tmp_path)) == {"/v/a"}
 

@@ -91,7 +91,7 @@ def _describe(
 
 
 def runs_by_hand(process: Process, argv: tuple[str, ...], proc: str = PROC) -> bool:
-    """Tell whether its command line, seen from its own directory, is argv.
+    """Return whether its command line, seen from its own directory, is argv.
 
     A script is run by its interpreter: that first word is passed over. The file's name is compared
     as it was typed, not what it links to, so that it is found after an upgrade too.

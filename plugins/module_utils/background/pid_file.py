@@ -65,7 +65,11 @@ class PidFile:
     @classmethod
     @contextmanager
     def locked(cls, path: str, timeout: float) -> Iterator[PidFile]:
-        """Hold the lock; after timeout seconds of waiting, JawsError says who has it."""
+        """Hold the lock.
+
+        :param timeout: seconds to wait for another holder.
+        :raises JawsError: names the other holder (locked).
+        """
         own_directory(os.path.dirname(path))
         refuse_unusable(path)
         fd = open_locked(path, time.monotonic() + timeout)

@@ -23,7 +23,10 @@ class Steps:
 
 
 def plan(wish: Wish, state: str, seen: Seen) -> Steps:
-    """Return what has to be done; JawsError for what must not be done. Pure."""
+    """Return what has to be done.
+
+    :raises JawsError: it must not be done (runs_twice, runs_this_play).
+    """
     if state in ("stopped", "restarted"):
         return _plan_stop(wish, state, seen)
     if len(seen.processes) > 1:

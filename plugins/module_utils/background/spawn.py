@@ -20,7 +20,10 @@ from .wish import OF_PID, Wish, full_environment
 def spawn(wish: Wish, log: int) -> int:
     """Start the command in a session and process group of its own, and return its pid.
 
-    log is a file descriptor for both its outputs; its input is /dev/null. JawsError when it cannot.
+    Its input is /dev/null.
+
+    :param log: a file descriptor for both its outputs.
+    :raises JawsError: it cannot be started (cannot_start).
     """
     environment = full_environment(wish)
     program = _program(wish, environment["PATH"])
@@ -122,7 +125,10 @@ def rotate(path: str, max_bytes: int, backups: int) -> None:
 
 
 def open_log(path: str) -> int:
-    """Return a descriptor that appends to the log; JawsError when it cannot or is not ours."""
+    """Return a descriptor that appends to the log.
+
+    :raises JawsError: it cannot be written (cannot_start), or is not ours (foreign_owner).
+    """
     refuse_unusable(path)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

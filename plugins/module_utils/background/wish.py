@@ -59,7 +59,10 @@ class Wish:
 
 
 def wish_from(params: Mapping[str, Any]) -> Wish:
-    """Return the wish that a task's options describe; JawsError names the option that is wrong."""
+    """Return the wish that a task's options describe.
+
+    :raises JawsError: names the option that is wrong (bad_option).
+    """
     _check(params)
     given = {field.name: params[field.name] for field in fields(Wish)}
     given.update(
@@ -87,7 +90,10 @@ def _check(params: Mapping[str, Any]) -> None:
 
 
 def parse_signal(name: str) -> int:
-    """Return the number of a signal named as SIGQUIT or QUIT; JawsError for another word."""
+    """Return the number of a signal named as SIGQUIT or QUIT.
+
+    :raises JawsError: it is another word (bad_option).
+    """
     try:
         return int(signals.Signals["SIG" + name.upper().replace("SIG", "", 1)])
     except KeyError:
@@ -97,7 +103,10 @@ def parse_signal(name: str) -> int:
 
 
 def parse_umask(text: str) -> int:
-    """Return the umask of three or four octal digits; JawsError for anything else."""
+    """Return the umask of three or four octal digits.
+
+    :raises JawsError: it is anything else (bad_option).
+    """
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise JawsError(
             f"umask {text} is not three octal digits. Write it quoted, as '027'.", "bad_option"
@@ -106,7 +115,10 @@ def parse_umask(text: str) -> int:
 
 
 def parse_environment(given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return names and values, sorted; JawsError names what no environment can hold."""
+    """Return names and values, sorted.
+
+    :raises JawsError: names what no environment can hold (bad_option).
+    """
     for name, value in given.items():
         if isinstance(value, (bool, dict, list)) or value is None:
             raise JawsError(f"environment: {name} is not text. Quote its value.", "bad_option")

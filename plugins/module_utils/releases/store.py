@@ -111,8 +111,7 @@ class Store:
         if found is None:
             known = ", ".join(self.ids()) or "none"
             raise JawsError(
-                f"there is no release {release} here; there are: {known}.",
-                reason="unknown_release",
+                f"there is no release {release} here; there are: {known}.", reason="unknown_release"
             )
         return found
 

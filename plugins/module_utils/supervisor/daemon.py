@@ -82,6 +82,11 @@ class Daemon:
         self.timeout = timeout
 
     @property
+    def me(self) -> str:
+        """The user that this runs as."""
+        return user_name(os.geteuid())
+
+    @property
     def python(self) -> str:
         """The interpreter that has Supervisor."""
         return self._python or interpreter_of(self.executable())
@@ -214,11 +219,10 @@ class Daemon:
 
     def refuse_wrong_user(self) -> None:
         """Refuse a start that only another user may do."""
-        me = user_name(os.geteuid())
-        if self.user and self.user != me:
+        if self.user and self.user != self.me:
             raise JawsError(
                 f"supervisord ({self.config}) has to be started, which only {self.user} may "
-                f"do; this runs as {me}. An operator has to run the playbook supervisors "
+                f"do; this runs as {self.me}. An operator has to run the playbook supervisors "
                 "(jgi.jaws.supervisors), then run this again.",
                 reason="may_not_start",
             )
