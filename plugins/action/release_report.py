@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.jgi.jaws.plugins.plugin_utils.table import duration, format_table
+from ..plugin_utils.table import duration, format_table
 
 Result = dict[str, Any]
 COLUMNS = ("instance", "release", "status", "activated", "author", "ci job", "packages")

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.jgi.jaws.plugins.plugin_utils import inventory
+from ..plugin_utils import inventory
 
 Result = dict[str, Any]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
+from ..module_utils.errors import JawsError
+from ..plugin_utils.catalogue import (
     configs_of,
     environments_of,
     services_of,
 )
-from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import Context, plan_release
+from ..plugin_utils.release_plan import Context, plan_release
 
 DOCUMENTATION = r"""
 name: release_plan

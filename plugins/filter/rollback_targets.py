@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.plugin_utils import rollback
+from ..module_utils.errors import JawsError
+from ..plugin_utils import rollback
 
 DOCUMENTATION = r"""
 name: rollback_targets

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ..module_utils.errors import JawsError
 
 Service = dict[str, Any]
 

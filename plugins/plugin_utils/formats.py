@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ..module_utils.errors import JawsError
 
 HOCON_INCLUDE = 'include required(classpath("application"))\n'
 # As Python and JSON both write it.

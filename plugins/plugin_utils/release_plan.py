@@ -16,10 +16,10 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import section
-from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import TOKEN, Service
-from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import render
+from ..module_utils.errors import JawsError
+from ..module_utils.supervisor.conf import section
+from .catalogue import TOKEN, Service
+from .formats import render
 
 PROGRAM_KEYS = (
     "priority",

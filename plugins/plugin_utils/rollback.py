@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ..module_utils.errors import JawsError
 
 Record = Mapping[str, Any]
 # What M(jgi.jaws.release_info) returned of one instance.
