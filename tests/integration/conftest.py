@@ -21,9 +21,8 @@ from typing import Any
 
 import pytest
 
-from module_arguments import module_arguments
-
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
+from module_arguments import module_arguments
 
 MODULES = "ansible_collections.jgi.jaws.plugins.modules."
 KEY = "a-key_0123456789"
