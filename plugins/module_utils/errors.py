@@ -8,9 +8,6 @@ Only a module's C(main()) turns the error into C(fail_json).
 
 from __future__ import annotations
 
-import difflib
-from typing import Collection
-
 # The words that RV(reason) may have in a module's result, and what each means. They are public.
 REASONS = {
     "address_taken": "another process uses the address of a supervisord",
@@ -74,22 +71,3 @@ class JawsError(Exception):
         super().__init__(message)
         self.reason = reason
         self.details = details
-
-
-def closest(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that was probably meant, or None."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), 1)), None)
-
-
-def refuse_unknown(
-    what: str, given: Collection[str], known: Collection[str], reason: str = "failed"
-) -> None:
-    """Refuse a key that is not known.
-
-    :raises JawsError: with the key that was probably meant, or all that there are.
-    """
-    for key in given:
-        if key not in known:
-            meant = closest(str(key), known)
-            hint = f"Did you mean {meant}?" if meant else f"There are: {', '.join(sorted(known))}."
-            raise JawsError(f"{what} has no key {key}. {hint}", reason)

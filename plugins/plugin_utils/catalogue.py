@@ -17,6 +17,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils.errors import JawsError
+from ..module_utils.releases.health import refuse_check
 
 Service = dict[str, Any]
 
@@ -183,13 +184,8 @@ def _check_environment(what: str, environment: Mapping[str, Any]) -> None:
 
 def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(f"{what}: health", health, HEALTH_KEYS)
-    kinds = [key for key in ("tcp", "http", "command") if health.get(key)]
-    if health and len(kinds) != 1:
-        raise JawsError(f"{what}: health takes one of tcp, http and command.")
-    if kinds == ["http"] and not str(health["http"]).startswith("http://"):
-        raise JawsError(f"{what}: health: http must be an address that begins with http://.")
-    if kinds == ["tcp"] and not re.fullmatch(r".+:\d+", str(health["tcp"])):
-        raise JawsError(f"{what}: health: tcp must be HOST:PORT.")
+    if health:
+        refuse_check(f"{what}: health", health)
     return {
         key: _typed(f"{what}: health: {key}", value, HEALTH_KEYS[key])
         for key, value in health.items()

@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import JawsError, refuse_unknown
+from ..errors import JawsError
 
 Check = Mapping[str, Any]
 
@@ -46,7 +46,9 @@ def refuse_check(what: str, check: Check) -> None:
     :param what: names the check in the message.
     :raises JawsError: says what is wrong (bad_option).
     """
-    refuse_unknown(what, check, KEYS, "bad_option")
+    unknown = ", ".join(sorted(set(check) - set(KEYS)))
+    if unknown:
+        raise JawsError(f"{what} has no key {unknown}. It takes {', '.join(KEYS)}.", "bad_option")
     kinds = [key for key in KINDS if check.get(key)]
     if len(kinds) != 1:
         raise JawsError(f"{what} takes one of tcp, http and command.", "bad_option")
