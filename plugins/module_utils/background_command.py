@@ -89,7 +89,7 @@ def _end(wish: Wish, process: Process, proc: str) -> None:
             wish.stop_signal,
             timeout=wish.stop_timeout + (KILL_SECONDS if wish.kill else 0),
             kill_after=wish.stop_timeout if wish.kill else None,
-            # What was started by hand may share the group of somebody's shell script.
+            # What was started by hand may share its group with a shell script.
             group=wish.stop_group and process.pid == process.pgid,
             proc=proc,
         )

@@ -92,7 +92,7 @@ def refuse_unsafe(path: str, trusted: Collection[int] = ()) -> None:
         _refuse_owner(folder, around.st_uid, ours(*trusted))
         found = os.lstat(path)
     except (FileNotFoundError, PermissionError):
-        return  # whoever wants to use it says what is wrong
+        return  # using it will report what is wrong
     if stat.S_ISLNK(found.st_mode):
         _refuse_owner(path, found.st_uid, (), what="is a symbolic link of")
     if around.st_mode & stat.S_IWOTH:
@@ -156,7 +156,7 @@ class Candidate:
     """A file written aside, closed to others from its first byte, that C(commit) puts in place.
 
     As a context manager it leaves nothing behind when it is not committed. What a killed run left
-    is removed by the next one: a lock tells the candidate of a writer that lives.
+    is removed by the next one; the file of a running writer is locked.
 
     :raises JawsError: it cannot be written so (cannot_write).
     """
@@ -251,7 +251,7 @@ def sweep_folder(path: str) -> None:
 def _sweep(folder: str, target: str) -> None:
     ours = re.compile(rf"\.{target}\.\w{{8}}\.new\Z")  # as tempfile names them
     names: list[str] = []
-    with suppress(OSError):  # whoever writes there says so
+    with suppress(OSError):  # writing there will report it
         names = os.listdir(folder)
     for name in names:
         if ours.match(name):

@@ -81,14 +81,14 @@ def check(params: dict[str, Any]) -> None:
 
 
 def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
-    """Return valid, runner_id, online, contacted_at, and the sentence that tells it all."""
+    """Return valid, runner_id, online, contacted_at, and a sentence about all of it."""
     answer = request(params, "runners/verify", {"token": params["token"]}, {})
     known: dict[str, Any] = dict.fromkeys(("valid", "runner_id", "online", "contacted_at"))
     if answer.status == 403:
         return {**known, "valid": False, "saw": f"{params['url']} knows no runner with this token."}
     if answer.status != 200:
         return {**known, "saw": f"{params['url']} gave no answer to rely on: {answer.trouble}."}
-    number = answer.body.get("id")  # GitLab tells it from 15.9 on
+    number = answer.body.get("id")  # GitLab returns it from 15.9 on
     known.update(valid=True, runner_id=number)
     if not params["api_token"] or not number:
         return {

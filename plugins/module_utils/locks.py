@@ -124,7 +124,7 @@ def _ourselves() -> str:
 
 
 def _holder(handle: int, proc: str = "/proc") -> str:
-    """Return who holds the lock, where the file or the kernel tells."""
+    """Return who holds the lock, if the file or the kernel says."""
     try:
         told = os.pread(handle, 500, 0).decode("utf-8", "replace")
     except IsADirectoryError:

@@ -82,7 +82,7 @@ def boot_id(proc: str = PROC) -> str:
             return file.read().strip()
     except OSError as error:
         raise JawsError(
-            f"Cannot read {path}: {error.strerror}. Processes are told apart by it; "
+            f"Cannot read {path}: {error.strerror}. Processes are identified by it; "
             "this needs Linux with /proc mounted.",
             "no_proc",
         ) from error
@@ -180,7 +180,7 @@ def group_members(process: Process, proc: str = PROC) -> list[Process]:
     """Return what runs in its process group, also after the process itself has ended."""
     leader = read_process(process.pgid, proc)
     if leader and process.pid == process.pgid and leader.identity != process.identity:
-        return []  # the group's number has been given to somebody else
+        return []  # the group's number has been given to another process
     ours = (process.pgid, process.session)
     return [other for other in all_processes(proc) if (other.pgid, other.session) == ours]
 

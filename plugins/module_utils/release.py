@@ -309,7 +309,7 @@ class Activation(Command):
         """Give the instance back what it had; return the error that says so."""
         failed = str(cause)
         if cause.reason in ITS_FAULT:
-            self.store.save(dict(record, status="bad", why=failed.splitlines()[0]))
+            self.store.save(dict(record, status="bad", why=failed.splitlines()[0].rstrip(".")))
         goal, links = switch.goal(record)
         name = goal.release or "what it was"
         try:

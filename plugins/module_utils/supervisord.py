@@ -85,14 +85,14 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
         return
     raise JawsError(
         f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}) and should "
-        f"run as {wanted}. Nothing was changed: have it stopped by somebody who may (state "
+        f"run as {wanted}. Nothing was changed: ask a user who may stop it to do so (state "
         f"stopped), then start it as {wanted}.",
         reason="foreign_owner",
     )
 
 
 def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
-    """Take the steps; return what is to be told of them."""
+    """Take the steps; return what the result says of them."""
     told: Result = {}
     # What could not be started again is not stopped.
     programs = daemon.check() if "start" in steps else []
@@ -108,7 +108,7 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
                 programs = parse(daemon.config, daemon.python)
             told["cleared"] = daemon.clear(programs)
         elif step == "start":
-            # One program that lacks its command keeps no other down.
+            # A program without its command does not stop the others from starting.
             told["cleared"] = daemon.start(programs)
             told["warn"] = [
                 f"{program.group}:{program.name} cannot run: there is no {program.command}."

@@ -24,7 +24,7 @@ from .supervisor.daemon import Daemon, locked_instance
 from .supervisor.endpoint import is_taken, new_parser
 from .supervisor.parser import parse
 
-# 128 bits and more, in the letters that Supervisor reads unescaped.
+# 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
 KEY_BYTES = 32  # 256 bits
 
@@ -33,7 +33,7 @@ class ConfigFile:
     """One supervisord.conf and how it is put in force.
 
     :param params: the supervisord_config module's options.
-    :raises JawsError: an option is wrong, or the file cannot be read or is somebody else's.
+    :raises JawsError: an option is wrong, or the file cannot be read or has a foreign owner.
     """
 
     def __init__(self, params: dict[str, Any]) -> None:

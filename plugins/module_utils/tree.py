@@ -58,7 +58,7 @@ def understood(item: Item) -> Item:
 
 
 def refuse_foreign_item(item: Item) -> None:
-    """Refuse a path that a stranger made first, or that leads through what a stranger could make.
+    """Refuse a path of a foreign owner, and one below a directory that others can replace.
 
     A directory may be a link of our own to a directory of our own.
 
@@ -120,7 +120,7 @@ def _directory(item: Item) -> None:
         # first on: after a kill nothing would look at them again.
         with suppress(FileExistsError), umask(0):
             os.mkdir(missing, 0o700 if missing == path else 0o711)
-    # Another instance of the same machine may have been faster, or a stranger.
+    # Another instance on the same machine may have been faster, or another user.
     refuse_foreign_item(item)
     if not os.path.isdir(path):
         raise NotADirectoryError(0, "there is something else that is no directory", path)

@@ -146,7 +146,7 @@ class Environment:
 
 
 def place(directory: str, name: str) -> tuple[Environment, list[str]]:
-    """Return the environment to use, and the paths of those that somebody has changed.
+    """Return the environment to use, and the paths of those that were changed by hand.
 
     What was changed by hand is left to what runs from it; the next one is built beside it.
     """
@@ -166,7 +166,7 @@ class Builder:
 
     :param directory: absolute path of the directory of all environments.
     :param spec: one item of the venv module's option C(environments).
-    :param timeout: seconds to wait for somebody else who builds it, and for each of our commands.
+    :param timeout: seconds to wait for another run that builds it, and for each of our commands.
     """
 
     def __init__(self, directory: str, spec: Spec, timeout: float) -> None:
@@ -178,7 +178,7 @@ class Builder:
         self.due = not self.environment.intact
 
     def build(self, contents: Mapping[str, str]) -> None:
-        """Build it, unless somebody else has by now; a failed build leaves nothing.
+        """Build it, unless another run has done so; a failed build leaves nothing.
 
         :param contents: the wheels in base64, by digest.
         :raises JawsError: with the last lines of pip's output (build_failed).

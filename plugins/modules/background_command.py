@@ -81,7 +81,7 @@ options:
     description:
       - The pid file, with a lock that makes callers take turns. Its directory must belong to the
         user and be writable by nobody else; it is made if missing.
-      - A directory or file there that somebody else made is refused, with the name of its owner.
+      - A directory or file there that another user made is refused, with the name of its owner.
     type: path
     required: true
   log:
@@ -210,7 +210,7 @@ reloaded_at:
   type: str
   sample: '2026-01-31T09:00:00Z'
 stopping:
-  description: The signal that it was told to end by, and when, while it has not ended yet, or null.
+  description: The signal that was sent to stop it, and when; null if none was, or if it has ended.
   returned: success
   type: str
   sample: SIGQUIT at 2026-01-31T09:00:00Z

@@ -28,8 +28,8 @@ options:
     required: true
   api_token:
     description:
-      - An access token of somebody who may read the runner, with the scope C(read_api). GitLab does
-        not tell the runner itself whether it is online.
+      - An access token of a user who may read the runner, with the scope C(read_api). GitLab does
+        not say to the runner itself whether it is online.
     type: str
     default: ''
   ca_file:

@@ -101,7 +101,7 @@ options:
       health:
         description:
           - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
-            C(command) (a list of words that has to end with 0).
+            C(command) (a list of words; it must exit with status 0).
           - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
         type: dict
         default: {}

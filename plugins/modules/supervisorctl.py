@@ -15,8 +15,8 @@ description:
   - Every task that is written for M(community.general.supervisorctl) works with this module
     too.
   - It waits until the programs have reached their state, all of them at once. A program that fails
-    makes the task fail, with its exit status and the last lines of its log, and keeps no other
-    program down.
+    makes the task fail, with its exit status and the last lines of its log, and does not stop
+    other programs from starting.
 options:
   name:
     description:
@@ -61,7 +61,7 @@ options:
       - How many seconds to wait for each step, on top of what the programs' own C(startsecs),
         C(startretries) and C(stopwaitsecs) allow.
       - A program whose definition changes or leaves is given ten minutes more to stop, as
-        supervisord does not tell its old C(stopwaitsecs).
+        supervisord does not say its old C(stopwaitsecs).
     type: int
     default: 60
 extends_documentation_fragment:

@@ -118,7 +118,7 @@ version:
   type: str
   sample: 4.3.0
 user:
-  description: The user that it runs as, where the system tells.
+  description: The user that it runs as, if the system shows it.
   returned: success
   type: str
   sample: jaws_jtm

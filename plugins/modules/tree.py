@@ -11,7 +11,7 @@ short_description: Make directories, small files and links in one step, and only
 version_added: 0.1.0
 description:
   - Makes a list of directories, files and symbolic links in one call.
-  - Unlike M(ansible.builtin.file), it refuses a path that somebody else made first, which matters
+  - Unlike M(ansible.builtin.file), it refuses a path that another user made first, which matters
     below C(/tmp). Every part of the path that lies where everybody may write has to belong to the
     user or to root.
   - A directory may be a symbolic link of the user's own to a directory of the user's own.
@@ -58,7 +58,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make a directory that is closed to strangers
+- name: Make a directory that is closed to other users
   jgi.jaws.tree:
     paths:
       - path: /tmp/jaws-dev/jaws

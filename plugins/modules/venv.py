@@ -15,7 +15,7 @@ description:
     old one serves while the new one is built.
   - Nothing is built, sent or downloaded where the environment is there already.
   - A build that fails or is killed leaves nothing that looks complete.
-  - An environment that somebody has changed by hand is left to what runs from it, and the next one
+  - An environment that was changed by hand is left to what runs from it, and the next one
     is built beside it.
 options:
   directory:

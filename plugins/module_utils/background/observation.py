@@ -61,7 +61,7 @@ def find(wish: Wish, pid_file_text: str, proc: str = PROC) -> Seen:
 
 
 def find_recorded(pid_file_text: str, proc: str) -> Seen:
-    """Return what the pid file alone tells: its process and its record, if that still runs."""
+    """Return what the pid file alone says: its process and its record, if that still runs."""
     record = parse_record(pid_file_text)
     process = read_same(record.pid, record.start_ticks, record.boot_id, proc) if record else None
     return Seen(processes=(process,), record=record) if process else Seen()
@@ -76,7 +76,7 @@ def _describe(
 ) -> Seen:
     environ = (read_environ(processes[0], proc) or {}) if processes else {}
     if environ.get(OF_PID) != str(processes[0].pid if processes else ""):
-        environ = {}  # inherited: it tells of a process further up
+        environ = {}  # inherited from a process further up
     above = {process.identity for process in _self_and_ancestors(proc)}
     return Seen(
         processes=processes,

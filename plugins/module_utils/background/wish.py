@@ -18,7 +18,7 @@ from ..errors import JawsError
 from ..processes import CLEAN_PATH
 
 # What the process carries in its environment: whose it is, and which process is meant. Children
-# inherit both, so the pid in the second tells the process itself from what it started.
+# inherit both, so the pid in the second distinguishes the process from what it started.
 MARKER = "JGI_JAWS_BACKGROUND"
 OF_PID = MARKER + "_PID"
 DEFINITION = MARKER + "_DEFINITION"

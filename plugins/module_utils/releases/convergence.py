@@ -141,8 +141,8 @@ def _stopped_groups(programs: Sequence[Program]) -> list[str]:
 def _redefine(client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]) -> None:
     """Give stopped groups their new definition.
 
-    supervisord starts what is added in the next turn of its loop, and cannot be told not to: so it
-    is stopped again at once.
+    supervisord starts what is added in the next turn of its loop, and that cannot be prevented: so
+    it is stopped again at once.
     """
     if not groups:
         return

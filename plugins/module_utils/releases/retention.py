@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What old releases have left: which of it may go, and its removal.
 
-Nothing goes that a kept release uses, that is young (somebody may be about to use it), or that a
+Nothing goes that a kept release uses, that is young (another run may be about to use it), or that a
 process on this machine runs from.
 """
 

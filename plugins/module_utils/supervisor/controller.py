@@ -24,7 +24,7 @@ from .observation import observe, settings
 from .planning import Plan, phases
 from .programs import ALIVE, Program, Setting, from_info, group_of
 
-UNKNOWN_STOPWAITSECS = 600  # of a definition that has gone from disk: supervisord does not tell it
+UNKNOWN_STOPWAITSECS = 600  # of a program that is gone from disk: supervisord does not say
 MOST_BACKOFF = 600  # seconds of starting over and over that are waited for
 VERBS = {
     "startProcess": "start",
@@ -99,7 +99,7 @@ class Controller:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """The programs' settings, asked for when they are first needed: they are much to tell."""
+        """The programs' settings, asked for when they are first needed: the answer is long."""
         if self._settings is None:
             self._settings = settings(self.client)
         return self._settings
@@ -264,7 +264,7 @@ class Controller:
             time.sleep(min(max(0.02, (now - started) / 20), 1))
 
     def _stop_again(self, programs: Sequence[Program]) -> None:
-        """Stop what had just ended when it was told to stop, and was started again since."""
+        """Stop what had just exited when the stop was sent, and has been started again."""
         self._send(
             "stopProcess", [program.name for program in programs if program.state in ALIVE], False
         )

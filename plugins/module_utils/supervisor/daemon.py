@@ -54,10 +54,10 @@ class Daemon:
     :param config: absolute path of its supervisord.conf.
     :param supervisord: path of the executable that starts it.
     :param python: the interpreter that has Supervisor; None: that of C(supervisord).
-    :param user: the only user that may start it; None: as the configuration says, or whoever asks.
+    :param user: the only user that may start it; None: the one in the configuration, if any.
     :param timeout: seconds that a start, a stop or a reload may take.
     :param owner: who may have written the configuration, besides us and root.
-    :raises JawsError: the configuration cannot be read, or is a stranger's (foreign_owner).
+    :raises JawsError: the configuration cannot be read, or has a foreign owner (foreign_owner).
     """
 
     def __init__(
@@ -228,13 +228,13 @@ class Daemon:
             )
 
     def _refuse_foreign_conf(self) -> None:
-        """Refuse to read or run what a stranger wrote: after a reboot anybody may fill /tmp."""
+        """Refuse a configuration of a foreign owner: after a reboot anybody can write to /tmp."""
         advice = "Have it removed, or name its owner in the option owner."
         for path in (os.path.dirname(self.config), self.config):
             refuse_foreign(path, ours(*user_id(self.owner)), follow=True, advice=advice)
 
     def refuse_unusable_places(self, socket: bool = True) -> None:
-        """Refuse files that somebody else made first, and a socket's path that would not do.
+        """Refuse files that another user made first, and a socket path that cannot be used.
 
         :param socket: whether the socket is yet to be made.
         :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
@@ -333,7 +333,7 @@ class Daemon:
         self._await(lambda: self._has_ended(process), "timed_out", "did not end {time}", limit)
 
     def _has_ended(self, process: Process | None) -> bool:
-        # Where /proc hides it, its socket or port tells.
+        # If /proc hides it, look at its socket or port.
         return not (processes.is_same(process) if process else listeners(self.endpoint))
 
     def reload(self) -> None:

@@ -40,8 +40,8 @@ def with_exit_status(
 ) -> list[Program]:
     """Return C(programs) with the exit status of those that ended before startsecs.
 
-    supervisord keeps it in its log alone, which does not name the group: it is told where
-    C(everything) has no other program of that name, in another group.
+    supervisord writes it to its log only, without the group: it is known if C(everything) has no
+    other program of that name in another group.
     """
     logged = (
         _logged_exits(client)
@@ -50,12 +50,12 @@ def with_exit_status(
     )
     inside = [process_of(program.name) for program in everything]
 
-    def told(program: Program) -> Program:
+    def completed(program: Program) -> Program:
         name = process_of(program.name)
         known = name in logged and program.state in ("BACKOFF", "FATAL") and inside.count(name) == 1
         return program._replace(exit_status=logged[name]) if known else program
 
-    return [told(program) for program in programs]
+    return [completed(program) for program in programs]
 
 
 def _logged_exits(client: Supervisor) -> dict[str, int]:

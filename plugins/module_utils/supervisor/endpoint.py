@@ -111,7 +111,7 @@ class SupervisordConf:
 
     @property
     def server_url(self) -> str:
-        """The address that the daemon tells its programs (Supervisor's ServerOptions)."""
+        """What its programs get as SUPERVISOR_SERVER_URL (Supervisor's ServerOptions)."""
         path = self.get_path("unix_http_server", "file")
         if path:
             return f"unix://{path}"
@@ -201,7 +201,7 @@ def find_config(supervisorctl_path: str | None) -> str | None:
         base = os.path.dirname(os.path.dirname(supervisorctl_path or get_bin_path("supervisorctl")))
         folders = [os.path.join(base, "etc"), base, *folders]
     except ValueError:
-        pass  # It is not needed: only its place would tell more.
+        pass  # It is not needed: only its directory would add two places.
     paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in folders]
     return next((path for path in paths if os.path.exists(path)), None)
 
@@ -238,7 +238,7 @@ def refuse_unusable_socket(path: str, trusted: Collection[int] = ()) -> None:
     """Refuse a socket path on which supervisord would fail, or loop for ever.
 
     :raises JawsError: too long (bad_option), no directory or no hard links there
-        (unusable_directory), or somebody else's (foreign_owner).
+        (unusable_directory), or another user's (foreign_owner).
     """
     refuse_long_socket(path)
     refuse_unsafe(path, trusted)
@@ -270,7 +270,7 @@ def refuse_long_socket(path: str) -> None:
 
 
 def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -> None:
-    """Refuse to send a key to where a stranger may listen.
+    """Refuse to send a key to where another user may listen.
 
     :raises JawsError: names the owner (foreign_owner).
     """
@@ -278,11 +278,11 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -
     if path is not None:
         refuse_unsafe(path, trusted)
         return
-    strangers = listeners(endpoint) - ours(*trusted)
-    if strangers:
+    foreign = listeners(endpoint) - ours(*trusted)
+    if foreign:
         raise JawsError(
             f"{endpoint.address} is taken by a process of "
-            f"{' and '.join(map(user_name, sorted(strangers)))}. The key was not sent to it: "
+            f"{' and '.join(map(user_name, sorted(foreign)))}. The key was not sent to it: "
             "have it ended, or choose another port. If it is the instance's own user, name it "
             f"in [supervisord] user of {endpoint.source}.",
             reason="foreign_owner",
@@ -292,7 +292,7 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -
 def listeners(endpoint: Endpoint, proc: str = "/proc") -> set[int]:
     """Return the uids that listen at an endpoint of this machine, as the kernel sees them.
 
-    The kernel tells a port's user to everybody, also where C(hidepid) hides the processes.
+    The kernel shows everybody a port's user, even if C(hidepid) hides the processes.
     """
     path = endpoint.socket_path
     if path is not None:
@@ -315,7 +315,7 @@ def listeners(endpoint: Endpoint, proc: str = "/proc") -> set[int]:
 
 
 def is_taken(endpoint: Endpoint) -> bool:
-    """Whether somebody accepts connections there; nothing is sent."""
+    """Whether a process accepts connections there; nothing is sent."""
     family = socket.AF_UNIX if endpoint.socket_path else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.settimeout(CONNECT_SECONDS)
@@ -323,7 +323,7 @@ def is_taken(endpoint: Endpoint) -> bool:
             probe.connect(endpoint.socket_path or _tcp(endpoint))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        except OSError:  # it hangs, or shuts us out: somebody is there
+        except OSError:  # it hangs, or refuses us: a process is there
             return True
         return True
 
@@ -332,5 +332,5 @@ def _tcp(endpoint: Endpoint) -> tuple[str, int]:
     try:
         parts = urlsplit(endpoint.url)
         return parts.hostname or "", parts.port or 80
-    except ValueError:  # whoever connects says so
+    except ValueError:  # connecting will report it
         return "", 0

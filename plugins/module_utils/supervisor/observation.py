@@ -64,7 +64,7 @@ def settings(client: Supervisor) -> dict[str, Setting]:
 
 
 def _setting(info: Mapping[str, Any]) -> Setting:
-    # Supervisor 3 tells no more than the first three; the rest are its defaults.
+    # Supervisor 3 returns only the first three; the rest are its defaults.
     return Setting(
         info["group"],
         info["autostart"],
