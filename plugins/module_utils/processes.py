@@ -185,21 +185,6 @@ def group_members(process: Process, proc: str = PROC) -> list[Process]:
     return [other for other in all_processes(proc) if (other.pgid, other.session) == ours]
 
 
-def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool | None:
-    """Return whether a process was started by the Python of another virtual environment.
-
-    None where that cannot be told: the kernel hides the process, or its command line names a link
-    that may have been moved since.
-    """
-    process = read_process(pid, proc)
-    command = process.cmdline[0] if process and process.cmdline else ""
-    started_from = os.path.dirname(os.path.dirname(command))
-    if not os.path.isabs(started_from) or os.path.islink(started_from):
-        return None
-    installed = os.path.realpath(os.path.dirname(os.path.dirname(python)))
-    return os.path.realpath(started_from) != installed
-
-
 def send_signal(process: Process, signal: int, group: bool = False, proc: str = PROC) -> bool:
     """Signal this very process, or its whole group; False when there is nothing left to signal.
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from .supervisor.client import Supervisor
 from .supervisor.endpoint import endpoint_for
-from .supervisor.observation import is_outdated, observe
+from .supervisor.installation import is_of_another_installation
+from .supervisor.observation import observe
 from .supervisor.programs import select_known
 
 
@@ -22,7 +23,8 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     with Supervisor(endpoint_for(params)) as client:
         programs = observe(client).programs
         if params["python"]:
-            outdated = is_outdated(client, params["python"])
+            pid = client.call("supervisor.getPID")
+            outdated = is_of_another_installation(pid, params["python"])
     if params["name"] is not None:
         programs = select_known(programs, params["name"])
     shown = [program.as_dict() for program in programs]

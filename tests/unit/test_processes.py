@@ -33,6 +33,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     terminate,
     wait_ended,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import installation
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 
@@ -537,11 +538,11 @@ def test_a_process_of_another_installation_is_told_by_its_command_line(
     def other(python: str) -> bool | None:
         proc.add(42, cmdline=f"{python}\0-m\0supervisor.supervisord\0")
         installed = f"{tmp_path}/venv/bin/python"
-        return processes.is_of_another_installation(42, installed, str(proc))
+        return installation.is_of_another_installation(42, installed, str(proc))
 
     assert other(f"{tmp_path}/v1/bin/python") is True
     assert other(f"{tmp_path}/v2/bin/python") is False
     # Whatever the link meant when it was started.
     assert other(f"{tmp_path}/venv/bin/python") is None
     assert other("python3") is None
-    assert processes.is_of_another_installation(43, "/v/bin/python", str(proc)) is None
+    assert installation.is_of_another_installation(43, "/v/bin/python", str(proc)) is None

@@ -27,6 +27,7 @@ from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
 from .endpoint import SupervisordConf, listeners, refuse_long_socket, refuse_unusable_socket
+from .installation import is_of_another_installation
 from .observation import settings
 from .parser import ConfiguredProgram, parse, validate
 
@@ -135,7 +136,7 @@ class Daemon:
         """Whether the live daemon is of another installation than C(python); None: not known."""
         if self._python is None:
             return None
-        return processes.is_of_another_installation(status.pid, self._python)
+        return is_of_another_installation(status.pid, self._python)
 
     def _user_of(self, pid: int) -> str | None:
         process = processes.read_process(pid)

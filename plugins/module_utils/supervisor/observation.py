@@ -9,7 +9,6 @@ import xmlrpc.client
 from typing import Any, Mapping, NamedTuple
 
 from ..errors import JawsError
-from ..processes import is_of_another_installation
 from .client import CANT_REREAD, Supervisor
 from .conf import complaint
 from .programs import Change, Program, Setting, from_info, namespec
@@ -74,8 +73,3 @@ def _setting(info: Mapping[str, Any]) -> Setting:
         info.get("stopwaitsecs", 10),
         info.get("exitcodes", [0]),
     )
-
-
-def is_outdated(client: Supervisor, python: str) -> bool | None:
-    """Return whether the daemon runs from another installation than C(python)'s; None: unknown."""
-    return is_of_another_installation(client.call("supervisor.getPID"), python)
