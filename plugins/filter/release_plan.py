@@ -1,21 +1,14 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that turn the catalogue of services into a release."""
+"""The filter that turns services and their configurations into a release."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ..module_utils.errors import JawsError
-from ..plugin_utils.catalogue import (
-    configs_of,
-    environments_of,
-    services_of,
-)
+from ..plugin_utils.filters import as_filter
 from ..plugin_utils.release_plan import Context, plan_release
 
 DOCUMENTATION = r"""
@@ -65,6 +58,14 @@ options:
     default: []
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - plugin: jgi.jaws.configs
+    plugin_type: filter
+  - plugin: jgi.jaws.environments
+    plugin_type: filter
+  - plugin: jgi.jaws.services
+    plugin_type: filter
+  - module: jgi.jaws.release
 """
 
 EXAMPLES = r"""
@@ -77,6 +78,7 @@ RETURN = r"""
 _value:
   description: The release.
   type: dict
+  sample: {files: [], programs: '', links: {}, health: {}}
 """
 
 Data = dict[str, Any]
@@ -91,48 +93,15 @@ def release_plan(
     artifacts: dict[str, str] | None = None,
     modules: list[str] | None = None,
 ) -> Data:
-    """Return a release; see the documentation above."""
+    """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
     context = Context(directory, paths, artifacts or {}, python, modules or [])
-    planned: Data = _guarded(plan_release, services, configs, context)
-    return planned
-
-
-def services(catalogue: Data, overrides: Data, instance: str, series: str) -> Data:
-    """Return one instance's services; see services.yml beside this file."""
-    found: Data = _guarded(services_of, catalogue, overrides, instance, series)
-    return found
-
-
-def environments(
-    catalogue: Data, changes: Data, services: Data, wheels: str = "", **defaults: Any
-) -> list[Data]:
-    """Return the virtual environments of services; see environments.yml beside this file."""
-    found: list[Data] = _guarded(environments_of, catalogue, changes, services, wheels, defaults)
-    return found
-
-
-def configs(defaults: Data, changes: Data, formats: dict[str, str], services: Data) -> Data:
-    """Return the configurations of services; see configs.yml beside this file."""
-    found: Data = _guarded(configs_of, defaults, changes, formats, services)
-    return found
-
-
-def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except JawsError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return plan_release(services, configs, context)
 
 
 class FilterModule:
-    """The collection's filters."""
+    """The filter, by its name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
-        return {
-            "configs": configs,
-            "environments": environments,
-            "release_plan": release_plan,
-            "services": services,
-        }
+        """Return the filter."""
+        return {"release_plan": as_filter(release_plan)}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..module_utils.errors import JawsError
-from ..plugin_utils import rollback
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.rollback import choose
 
 DOCUMENTATION = r"""
 name: rollback_targets
@@ -22,8 +22,7 @@ description:
 positional: _input, deployments
 options:
   _input:
-    description: >-
-      What M(jgi.jaws.release_info) returned, by host.
+    description: What M(jgi.jaws.release_info) returned, by host.
     type: dict
     required: true
   deployments:
@@ -34,6 +33,16 @@ options:
     description: The release to go back to.
     type: str
     default: ""
+  sites:
+    description: >-
+      The site that the deployment belongs to, by host. Deployments of two sites are two, even if
+      they have the same name. Without it, names of deployments are enough.
+    type: dict
+    version_added: 0.3.0
+seealso:
+  - plugin: jgi.jaws.by_host
+    plugin_type: filter
+  - module: jgi.jaws.release_info
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 """
@@ -48,23 +57,13 @@ _value:
     C(targets), by host the id of the release to go to, without the hosts that stay as they are;
     and C(problem), a sentence that says why there are none, or empty.
   type: dict
+  sample: {targets: {one_jaws: 20261122T130000Z-0123abcd}, problem: ''}
 """
 
 
-def rollback_targets(
-    instances: dict[str, Any], deployments: dict[str, str], release: str = ""
-) -> dict[str, Any]:
-    """Return the targets, or the problem; see the documentation above."""
-    try:
-        found = rollback.rollback_targets(instances, deployments, release)
-        return {"targets": found, "problem": ""}
-    except JawsError as error:
-        return {"targets": {}, "problem": str(error)}
-
-
 class FilterModule:
-    """The collection's filter for rollbacks."""
+    """The filter, by its name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter by name."""
-        return {"rollback_targets": rollback_targets}
+        """Return the filter."""
+        return {"rollback_targets": as_filter(choose)}

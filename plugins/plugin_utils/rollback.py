@@ -21,6 +21,24 @@ Record = Mapping[str, Any]
 Instance = Mapping[str, Any]
 
 
+def choose(
+    instances: Mapping[str, Instance],
+    deployments: Mapping[str, str],
+    release: str = "",
+    sites: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return C(targets), as rollback_targets does, and C(problem), which says why there are none.
+
+    :param sites: by host: the site that its deployment belongs to, where there are several.
+    """
+    of_sites = sites or {}
+    names = {host: f"{of_sites.get(host, '')} {deployments[host]}".strip() for host in instances}
+    try:
+        return {"targets": rollback_targets(instances, names, release), "problem": ""}
+    except JawsError as error:
+        return {"targets": {}, "problem": str(error)}
+
+
 def rollback_targets(
     instances: Mapping[str, Instance], deployments: Mapping[str, str], release: str = ""
 ) -> dict[str, str]:

@@ -113,6 +113,19 @@ def test_what_cannot_be_gone_back_to_has_its_own_sentence(named: str, sentence: 
     assert answer["problem"].startswith(sentence)
 
 
+def test_deployments_of_one_name_at_two_sites_are_taken_back_each_by_itself() -> None:
+    hosts = {"here": instance("j3", J3, J2), "there": instance("t2", T2, T1)}
+    call = FilterModule().filters()["rollback_targets"]
+    sites = {"here": "NERSC", "there": "LRC"}
+    assert call(hosts, deployments(hosts), release="j2", sites=sites) == {
+        "targets": {"here": "j2"},
+        "problem": "",
+    }
+    hosts["there"] = instance("t1", T1)
+    answer = call(hosts, deployments(hosts), sites=sites)
+    assert answer["problem"].startswith("LRC dev has nothing to go back to")
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["good", "bad"])), min_size=1),
     st.integers(0, 20),
