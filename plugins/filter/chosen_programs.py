@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that finds the programs that names mean on several instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.play import chosen_programs
+
+DOCUMENTATION = r"""
+name: chosen_programs
+short_description: Find the programs that names mean on several instances
+version_added: 0.3.0
+description:
+  - Returns which of the named programs each instance has, so that a command can be given to all
+    instances at once. A name that no instance has is a problem.
+positional: _input, wanted
+options:
+  _input:
+    description: What M(jgi.jaws.supervisorctl_info) returned, by host.
+    type: dict
+    required: true
+  wanted:
+    description: Names of programs, as a list or separated by commas, or V(all).
+    type: raw
+    required: true
+seealso:
+  - plugin: jgi.jaws.by_host
+    plugin_type: filter
+  - module: jgi.jaws.supervisorctl
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+chosen: "{{ instances | jgi.jaws.chosen_programs('jaws-jtm,jaws-cromwell') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: >-
+    C(programs), by host the names of its programs that are meant; and C(problem), a sentence that
+    says which name no instance has, or empty.
+  type: dict
+  sample: {programs: {one_jaws: [], one_jtm: [jaws-jtm, jaws-cromwell]}, problem: ''}
+"""
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"chosen_programs": as_filter(chosen_programs)}

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that says whether a switch of several instances holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.play import switch
+
+DOCUMENTATION = r"""
+name: switch
+short_description: Say whether a switch of several instances holds
+version_added: 0.3.0
+description:
+  - Instances that switch together hold together. If one of them fails or becomes unreachable, all
+    of them have to switch back.
+positional: _input, results
+options:
+  _input:
+    description: >-
+      What M(jgi.jaws.release) with O(jgi.jaws.release#module:state=prepared), or
+      M(jgi.jaws.release_info), returned before the switch, by host.
+    type: dict
+    required: true
+  results:
+    description: What the switch returned, by host, of the hosts that are still reachable.
+    type: dict
+    required: true
+  hosts:
+    description: The hosts that switch. Without them, all hosts of O(_input).
+    type: list
+    elements: str
+seealso:
+  - plugin: jgi.jaws.by_host
+    plugin_type: filter
+  - plugin: jgi.jaws.rollback_targets
+    plugin_type: filter
+  - module: jgi.jaws.release
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+deployed: "{{ prepared | jgi.jaws.switch(switched) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: >-
+    C(hosts), those that switch; C(deploy), the number of the deploy that is common to them; and
+    C(unheld), those that have failed or not answered.
+  type: dict
+  sample: {hosts: [one_jaws, one_jtm], deploy: 1796000000, unheld: [one_jtm]}
+"""
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"switch": as_filter(switch)}

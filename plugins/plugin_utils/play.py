@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decisions that concern all instances of a play: does a switch hold, which programs are meant.
+
+Pure functions on the control node. They take what the hosts have registered, by host. A host that
+is missing there has registered nothing: it failed earlier, or became unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+Result = Mapping[str, Any]
+
+ALL = "all"
+
+
+def by_host(hostvars: Mapping[str, Result], name: str, hosts: Iterable[str]) -> dict[str, Any]:
+    """Return a variable of several hosts, by host; a host that does not have it is left out."""
+    variables = {host: hostvars[host] for host in hosts}
+    return {host: known[name] for host, known in variables.items() if name in known}
+
+
+def switch(
+    releases: Mapping[str, Result],
+    results: Mapping[str, Result],
+    hosts: Iterable[str] | None = None,
+) -> dict[str, Any]:
+    """Return which hosts switch, in which deploy, and which of them have not held.
+
+    All of them switch back if one has not held.
+
+    :param releases: by host: what was registered before the switch, with the number C(deploy) that
+        a deploy of this host has to have at least.
+    :param results: what the switch returned, by host, of every host that is still reachable.
+    :param hosts: the hosts that switch; without them, all that C(releases) has.
+    """
+    switching = list(releases if hosts is None else hosts)
+    numbers = [int(releases[host]["deploy"]) for host in switching]
+    return {
+        "hosts": switching,
+        "deploy": max(numbers, default=None),
+        "unheld": [host for host in switching if not has_held(results.get(host))],
+    }
+
+
+def has_held(result: Result | None) -> bool:
+    """Return whether a host has switched and holds: silence and doubt mean that it has not."""
+    if not result:
+        return False
+    lost = [boolean(result.get(key, False)) for key in ("unreachable", "skipped")]
+    return not any(lost) and not boolean(result.get("failed", True))
+
+
+def chosen_programs(instances: Mapping[str, Result], wanted: str | Sequence[str]) -> dict[str, Any]:
+    """Return the programs that names mean on each instance, and a problem with the names, if any.
+
+    :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
+    :param wanted: names, as a list or separated by commas, or C(all).
+    """
+    own = {host: _names(found) for host, found in instances.items()}
+    known = sorted({name for names in own.values() for name in names})
+    named = _listed(wanted)
+    chosen = {host: _meant(named, names) for host, names in own.items()}
+    return {"programs": chosen, "problem": _problem(named, known)}
+
+
+def _names(instance: Result) -> list[str]:
+    return [program["name"] for program in instance["programs"]]
+
+
+def _listed(wanted: str | Sequence[str]) -> list[str]:
+    parts = [wanted] if isinstance(wanted, str) else wanted
+    names = [name.strip() for part in parts for name in str(part).split(",")]
+    return [name for name in names if name]
+
+
+def _meant(named: Sequence[str], own: Sequence[str]) -> list[str]:
+    return list(own) if ALL in named else [name for name in named if name in own]
+
+
+def _problem(named: Sequence[str], known: Collection[str]) -> str:
+    there_are = f"there are {', '.join(known)}"
+    if not named:
+        return f"no program is named: give -e programs=NAME,NAME, or leave it out; {there_are}"
+    unknown = [name for name in named if name not in known and name != ALL]
+    return f"no instance has {', '.join(unknown)}; {there_are}" if unknown else ""
