@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that says which files make units of the user's systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.units import user_units
+
+DOCUMENTATION = r"""
+name: user_units
+short_description: Say which files make units of the user's systemd
+version_added: 0.3.0
+description:
+  - Returns the files and the link that C(systemctl --user enable) would make, for which the systemd
+    of that user has to run.
+positional: _input, target
+options:
+  _input:
+    description: The text of each unit, by its name. Without units, there are no files.
+    type: dict
+    required: true
+  target:
+    description: The target that wants the unit, for example V(default.target).
+    type: str
+    required: true
+  enabled:
+    description: The name of the unit to enable. Empty for none.
+    type: str
+    default: ""
+  directory:
+    description: The directory of the user's units.
+    type: path
+    default: ~/.config/systemd/user
+  mode:
+    description: The mode of the units. A unit that may hold a secret is its user's alone.
+    type: str
+    default: "0644"
+seealso:
+  - module: jgi.jaws.tree
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+paths: >-
+  {{ {'jaws.service': text} | jgi.jaws.user_units('default.target', enabled='jaws.service') }}
+"""
+
+RETURN = r"""
+_value:
+  description: The files, as O(jgi.jaws.tree#module:paths) takes them.
+  type: list
+  elements: dict
+  sample: [{path: ~/.config/systemd/user/default.target.wants, mode: "0755"}]
+"""
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"user_units": as_filter(user_units)}
