@@ -237,6 +237,7 @@ def test_a_job_of_somebody_else_is_an_operators_and_no_failure(site: Site) -> No
         ("purge_days", 0, "purge_days has to be at least 1"),
         ("purge_cromwell_url", "", "purge_executions needs purge_cromwell_url"),
         ("purge_directory", "/a/b%c", "purge_directory has to be an absolute path without"),
+        ("purge_directory", "/a/b\\c", "purge_directory has to be an absolute path without"),
         ("purge_name", "a b", "purge_name has to be of letters"),
     ],
 )

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that says which job calls the weekly purge, and which one should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.purge_job import purge_job
+
+DOCUMENTATION = r"""
+name: purge_job
+short_description: Say which job calls the weekly purge, and which one should
+version_added: 0.3.0
+description:
+  - Reads what an earlier deploy has noted about the job in the purge's own directory, as the name
+    of an empty file, and returns what has to be noted.
+positional: _input, schedule, definition
+options:
+  _input:
+    description: What is in the directory, as M(ansible.builtin.find) returns it.
+    type: list
+    elements: dict
+    required: true
+  schedule:
+    description: What calls the purge. Empty for nothing.
+    type: str
+    choices: ["", cron, systemd_user]
+    required: true
+  definition:
+    description: All that makes one job another than the one before.
+    type: raw
+    required: true
+seealso:
+  - module: ansible.builtin.find
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+EXAMPLES = r"""
+job: "{{ found.files | jgi.jaws.purge_job('cron', ['/opt/purge', 'sun', '02:00']) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: >-
+    C(schedules), what is known to call the purge; C(note), the name to be noted, or empty;
+    C(obsolete), the names to be removed; and C(is_noted), whether all is noted as it should be.
+  type: dict
+  sample: {schedules: [], note: cron.0123456789ab, obsolete: [], is_noted: false}
+"""
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"purge_job": as_filter(purge_job)}
