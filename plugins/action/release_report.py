@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Print the table."""
+        """Print the table, and return its lines."""
         result: Result = super().run(tmp, task_vars)
         shown = re.compile(self._task.args.get("packages") or "")
         rows = [
@@ -32,8 +32,9 @@ class ActionModule(ActionBase):
             for name, instance in self._task.args["instances"].items()
             for record in instance["releases"]
         ]
-        self._display.display(format_table(COLUMNS, rows))
-        return dict(result, changed=False)
+        table = format_table(COLUMNS, rows)
+        self._display.display(table)
+        return dict(result, changed=False, stdout_lines=table.splitlines())
 
 
 def _row(instance: str, current: str | None, record: Result, shown: re.Pattern[str]) -> Result:

@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Print the table; fail, unless every row says RUNNING."""
+        """Print the table, and return its lines; fail, unless every row says RUNNING."""
         result: Result = super().run(tmp, task_vars)
         rows: list[Result] = []
         notes: list[str] = []
@@ -38,12 +38,14 @@ class ActionModule(ActionBase):
             notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
             if (instance.get("status") or {}).get("outdated"):
                 notes.append(f"{instance['name']}: {OUTDATED}")
-        self._display.display("\n".join([format_table(COLUMNS, rows), *notes]))
+        lines = [*format_table(COLUMNS, rows).splitlines(), *notes]
+        self._display.display("\n".join(lines))
         wrong = [
             f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD
         ]
         message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
-        return dict(result, changed=False, failed=bool(wrong), msg=message, not_running=wrong)
+        shown = {"not_running": wrong, "stdout_lines": lines}
+        return dict(result, changed=False, failed=bool(wrong), msg=message, **shown)
 
 
 def _rows(instance: Result) -> list[Result]:

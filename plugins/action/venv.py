@@ -67,14 +67,14 @@ def _one_wheel(pattern: str, required: bool) -> list[str]:
     found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
     if len(found) > 1:
         raise JawsError(
-            f"several wheels on this machine are {pattern}: {', '.join(found)}. Remove all but the "
-            "one to deploy.",
+            f"several wheels on the control node match {pattern}: {', '.join(found)}. Remove all "
+            "but the one to deploy.",
             reason="no_wheels",
         )
     if required and not found:
         raise JawsError(
-            f"no wheel on this machine is {pattern}. Build it first (`make pkg` in the JAWS "
-            "repository), or say where it is (jaws_wheels).",
+            f"no wheel on the control node matches {pattern}. Build it first (`make pkg` in the "
+            "JAWS repository), or say where it is (jaws_wheels).",
             reason="no_wheels",
         )
     return found
@@ -86,7 +86,7 @@ def _text(path: str) -> str:
             return stream.read()
     except (OSError, UnicodeDecodeError) as error:
         raise JawsError(
-            f"cannot read the constraints on this machine: {error}. Correct the path.",
+            f"cannot read the constraints on the control node: {error}. Correct the path.",
             reason="no_constraints",
         ) from error
 

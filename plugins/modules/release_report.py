@@ -48,4 +48,14 @@ EXAMPLES = r"""
     packages: ^jaws
 """
 
-RETURN = r""" # """
+RETURN = r"""
+stdout_lines:
+  description: The lines that are printed, for what shows the results of tasks.
+  version_added: 0.3.0
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - INSTANCE  RELEASE                    STATUS         ACTIVATED  AUTHOR  CI JOB  PACKAGES
+    - jaws      20261122T130141Z-95a2e45f  good, current  3d04h ago  jaws    -       jaws_site-2.6
+"""

@@ -11,7 +11,7 @@ short_description: Print the states of programs as one table
 version_added: 0.1.0
 description:
   - Prints one table of the programs of all given instances, and fails when one of them is not
-    C(RUNNING).
+    C(RUNNING). The lines are in the result too.
   - A gitlab-runner is a row of it too. What GitLab says of one that is not online is a note below.
 options:
   instances:
@@ -63,4 +63,13 @@ not_running:
   type: list
   elements: str
   sample: [local_dev_jtm jaws-cromwell]
+stdout_lines:
+  description: The lines that are printed, for what shows the results of tasks.
+  version_added: 0.3.0
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - INSTANCE        PROGRAM        STATE  PID  UPTIME  RELEASE
+    - local_dev_jtm   jaws-cromwell  FATAL  -    -       20261122T130250Z-ea814ff6
 """

@@ -24,6 +24,18 @@ def report(home: Path, *instances: Result) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def result(home: Path, module: str, **options: Any) -> tuple[list[str], Result]:
+    """Return the lines that an action plugin prints, and its result."""
+    call = ("-m", f"jgi.jaws.{module}", "-a", json.dumps(options))
+    done = ansible(
+        "adhoc", "localhost", "-i", "localhost,", *call, home=home,
+        ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+    )  # fmt: skip
+    printed, _sign, shown = done.stdout.partition(" => ")
+    found: Result = json.loads(shown[: shown.rindex("}") + 1])
+    return printed.splitlines(), found
+
+
 def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
     programs = [program("jaws-jtm"), program("jaws-cromwell", pid=12345)]
     jaws: Result = {"name": "dev_jaws", "status": {"programs": [program("rest")]}, "release": "r1"}
@@ -109,3 +121,28 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
     assert ["ending", "gitlab-runner", "STOPPING"] in [
         line.split()[:3] for line in output.splitlines()
     ]
+
+
+def test_what_is_printed_is_in_the_result_too(tmp_path: Path) -> None:
+    up = {"name": "up", "status": {"programs": [program("rest")]}, "release": "r1"}
+    down = {"name": "down", "status": {"msg": "it is down", "reason": "down"}}
+    printed, found = result(tmp_path, "status_report", instances=[up, down])
+    assert found["not_running"] == ["down (supervisord)"]
+    assert [line.split()[:1] for line in found["stdout_lines"]] == [
+        ["INSTANCE"],
+        ["up"],
+        ["down"],
+        ["down:"],
+    ]
+    assert set(found["stdout_lines"]) <= set(printed)
+
+
+def test_the_table_of_releases_is_in_the_result_too(tmp_path: Path) -> None:
+    record = {"id": "r1", "status": "good", "activated": None, "author": "me", "ci_job": None}
+    instance = {"current": "r1", "releases": [{**record, "packages": ["a-1"], "why": None}]}
+    printed, found = result(tmp_path, "release_report", instances={"dev": instance})
+    assert [line.split()[:4] for line in found["stdout_lines"]] == [
+        ["INSTANCE", "RELEASE", "STATUS", "ACTIVATED"],
+        ["dev", "r1", "good,", "current"],
+    ]
+    assert set(found["stdout_lines"]) <= set(printed)

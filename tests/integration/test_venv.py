@@ -495,13 +495,13 @@ def test_a_wheel_of_the_control_node_is_found_and_sent_once(venvs: Venvs, tmp_pa
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"wheels": ["{tmp}/none-*.whl"]}, "no wheel on this machine is {tmp}/none-*.whl"),
+        ({"wheels": ["{tmp}/none-*.whl"]}, "no wheel on the control node matches {tmp}/none-*.whl"),
         (
             {"wheels": ["{tmp}/*.whl"]},
-            "several wheels on this machine are {tmp}/*.whl: {tmp}/demo-1",
+            "several wheels on the control node match {tmp}/*.whl: {tmp}/demo-1",
         ),
         ({"wheels": ["{tmp}/*.txt"]}, "{tmp}/a.txt is not a whole wheel"),
-        ({"constraints": "{tmp}/none.txt"}, "cannot read the constraints on this machine: "),
+        ({"constraints": "{tmp}/none.txt"}, "cannot read the constraints on the control node: "),
         (
             {"requirements": ["a @ https://u:hunter2@h/a.whl"]},
             "a url in requirements holds credentials",
