@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,78 @@ ROLE_PARTS = ("defaults", "handlers", "tasks", "vars")
 
 def role_options(role: str) -> Mapping:
     """Return the options of a role, those of all its entry points."""
-    specs = (load(ROOT / "roles" / role / "meta/argument_specs.yml") or {}).get("argument_specs")
     return {
         name: option
-        for entry_point in (specs or {}).values()
-        for name, option in (entry_point.get("options") or {}).items()
+        for entry_point in entry_points(role)
+        for name, option in entry_options(role, entry_point).items()
     }
+
+
+@cache
+def entry_points(role: str) -> Mapping:
+    """Return the specifications of a role's entry points, each of which is a file of its tasks."""
+    specs = load(ROOT / "roles" / role / "meta/argument_specs.yml") or {}
+    found: Mapping = specs.get("argument_specs", {})
+    return found
+
+
+def entry_options(role: str, entry: str) -> Mapping:
+    """Return the options of one entry point."""
+    return entry_points(role)[entry].get("options") or {}
+
+
+def entry_reads(role: str, entry: str) -> set[str]:
+    """Return the role's options that an entry point reads, through whatever it imports and uses."""
+    known: Mapping = {}
+    for part in ("defaults", "vars"):
+        for path in paths(f"roles/{role}/{part}/**/*.yml"):
+            known.update(load(path) or {})
+    found: set[str] = set()
+    new = _mentioned(_task_texts(role, f"{entry}.yml"))
+    while new:
+        found |= new
+        # A text may also be the beginning of a private variable's name, which a lookup completes.
+        begun = tuple(name for name in new if name.startswith("__") and name.endswith("_"))
+        read = {name for name in known if name in new or name.startswith(begun)}
+        texts = [text for name in read for text in jinja_texts(known[name])]
+        texts += [template.read_text() for template in _templates(role, new)]
+        new = (_mentioned(texts) | read) - found
+    return found & set(role_options(role))
+
+
+def _task_texts(role: str, file: str) -> list[str]:
+    """Return the Jinja in a file of tasks, and in those that it imports or includes."""
+    data = load(ROOT / "roles" / role / "tasks" / file)
+    found = [*jinja_texts(data)]
+    for task in tasks(data):
+        for key in ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks"):
+            name = task.get(key, "")
+            for chosen in _chosen(role, name["file"] if isinstance(name, dict) else name):
+                found += _task_texts(role, chosen)
+    return found
+
+
+def _chosen(role: str, file: str) -> list[str]:
+    """Return the files that a name means: one for each choice of an option in it."""
+    name, _sign, rest = file.partition("}}")
+    if not rest:
+        return [file] if file else []
+    option = role_options(role)[name.removeprefix("{{").strip()]
+    return [f"{choice}{rest}" for choice in option["choices"]]
+
+
+def _templates(role: str, mentioned: set[str]) -> list[Path]:
+    return [path for path in paths(f"roles/{role}/templates/*") if path.name in mentioned]
+
+
+def _mentioned(texts: Iterable[str]) -> set[str]:
+    """Return the variables that templates read, and their texts, which may name one."""
+    found: set[str] = set()
+    for text in texts:
+        found |= names_read(text)
+        constants = Environment(autoescape=True).parse(text).find_all(nodes.Const)
+        found |= {node.value for node in constants if isinstance(node.value, str)}
+    return found
 
 
 def jinja_texts(data: Any) -> Iterator[str]:
@@ -164,6 +231,16 @@ def jinja_texts(data: Any) -> Iterator[str]:
             yield "{{ " + value + " }}"
         elif isinstance(value, str) and ("{{" in value or "{%" in value):
             yield value
+
+
+def longest_chain(template: str) -> int:
+    """Return how many filters follow one another at most."""
+    filters = Environment(autoescape=True).parse(template).find_all(nodes.Filter)
+    return max((_chained(node) for node in filters), default=0)
+
+
+def _chained(node: nodes.Node | None) -> int:
+    return 1 + _chained(node.node) if isinstance(node, nodes.Filter) else 0
 
 
 def names_read(template: str) -> set[str]:

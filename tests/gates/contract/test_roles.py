@@ -151,15 +151,56 @@ def test_an_option_gets_no_second_default_in_a_task(role: str) -> None:
     assert not found
 
 
-def test_a_role_that_a_playbook_or_role_names_exists() -> None:
-    named: set[str] = set()
-    for path in collection.paths("playbooks/*.yml", "roles/*/tasks/**/*.yml"):
-        for task in collection.tasks(collection.load(path)):
-            named |= {
-                role if isinstance(role, str) else role["role"] for role in task.get("roles", [])
-            }
+USERS = ("playbooks/**/*.yml", "roles/*/tasks/**/*.yml", "molecule/**/*.yml")
+
+
+def named_entry_points() -> set[tuple[str, str]]:
+    """Return the roles that plays and tasks name, each with the entry point that they use."""
+    found: set[tuple[str, str]] = set()
+    for path in collection.paths(*USERS):
+        data = collection.load(path)
+        for task in collection.tasks(data) if isinstance(data, list) else []:
+            named = [
+                {"name": role} if isinstance(role, str) else {"name": role["role"], **role}
+                for role in task.get("roles", [])
+            ]
             for key in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
-                named |= {task[key]["name"]} if key in task else set()
+                named += [task[key]] if key in task else []
+            found |= {(role["name"], role.get("tasks_from", "main")) for role in named}
+    return {(name.removeprefix(collection.NAMESPACE), entry) for name, entry in found}
+
+
+def test_a_role_that_a_playbook_or_role_names_exists() -> None:
+    named = {name for name, _entry in named_entry_points()}
     assert named, "no playbook names a role"
-    missing = {name.removeprefix(collection.NAMESPACE) for name in named} - set(collection.roles())
-    assert not missing
+    assert not named - set(collection.roles())
+
+
+@each_role
+def test_an_entry_point_that_somebody_uses_is_specified_and_one_that_is_specified_exists(
+    role: str,
+) -> None:
+    specified = set(collection.entry_points(role))
+    tasks = {path.stem for path in collection.paths(f"roles/{role}/tasks/*.yml")}
+    assert specified <= tasks
+    assert not {entry for name, entry in named_entry_points() if name == role} - specified
+
+
+@pytest.mark.parametrize(
+    ("role", "entry"),
+    [(role, entry) for role in collection.roles() for entry in collection.entry_points(role)],
+)
+def test_an_entry_point_specifies_the_options_that_it_reads(role: str, entry: str) -> None:
+    specified = set(collection.entry_options(role, entry))
+    reads = collection.entry_reads(role, entry)
+    assert not reads - specified
+    # A play names all options to main, also those of the entry points that follow it.
+    assert entry == "main" or not specified - reads
+
+
+@each_role
+def test_an_option_means_the_same_in_every_entry_point(role: str) -> None:
+    options = collection.role_options(role)
+    for entry in collection.entry_points(role):
+        for name, option in collection.entry_options(role, entry).items():
+            assert option == options[name]
