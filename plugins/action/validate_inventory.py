@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ansible.template
@@ -13,6 +16,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils import inventory
+from ..plugin_utils.catalogue import mistakes
+from ..plugin_utils.inventory import Finding, Spec, Statement
 
 Result = dict[str, Any]
 
@@ -23,6 +28,74 @@ NO_INSTANCE = (
     "the inventory has no host in the group supervisord: is it the right one (-i), and are its "
     "groups named so?"
 )
+
+
+class Host:
+    """The variables of one host, as they are written and as the roles that it uses get them."""
+
+    def __init__(self, raw: Result, spec: Spec, templar: Any) -> None:
+        self.raw = raw
+        self.spec = spec
+        self.options = spec.options(raw)
+        defaults = {
+            name: _trusted(option["default"])
+            for name, option in self.options.items()
+            if "default" in option
+        }
+        available = {**defaults, **raw}
+        self.templar = templar.copy_with_new_env(available_variables=available)
+        self.values: Result = {}
+        self.errors: dict[str, str] = {}
+        for name in available:
+            if name in self.options or name in spec.facts or name in CONNECTION:
+                self._evaluate(name, available[name])
+
+    def _evaluate(self, name: str, value: Any) -> None:
+        try:
+            self.values[name] = self.templar.template(value)
+        except AnsibleError as error:
+            self.errors[name] = _cause(error)
+
+    def findings(self) -> list[Finding]:
+        """Return what is wrong with single variables."""
+        found = inventory.missing_options(self.raw, self.spec)
+        found += inventory.without_value(self.errors, self.raw, self.spec)
+        return found + self._wrong_types()
+
+    def _wrong_types(self) -> list[Finding]:
+        """Return what Ansible's own validation says of the facts, and of other options."""
+        facts = self._validated(self.values, self.spec.facts)
+        wrong = {finding.variable for finding in facts}
+        follows = self.spec.wiring.facts_behind
+        others = [name for name in self.values if not wrong.intersection(follows(name, self.raw))]
+        return facts + self._validated(others, self.options)
+
+    def _validated(self, names: Iterable[str], options: inventory.Options) -> list[Finding]:
+        found = []
+        for name in names:
+            if name in options:
+                validator = ArgumentSpecValidator({name: inventory.of_a_value(options[name])})
+                errors = validator.validate({name: self.values[name]}).error_messages
+                found += [Finding(name, message) for message in errors]
+        return found
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether the roles supervisord and jaws are for this host."""
+        return "jaws_instance" in self.values and "supervisord_instance" in self.values
+
+    def claims(self, host: str) -> list[inventory.Claim]:
+        """Return what only one instance may have, under the names that the inventory uses."""
+        written = self.spec.wiring.as_written
+        return [
+            claim._replace(variable=written(claim.variable, self.raw))
+            for claim in inventory.claims(host, self.values)
+        ]
+
+    def wrong_changes(self, catalogues: Result, instances: list[str]) -> list[Finding]:
+        """Return what is wrong with the changes to services, components and configurations."""
+        known = self.templar.template(_trusted(catalogues))
+        return inventory.wrong_changes(mistakes(known, self.values, instances), self.raw, self.spec)
 
 
 class ActionModule(ActionBase):
@@ -36,56 +109,95 @@ class ActionModule(ActionBase):
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
         spec = inventory.read_spec()
-        told: list[tuple[str, str]] = []
-        claims: list[inventory.Claim] = []
-        for host in variables["groups"]["all"]:
-            found, claimed = self._look(host, variables["hostvars"].raw_get(host), spec)
-            told += [(host, sentence) for sentence in found]
-            claims += claimed
-        instances = variables["groups"].get("supervisord", [])
-        findings = inventory.by_cause(told) + inventory.conflicts(claims)
-        findings += [] if instances else [NO_INSTANCE]
-        message = f"{len(instances)} instances are valid."
-        if findings:
-            message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
-        return dict(result, changed=False, failed=bool(findings), msg=message, findings=findings)
+        statements = list(self._statements(variables))
+        raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
+        vain = inventory.overridden(statements, raws, spec)
+        sentences = [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
+        raws = {host: inventory.effective(raw, vain) for host, raw in raws.items()}
+        hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
+        found, claims = _look(hosts, spec)
+        sentences += inventory.located(found, statements, raws) + inventory.conflicts(claims)
+        return {**result, **_outcome(sentences, variables), "warnings": _warnings(hosts, spec)}
 
-    def _look(
-        self, host: str, raw: Result, spec: inventory.Spec
-    ) -> tuple[list[str], list[inventory.Claim]]:
-        values, errors = self._values(raw, spec)
-        findings = inventory.unknown_names(raw, spec)
-        findings += inventory.missing_options(raw, spec)
-        findings += inventory.without_value(errors, spec)
-        # A wrong fact makes a wrong option of it.
-        findings += _wrong_types(values, spec.facts) or _wrong_types(values, spec.options(raw))
-        is_instance = "jaws_instance" in values and "supervisord_instance" in values
-        claims = inventory.claims(host, values) if is_instance and not findings else []
-        return findings, claims
+    def _statements(self, variables: Result) -> Iterator[Statement]:
+        """Yield what the inventory states, hosts before groups and small groups before large."""
+        members = variables["groups"]
+        hosts = {host: frozenset([host]) for host in members["all"]}
+        groups = {name: frozenset(members[name]) for name in sorted(members, key=_size(members))}
+        # There is no other way to the variables within a file of hosts.
+        known = variables["hostvars"]._inventory
+        sources = list(filter(os.path.exists, variables["ansible_inventory_sources"]))
+        where = ", ".join(map(_short, sources))
+        for kind, entities, inline in (
+            ("host", hosts, known.hosts),
+            ("group", groups, known.groups),
+        ):
+            for entity, meant in entities.items():
+                stated = [*self._files(kind, entity, sources)]
+                stated.append((f"{where} ({kind} {entity})", inline[entity].vars))
+                for place, content in stated:
+                    for name, value in content.items():
+                        yield Statement(name, value, place, meant)
 
-    def _values(self, raw: Result, spec: inventory.Spec) -> tuple[Result, dict[str, str]]:
-        """Return the values of what the host's roles use, and by name what keeps one from it."""
-        options = spec.options(raw)
-        defaults = {
-            name: _trusted(option["default"])
-            for name, option in options.items()
-            if "default" in option
-        }
-        available = {**defaults, **raw}
-        templar = self._templar.copy_with_new_env(available_variables=available)
-        values, errors = {}, {}
-        for name in available:
-            if name in options or name in spec.facts or name in CONNECTION:
-                try:
-                    values[name] = templar.template(available[name])
-                except AnsibleError as error:
-                    errors[name] = _cause(error)
-        # A fact that no role of the host uses may refer to what the host does not have.
-        return values, {name: error for name, error in errors.items() if name in options}
+    def _files(self, kind: str, entity: str, sources: list[str]) -> Iterator[tuple[str, Result]]:
+        """Yield the files of variables of a host or group, the one that wins first."""
+        for source in reversed(sources):
+            directory = source if os.path.isdir(source) else os.path.dirname(source)
+            folder = os.path.join(directory, f"{kind}_vars")
+            for path in reversed(self._loader.find_vars_files(folder, entity)):
+                # Not a copy: so the values are the very ones that Ansible has loaded.
+                yield _short(path), self._loader.load_from_file(path, unsafe=True) or {}
+
+
+def _look(
+    hosts: dict[str, Host], spec: Spec
+) -> tuple[list[tuple[str, Finding]], list[inventory.Claim]]:
+    """Return the findings by host, and what only one instance may have."""
+    spelt = inventory.misspelt_names({name for host in hosts.values() for name in host.raw}, spec)
+    found = {name: host.findings() for name, host in hosts.items()}
+    sound = {name: host for name, host in hosts.items() if host.is_instance and not found[name]}
+    instances = [host.values["jaws_instance"] for host in sound.values()]
+    catalogues = inventory.read_catalogues()
+    for name, host in hosts.items():
+        found[name][:0] = [finding for finding in spelt if finding.variable in host.raw]
+    for name, host in sound.items():
+        found[name] += host.wrong_changes(catalogues, instances)
+    claims = [claim for name, host in sound.items() for claim in host.claims(name)]
+    return [(name, finding) for name in hosts for finding in found[name]], claims
+
+
+def _outcome(sentences: list[str], variables: Result) -> Result:
+    instances = variables["groups"].get("supervisord", [])
+    findings = sentences + ([] if instances else [NO_INSTANCE])
+    message = f"{len(instances)} instances are valid."
+    if findings:
+        message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
+    return dict(changed=False, failed=bool(findings), msg=message, findings=findings)
+
+
+def _warnings(hosts: dict[str, Host], spec: Spec) -> list[str]:
+    """Return at most one warning, about the hosts that use roles of ours."""
+    ours = {name for host in hosts.values() if host.options for name in host.raw}
+    others = inventory.other_names(ours, spec)
+    return [f"jgi.jaws has no variable {', '.join(others)}."] if others else []
+
+
+def _size(groups: dict[str, list[str]]) -> Any:
+    return lambda name: len(groups[name])
+
+
+def _short(path: str) -> str:
+    """Return the path as it would be typed in the current directory."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _trusted(value: Any) -> Any:
-    """Return a role's default as a template; it is our own text."""
+    """Return a role's default or variable as a template; it is our own text."""
+    if isinstance(value, dict):
+        return {key: _trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_trusted(item) for item in value]
     return trust_as_template(value) if isinstance(value, str) else value
 
 
@@ -93,14 +205,3 @@ def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).splitlines()[0]
-
-
-def _wrong_types(values: Result, options: inventory.Options) -> list[str]:
-    """Return what Ansible's own validation says of the values that the options have."""
-    wanted = {
-        name: {key: part for key, part in option.items() if key not in ("required", "default")}
-        for name, option in options.items()
-        if name in values
-    }
-    given = {name: values[name] for name in wanted}
-    return list(ArgumentSpecValidator(wanted).validate(given).error_messages)

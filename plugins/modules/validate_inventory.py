@@ -11,8 +11,12 @@ short_description: Find what is wrong with an inventory before anything connects
 version_added: 0.1.0
 description:
   - Looks at the variables of every host in the inventory, on the control node; connects to none.
-  - It names misspelt variables, missing facts and secrets, values of the wrong type, and paths,
-    ports or databases that two instances would share.
+  - It names misspelt variables, missing facts and secrets, values of the wrong type or without
+    effect, wrong changes to services and configurations, and paths, ports or databases that two
+    instances would share. Each sentence names the file that the variable stands in, if a file of
+    the inventory states it, or else the hosts that have it.
+  - A name that begins like a variable of this collection and resembles none is a warning, on hosts
+    that its roles are for.
   - A role's options count for the hosts that state one of those which it requires.
 options: {}
 attributes:

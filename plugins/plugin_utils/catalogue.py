@@ -8,7 +8,6 @@ Pure functions on the control node.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils.errors import JawsError
 from ..module_utils.releases.health import refuse_check
+from .spelling import there_is_no
 
 Service = dict[str, Any]
 
@@ -77,8 +77,9 @@ def services_of(
     """
     merged: dict[str, Service] = dict(catalogue)
     for name, change in overrides.items():
+        _typed(f"jaws_services: {name}", change or {}, {})
         if change is None:
-            _refuse_unknown("jaws_services", [name], catalogue)
+            _refuse_unknown("jaws_services", "service", [name], catalogue)
             del merged[name]
         else:
             merged[name] = _changed(name, catalogue, change)
@@ -94,7 +95,7 @@ def services_of(
 def _changed(name: str, catalogue: Mapping[str, Service], change: Service) -> Service:
     if name not in catalogue and not change.get("command"):
         # A whole new service has a command; what has none means one of the catalogue's.
-        _refuse_unknown("jaws_services", [name], catalogue)
+        _refuse_unknown("jaws_services", "service", [name], catalogue)
     merged: Service = merge(catalogue.get(name, {}), change)
     if "health" in change:  # one check takes another's place
         merged["health"] = change["health"] or {}
@@ -106,10 +107,10 @@ def check_service(name: str, service: Service) -> Service:
 
     :raises JawsError: as C(services_of).
     """
-    what = f"service {name}"
+    what = f"jaws_services: {name}"
     if not NAME.fullmatch(name):
         raise JawsError(f"{what}: a name has letters, digits, dots, dashes and underscores only.")
-    _refuse_unknown(what, service, SERVICE_KEYS)
+    _refuse_unknown(what, "key", service, SERVICE_KEYS)
     complete = {
         key: _typed(f"{what}: {key}", service.get(key, default), default)
         for key, default in SERVICE_KEYS.items()
@@ -183,7 +184,7 @@ def _check_environment(what: str, environment: Mapping[str, Any]) -> None:
 
 
 def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
-    _refuse_unknown(f"{what}: health", health, HEALTH_KEYS)
+    _refuse_unknown(f"{what}: health", "key", health, HEALTH_KEYS)
     if health:
         refuse_check(f"{what}: health", health)
     return {
@@ -192,13 +193,10 @@ def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(what: str, given: Collection[str], known: Collection[str]) -> None:
-    for key in given:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), list(known), 1)
-            there_are = f"There are: {', '.join(sorted(known))}."
-            hint = f"Did you mean {close[0]}?" if close else there_are
-            raise JawsError(f"{what} has no key {key}. {hint}")
+def _refuse_unknown(what: str, kind: str, given: Collection[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise JawsError(f"{what}: {there_is_no(kind, str(name), known)}")
 
 
 def environments_of(
@@ -214,17 +212,34 @@ def environments_of(
     :param defaults: C(python), C(modules) and C(pip_arguments) of every environment.
     :raises JawsError: a component that is not described, a misspelt key, or nothing to install.
     """
-    _refuse_unknown("jaws_components", changes, set(catalogue) | _components(services))
+    _refuse_unknown_components(catalogue, changes, services)
     found = []
     for name in sorted(_components(services)):
         component = merge(catalogue.get(name, {}), changes.get(name, {}))
-        _refuse_unknown(f"component {name}", component, COMPONENT_KEYS)
         if not component.get("requirements") and not (wheels and component.get("wheels")):
             raise JawsError(
-                f"component {name} has nothing to install: set jaws_wheels, or its requirements."
+                f"component {name}: there is nothing to install; set jaws_wheels, or requirements "
+                "for it in jaws_components."
             )
         found.append({**defaults, "name": name, **_located(component, wheels)})
     return found
+
+
+def _refuse_unknown_components(
+    catalogue: Mapping[str, Any],
+    changes: Mapping[str, Mapping[str, Any]],
+    services: Mapping[str, Service],
+) -> None:
+    # A whole new component says what is installed; what does not means one of the catalogue's.
+    new = {name for name, change in changes.items() if {"wheels", "requirements"} & {*change}}
+    known = {*catalogue, *_components(services), *new}
+    _refuse_unknown("jaws_components", "component", changes, known)
+    for name, component in changes.items():
+        _typed(f"jaws_components: {name}", component, {})
+        _refuse_unknown(f"jaws_components: {name}", "key", component, COMPONENT_KEYS)
+    for name, service in services.items():
+        needed = _components({name: service})
+        _refuse_unknown(f"jaws_services: {name}", "component", needed, {*catalogue, *changes})
 
 
 def _components(services: Mapping[str, Service]) -> set[str]:
@@ -253,13 +268,58 @@ def configs_of(
 
     :raises JawsError: a configuration that no format is known of.
     """
-    _refuse_unknown("jaws_configs", changes, formats)
+    _refuse_unknown("jaws_configs", "file", changes, formats)
+    for name, change in changes.items():
+        _typed(f"jaws_configs: {name}", change, {})
     named = {name for service in services.values() for name in TOKEN.findall(str(service))}
     found = {}
     for name in sorted(named.intersection(formats)):
         data = merge(defaults.get(name, {}), changes.get(name, {}))
         found[name] = {"format": formats[name], "data": _fill_families(data)}
     return found
+
+
+def mistakes(
+    catalogues: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Any],
+    instances: Collection[str],
+) -> list[str]:
+    """Return what is wrong with a site's changes, a sentence for each service and file.
+
+    :param catalogues: C(services), C(components) and C(formats), as the role jaws has them.
+    :param values: the values of the role's options for one instance.
+    :param instances: the names of all instances that the inventory has.
+    """
+    known, instance = catalogues["services"], (values["jaws_instance"], values["jaws_series"])
+    changes = values["jaws_services"]
+    told = [_refusal(_check_change, known, name, changes[name], instances) for name in changes]
+    if any(told):
+        return list(filter(None, told))
+    services = services_of(known, changes, *instance)
+    formats = {**catalogues["formats"], **values["jaws_config_formats"]}
+    components = (catalogues["components"], values["jaws_components"])
+    told = [_refusal(_refuse_unknown_components, *components, services)]
+    for name, change in values["jaws_configs"].items():
+        told.append(_refusal(configs_of, {}, {name: change}, formats, services))
+    return list(filter(None, told))
+
+
+def _check_change(
+    catalogue: Mapping[str, Service], name: str, change: Service | None, instances: Collection[str]
+) -> None:
+    services_of(catalogue, {name: change}, "", "")
+    of_catalogue = {service["instance"] for service in catalogue.values()}
+    if change and "instance" in change:
+        known = {*instances, *of_catalogue}
+        _refuse_unknown(f"jaws_services: {name}", "instance", [change["instance"]], known)
+
+
+def _refusal(check: Callable[..., Any], *arguments: Any) -> str:
+    try:
+        check(*arguments)
+    except JawsError as error:
+        return str(error)
+    return ""
 
 
 def merge(base: Any, change: Any) -> Any:

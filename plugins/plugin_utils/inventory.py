@@ -8,28 +8,37 @@ Pure functions on the control node.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from .spelling import misspelt
+from .wiring import (
+    FACTS,
+    Variables,
+    Wiring,
+    is_same,
+    read_wiring,
+)
+
 COLLECTION = Path(__file__).parents[2]
-FACTS = ("site_", "deployment_", "vault_")
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
+MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
 
 Options = dict[str, dict[str, Any]]
 
 
 class Spec(NamedTuple):
-    """What variables mean: the options of each role, and the facts that an inventory may state."""
+    """What variables mean: each role's options, and the facts that the wiring makes them of."""
 
     roles: dict[str, Options]
     facts: Options
+    wiring: Wiring = Wiring({})
 
     @property
     def known(self) -> Options:
@@ -56,6 +65,22 @@ class Spec(NamedTuple):
         }
 
 
+class Finding(NamedTuple):
+    """A sentence about one variable of a host; the sentence names the variable."""
+
+    variable: str
+    sentence: str
+
+
+class Statement(NamedTuple):
+    """A variable as one place of the inventory states it, and the hosts that it is meant for."""
+
+    name: str
+    value: Any
+    place: str
+    hosts: frozenset[str]
+
+
 class Claim(NamedTuple):
     """One thing that only one instance of a machine may have."""
 
@@ -66,13 +91,23 @@ class Claim(NamedTuple):
 
 
 def read_spec(collection: Path = COLLECTION) -> Spec:
-    """Return the specs of the collection's roles and of its inventories."""
+    """Return what the collection's roles and its wiring say.
+
+    A fact that only gives an option another name means what the option means; the others are
+    described beside the playbooks.
+    """
     roles: dict[str, Options] = {}
     for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
         options = roles.setdefault(path.parts[-3], {})
         for entry in _load(path)["argument_specs"].values():
             options.update(entry.get("options", {}))
-    return Spec(roles, _load(collection / "playbooks/vars/inventory_spec.yml")["options"])
+    wiring = read_wiring(collection)
+    described = _load(collection / "playbooks/vars/inventory_spec.yml")["options"]
+    known = Spec(roles, {}).known
+    renamed = {
+        fact: of_a_value(known[name]) for fact, name in wiring.renames().items() if name in known
+    }
+    return Spec(roles, {**renamed, **described}, wiring)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -81,20 +116,49 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def unknown_names(names: Iterable[str], spec: Spec) -> list[str]:
-    """Return a sentence for each name that looks like ours and is not."""
-    told = []
+def of_a_value(option: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an option says of a value that is given."""
+    return {key: value for key, value in option.items() if key not in ("required", "default")}
+
+
+def read_catalogues(collection: Path = COLLECTION) -> dict[str, Any]:
+    """Return the catalogues of services, components and formats of the role jaws, as templates."""
+    found: dict[str, Any] = {}
+    for path in sorted((collection / "roles/jaws/vars/main").glob("*.yml")):
+        found.update(_load(path))
+    names = {"services": "catalogue", "components": "component_catalogue", "formats": "formats"}
+    return {kind: found[f"__jaws_{name}"] for kind, name in names.items()}
+
+
+# ---- Names
+
+
+def misspelt_names(names: Iterable[str], spec: Spec) -> list[Finding]:
+    """Return a finding for each name that is a typing error of one of ours."""
     known = spec.known
-    for name in sorted(names):
-        if name.startswith(spec.prefixes) and name not in known:
-            close = difflib.get_close_matches(name, sorted(known), 1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            told.append(f"{name} is not a variable of jgi.jaws{hint}")
-    return told
+    pairs = [(name, misspelt(name, known)) for name in sorted(names) if name not in known]
+    return [
+        Finding(name, f"{name} is not a variable of jgi.jaws; did you mean {meant}?")
+        for name, meant in pairs
+        if meant
+    ]
 
 
-def missing_options(names: Iterable[str], spec: Spec) -> list[str]:
-    """Return a sentence for each option that a role requires and a host that uses it lacks."""
+def other_names(names: Iterable[str], spec: Spec) -> list[str]:
+    """Return the names that begin like ours and are none; they may be somebody else's."""
+    known = spec.known
+    return sorted(
+        name
+        for name in names
+        if name.startswith(spec.prefixes) and name not in known and not misspelt(name, known)
+    )
+
+
+# ---- Values
+
+
+def missing_options(names: Iterable[str], spec: Spec) -> list[Finding]:
+    """Return a finding for each option that a role requires and a host that uses it lacks."""
     stated = set(names)
     return [
         _missing(name, option)
@@ -103,26 +167,107 @@ def missing_options(names: Iterable[str], spec: Spec) -> list[str]:
     ]
 
 
-def without_value(errors: Mapping[str, str], spec: Spec) -> list[str]:
-    """Return a sentence for each cause why variables cannot be evaluated.
+def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list[Finding]:
+    """Return a finding for each cause why options of a host's roles cannot be evaluated.
 
-    :param errors: what Ansible says, by variable.
+    :param errors: what Ansible says, by the name of an option or of a fact.
+    :param raw: the host's variables before templates are rendered.
     """
+    used = spec.options(raw)
     known = spec.known
     causes: dict[str, list[str]] = {}
-    for name, error in errors.items():
-        undefined = UNDEFINED.search(error)
-        causes.setdefault(undefined.group(1) if undefined else error, []).append(name)
+    for name in used.keys() & errors.keys():
+        cause = _undefined(name, errors[name], raw, spec) or errors[name]
+        causes.setdefault(cause, []).append(name)
     return [
-        _missing(cause, known[cause])
-        if cause in known
-        else f"{', '.join(names)}: no value: {errors[names[0]]}"
-        for cause, names in causes.items()
+        _missing(cause, known[cause]) if cause in known else _broken(names, cause, raw, spec)
+        for cause, names in sorted(causes.items())
     ]
 
 
-def _missing(name: str, option: Mapping[str, Any]) -> str:
-    return f"{name} is missing: {option['description']}"
+def _undefined(name: str, error: str, raw: Variables, spec: Spec) -> str:
+    """Return the fact or option that an option has no value without, if that is the cause."""
+    undefined = UNDEFINED.search(error)
+    if not undefined:
+        return ""
+    fact = spec.wiring.as_written(name, raw)
+    absent = fact != name and fact not in raw
+    return fact if absent else undefined[1] if undefined[1] in spec.known else ""
+
+
+def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding:
+    written = sorted({spec.wiring.as_written(name, raw) for name in names})
+    return Finding(written[0], f"{', '.join(written)}: {error}")
+
+
+def wrong_changes(told: Iterable[str], raw: Variables, spec: Spec) -> list[Finding]:
+    """Return a finding for each sentence that begins with an option, in the inventory's words."""
+    pairs = [(sentence.partition(":")[0], sentence) for sentence in told]
+    written = [(spec.wiring.as_written(name, raw), name, sentence) for name, sentence in pairs]
+    return [Finding(fact, fact + sentence[len(name) :]) for fact, name, sentence in written]
+
+
+def _missing(name: str, option: Mapping[str, Any]) -> Finding:
+    return Finding(name, f"{name} is missing: {first_sentence(option['description'])}")
+
+
+def first_sentence(description: str | list[str]) -> str:
+    """Return the first sentence of an option's description, without markup."""
+    text = description if isinstance(description, str) else description[0]
+    sentence, period, _rest = MARKUP.sub(r"\1", text).partition(". ")
+    return sentence + period.rstrip()
+
+
+def overridden(
+    statements: Iterable[Statement], raws: Mapping[str, Variables], spec: Spec
+) -> list[Statement]:
+    """Return the statements of an inventory that the wiring overrides on some host.
+
+    :param raws: every host's variables before templates are rendered.
+    """
+    known = spec.known
+    found = []
+    for statement in statements:
+        name, value = statement.name, statement.value
+        winners = _overriding(statement, raws, spec.wiring) if name in known else []
+        if winners and not is_same(value, winners[0][name]):
+            found.append(statement)
+    return found
+
+
+def _overriding(
+    statement: Statement, raws: Mapping[str, Variables], wiring: Wiring
+) -> list[Variables]:
+    """Return the variables of the hosts that a statement is meant for and the wiring wins on."""
+    meant = [raws[host] for host in sorted(statement.hosts)]
+    return [raw for raw in meant if wiring.is_in_force(statement.name, raw)]
+
+
+def without_effect(statement: Statement, raws: Mapping[str, Variables], wiring: Wiring) -> str:
+    """Return the sentence about a statement that the wiring overrides."""
+    name = statement.name
+    overriding = _overriding(statement, raws, wiring)
+    facts = sorted({fact for raw in overriding for fact in wiring.facts_behind(name, raw)})
+    renamed = all(wiring.as_written(name, raw) in facts for raw in overriding)
+    exception = "An exception belongs in host_vars."
+    instead = f"it follows from {', '.join(facts)}. {exception}"
+    if not facts:
+        instead = f"the playbooks set it. {exception}"
+    elif renamed:
+        instead = f"set {' or '.join(facts)}."
+    return f"{name} has no effect in {statement.place}: {instead}"
+
+
+def effective(raw: Variables, overridden: Collection[Statement]) -> dict[str, Any]:
+    """Return a host's variables without what the inventory states in vain: it says nothing here."""
+    return {
+        name: value
+        for name, value in raw.items()
+        if not any(name == vain.name and is_same(value, vain.value) for vain in overridden)
+    }
+
+
+# ---- What two instances share
 
 
 def claims(host: str, values: Mapping[str, Any]) -> list[Claim]:
@@ -166,12 +311,37 @@ def conflicts(all_claims: Iterable[Claim]) -> list[str]:
     return told
 
 
-def by_cause(findings: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a sentence for each cause, after the hosts that it concerns.
+# ---- Where it stands
 
-    :param findings: pairs of host and sentence.
+
+def located(
+    findings: Iterable[tuple[str, Finding]],
+    statements: Iterable[Statement],
+    raws: Mapping[str, Variables],
+) -> list[str]:
+    """Return each sentence once, after the place of the value or else the hosts that it concerns.
+
+    :param findings: pairs of host and finding.
     """
-    hosts: dict[str, dict[str, None]] = {}
-    for host, sentence in findings:
-        hosts.setdefault(sentence, {})[host] = None
-    return [f"{', '.join(names)}: {sentence}" for sentence, names in hosts.items()]
+    by_name: dict[str, list[Statement]] = {}
+    for statement in statements:
+        by_name.setdefault(statement.name, []).append(statement)
+    hosts: dict[tuple[str, str], dict[str, None]] = {}
+    for host, (variable, sentence) in findings:
+        place = _place(host, raws[host].get(variable), by_name.get(variable, []))
+        hosts.setdefault((place, sentence), {})[host] = None
+    return [
+        f"{place or ', '.join(names)}: {sentence}" for (place, sentence), names in hosts.items()
+    ]
+
+
+def _place(host: str, value: Any, statements: list[Statement]) -> str:
+    """Return where a host's value comes from; nothing is said of -e and of the playbooks."""
+    return next(
+        (
+            statement.place
+            for statement in statements
+            if host in statement.hosts and is_same(statement.value, value)
+        ),
+        "",
+    )

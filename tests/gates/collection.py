@@ -72,7 +72,12 @@ def constants(body: list[ast.stmt]) -> dict[str, str]:
 
 def module_text(module: str, name: str) -> Any:
     """Return DOCUMENTATION, EXAMPLES or RETURN of a module as data."""
-    tree = ast.parse((ROOT / "plugins/modules" / f"{module}.py").read_text())
+    return plugin_text(ROOT / "plugins/modules" / f"{module}.py", name)
+
+
+def plugin_text(path: Path, name: str) -> Any:
+    """Return DOCUMENTATION, EXAMPLES or RETURN of any plugin as data."""
+    tree = ast.parse(path.read_text())
     return yaml.load(constants(tree.body).get(name, ""), Loader)
 
 

@@ -31,10 +31,8 @@ class NewSite:
         self.hosts = self.directory / "hosts.yml"
         self.facts = self.directory / "group_vars/all/site.yml"
         self.vault = self.directory / "group_vars/all/vault.yml"
-        # 1. hosts.yml, and 4. the host_vars that bear a host's name
+        # 1. hosts.yml
         replace(self.hosts, f"{origin}_", "newsite_")
-        for path in self.directory.glob("host_vars/*"):
-            path.rename(path.with_name(path.name.replace(f"{origin}_", "newsite_")))
         # 2. the site's facts
         ids = {"cori": "NERSC", "lrc": "LRC"}
         replace(self.facts, f"site_id: {ids[origin]}", "site_id: NEW")
@@ -69,13 +67,10 @@ def test_what_is_wrong_in_a_copy_is_named(origin: str, tmp_path: Path) -> None:
 
 def test_a_port_that_another_deployment_has_is_named(tmp_path: Path) -> None:
     site = NewSite("lrc", tmp_path)
-    exceptions = site.directory / "host_vars"
-    exceptions.mkdir()
-    for instance in ("jaws", "jtm"):
-        path = exceptions / f"newsite_prod_{instance}.yml"
-        path.write_text("deployment_rest_port: 5001\n")
+    # What differs in one deployment is said once, for both instances.
+    (site.directory / "group_vars/prod.yml").write_text("deployment_rest_port: 5001\n")
     found = site.check()
     assert len(found) == 1, found
     assert found[0].endswith("both have port 5001 on lrc-services.lbl.gov.")
-    assert "newsite_dev_jaws" in found[0]
-    assert "newsite_prod_jaws" in found[0]
+    assert "newsite_dev_jaws (deployment_rest_port)" in found[0]
+    assert "newsite_prod_jaws (deployment_rest_port)" in found[0]

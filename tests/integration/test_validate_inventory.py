@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,12 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
     both = "local_dev_jaws, local_dev_jtm: "
     assert findings(output) == [
         both + "jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?",
-        both + "jaws_db_host: no value: 'site_database' is undefined",
+        both + "site_db_host: 'site_database' is undefined",
         both + "argument 'deployment_rest_port' is of type str and we were unable to convert to "
         "int: \"'a port'\" cannot be converted to an int",
+        both
+        + "value of jaws_log_level must be one of: DEBUG, INFO, WARNING, ERROR, CRITICAL, got: "
+        "QUIET",
     ]
 
 
@@ -78,9 +82,116 @@ def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> Non
     assert code != 0
     assert findings(output) == [
         "cori_dev_jaws: vault_site_db_password is missing: Password of the site's database.",
-        "cori_dev_jtm: vault_jtm_rmq_password is missing: Password of JTM at RabbitMQ.",
+        "cori_dev_jtm: vault_jtm_rmq_password is missing: JTM's password for RabbitMQ.",
     ]
     assert not [value for value in wanted.values() if len(str(value)) > 5 and str(value) in output]
+
+
+class Site:
+    """A site with one deployment on this machine, whose files a test writes."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.directory = home / "here"
+        shutil.copytree(CLONE / "inventories/local", self.directory)
+
+    def write(self, name: str, **variables: Any) -> Path:
+        """Write a file of variables, and return its path."""
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(variables))
+        return path
+
+    def check(self, *arguments: str) -> tuple[list[str], str]:
+        """Return what the validation finds wrong, and all output."""
+        code, output = validate(self.home, self.directory, *arguments)
+        assert (code == 0) == (HEADING not in output), output
+        return findings(output), output
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_a_value_that_the_wiring_overrides_is_named_wherever_it_stands(site: Site) -> None:
+    everywhere = site.write("group_vars/all/more.yml", jaws_log_level="INFO", jaws_java="java17")
+    instances = site.write("group_vars/supervisord.yml", jaws_instance="mine", jaws_window=4)
+    # In a file of hosts too.
+    hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
+    hosts["dev"]["vars"] = {"supervisord_user": "joe"}
+    site.write("hosts.yml", **hosts)
+    found, _output = site.check()
+    assert sorted(found) == [
+        f"jaws_instance has no effect in {instances}: the playbooks set it. An exception belongs "
+        "in host_vars.",
+        f"jaws_log_level has no effect in {everywhere}: set deployment_log_level.",
+        f"supervisord_user has no effect in {site.directory} (group dev): set site_jaws_user or "
+        "site_jtm_user.",
+    ]
+
+
+def test_an_exception_of_one_host_or_one_run_has_effect(site: Site) -> None:
+    site.write("host_vars/local_dev_jaws.yml", jaws_log_level="ERROR")
+    site.write("group_vars/dev.yml", deployment_log_level="WARNING", deployment_rest_port=5999)
+    assert site.check("-e", "jaws_wheels=/w")[0] == []
+    show = ("-m", "ansible.builtin.debug", "-a", "msg={{ jaws_log_level }}-{{ jaws_rest_port }}")
+    call = ("--playbook-dir", "playbooks", "-i", str(site.directory), *show, "supervisord")
+    shown = ansible("adhoc", *call, home=site.home).stdout
+    assert "ERROR-5999" in shown
+    assert "WARNING-5999" in shown
+
+
+def test_other_peoples_variables_are_left_alone(site: Site) -> None:
+    theirs = {
+        "vault_become_password": "x",
+        "site_name": "x",
+        "gitlab_runner_coordinator_url": "x",
+        "boot_disk": "x",
+    }
+    site.write("host_vars/local_dev_jaws.yml", **theirs)
+    site.write("host_vars/elsewhere.yml", purge_logs="x", **theirs)
+    hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
+    site.write("hosts.yml", **hosts, databases={"hosts": {"elsewhere": None}})
+    found, output = site.check()
+    assert found == []
+    warning = f"jgi.jaws has no variable {', '.join(sorted(theirs))}."
+    assert warning in " ".join(output.split())
+    assert "purge_logs" not in output
+
+
+def test_the_file_that_a_wrong_value_stands_in_is_named(site: Site) -> None:
+    wrong = {"site_rqm_host": "x", "site_series": "5", "jaws_window": "long"}
+    path = site.write("group_vars/all/more.yml", **wrong)
+    found = site.check()[0]
+    misspelt = "site_rqm_host is not a variable of jgi.jaws; did you mean site_rmq_host?"
+    assert found[0] == f"{path}: {misspelt}"
+    assert {sentence.partition(":")[0] for sentence in found} == {str(path)}
+    assert [line for line in found if "site_series must be one of: 1, 2, got: 5" in line]
+    assert [line for line in found if "'jaws_window'" in line]
+    assert len(found) == len(wrong)
+
+
+def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(site: Site) -> None:
+    path = site.write(
+        "group_vars/all/more.yml",
+        site_configs={"jaws-sit.conf": {}, "nosuch.conf": {}},
+        jaws_components={"sit": {}},
+    )
+    assert site.check()[0] == [
+        f"{path}: jaws_components: there is no component sit; did you mean site?",
+        f"{path}: site_configs: there is no file jaws-sit.conf; did you mean jaws-site.conf?",
+        f"{path}: site_configs: there is no file nosuch.conf; there are cromwell.conf, "
+        "jaws-central.conf, jaws-jtm.conf, jaws-site.conf.",
+    ]
+    path = site.write(
+        "group_vars/all/more.yml",
+        site_services={"jaws-cromwel": None, "jaws-jtm": {"stopwaitsec": 5}},
+    )
+    assert site.check()[0] == [
+        f"{path}: site_services: there is no service jaws-cromwel; did you mean jaws-cromwell?",
+        f"{path}: site_services: jaws-jtm: there is no key stopwaitsec; did you mean stopwaitsecs?",
+    ]
 
 
 @pytest.fixture

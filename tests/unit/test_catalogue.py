@@ -24,6 +24,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
     configs_of,
     environments_of,
     merge,
+    mistakes,
     services_of,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import Context, plan_release
@@ -264,52 +265,74 @@ def test_a_component_in_a_path_is_built_too() -> None:
 WRONG_SERVICES: list[tuple[Data, str]] = [
     (
         {"central-rest": {"startsec": 5}},
-        "service central-rest has no key startsec. Did you mean startsecs?",
+        "jaws_services: central-rest: there is no key startsec; did you mean startsecs?",
     ),
     (
         {"central-rst": {"startsecs": 5}},
-        "jaws_services has no key central-rst. Did you mean central-rest?",
+        "jaws_services: there is no service central-rst; did you mean central-rest?",
     ),
-    ({"central-rst": None}, "jaws_services has no key central-rst. Did you mean central-rest?"),
-    ({"mine": {"command": ["x"]}}, "service mine: instance must be set."),
-    ({"my program": {"instance": "jaws", "command": ["x"]}}, "service my program: a name has"),
-    ({"central-rest": {"startsecs": 2}}, "service central-rest: startsecs must be at least 3"),
+    (
+        {"central-rst": None},
+        "jaws_services: there is no service central-rst; did you mean central-rest?",
+    ),
+    ({"mine": {"command": ["x"]}}, "jaws_services: mine: instance must be set."),
+    (
+        {"my program": {"instance": "jaws", "command": ["x"]}},
+        "jaws_services: my program: a name has",
+    ),
+    (
+        {"central-rest": {"startsecs": 2}},
+        "jaws_services: central-rest: startsecs must be at least 3",
+    ),
     (
         {"central-rest": {"startsecs": "soon"}},
-        "service central-rest: startsecs must be a whole number",
+        "jaws_services: central-rest: startsecs must be a whole number",
     ),
-    ({"central-rest": {"autostart": "maybe"}}, "service central-rest: autostart must be true or"),
-    ({"central-rest": {"exitcodes": [0, 143]}}, "service central-rest: exitcodes must be text"),
-    ({"central-rest": {"command": "rest"}}, "service central-rest: command must be a list"),
+    (
+        {"central-rest": {"autostart": "maybe"}},
+        "jaws_services: central-rest: autostart must be true or",
+    ),
+    (
+        {"central-rest": {"exitcodes": [0, 143]}},
+        "jaws_services: central-rest: exitcodes must be text",
+    ),
+    ({"central-rest": {"command": "rest"}}, "jaws_services: central-rest: command must be a list"),
     (
         {"central-rest": {"environment": ["A=1"]}},
-        "service central-rest: environment must be a mapping",
+        "jaws_services: central-rest: environment must be a mapping",
     ),
-    ({"central-rest": {"environment": {"A-B": 1}}}, "service central-rest: A-B cannot be the name"),
+    (
+        {"central-rest": {"environment": {"A-B": 1}}},
+        "jaws_services: central-rest: A-B cannot be the name",
+    ),
     (
         {"central-rest": {"health": {"htp": "x"}}},
-        "service central-rest: health has no key htp. Did you mean http?",
+        "jaws_services: central-rest: health: there is no key htp; did you mean http?",
     ),
-    ({"central-rest": {"health": {"status": [1]}}}, "service central-rest: health takes one of"),
+    (
+        {"central-rest": {"health": {"status": [1]}}},
+        "jaws_services: central-rest: health takes one of",
+    ),
     (
         {"central-rest": {"health": {"tcp": "a:1", "http": "b"}}},
-        "service central-rest: health takes one of",
+        "jaws_services: central-rest: health takes one of",
     ),
     (
         {"central-rest": {"health": {"http": "https://x"}}},
-        "service central-rest: health: http must be",
+        "jaws_services: central-rest: health: http must be",
     ),
+    ({"central-rest": ["startsecs"]}, "jaws_services: central-rest must be a mapping"),
     (
         {"central-rest": {"health": {"tcp": "1"}}},
-        "service central-rest: health: tcp must be HOST:PORT",
+        "jaws_services: central-rest: health: tcp must be HOST:PORT",
     ),
     (
         {"central-auth": {"health": {"http": "http://x", "status": 401}}},
-        "service central-auth: health: status must be a list",
+        "jaws_services: central-auth: health: status must be a list",
     ),
     (
         {"central-auth": {"health": {"http": "http://x", "status": ["ok"]}}},
-        "service central-auth: health: status: ok must be a whole number",
+        "jaws_services: central-auth: health: status: ok must be a whole number",
     ),
 ]
 
@@ -350,7 +373,9 @@ def test_a_value_has_the_type_of_its_key_whatever_a_template_made_of_it(
 
 
 def test_a_service_of_another_instance_is_checked_too() -> None:
-    with pytest.raises(JawsError, match=r"service jtm has no key comand\. Did you mean command"):
+    with pytest.raises(
+        JawsError, match=r"jaws_services: jtm: there is no key comand; did you mean command"
+    ):
         services_of(CATALOGUE, {"jtm": {"comand": []}}, "jaws", "2")
 
 
@@ -364,19 +389,28 @@ def test_a_token_that_means_nothing_is_named() -> None:
     [
         (
             lambda found: configs_of(CONFIGS, {"site.cnf": {}}, FORMATS, found),
-            "jaws_configs has no key site.cnf. Did you mean site.conf?",
+            "jaws_configs: there is no file site.cnf; did you mean site.conf?",
+        ),
+        (
+            lambda found: configs_of(CONFIGS, {"nothing": {}}, FORMATS, found),
+            "jaws_configs: there is no file nothing; there are central.conf, cromwell.conf, "
+            "jtm.conf, site.conf.",
+        ),
+        (
+            lambda found: configs_of(CONFIGS, {"site.conf": ["DB"]}, FORMATS, found),
+            "jaws_configs: site.conf must be a mapping.",
         ),
         (
             lambda found: environments_of(COMPONENTS, {"sit": {}}, found, "/w", {}),
-            "jaws_components has no key sit. Did you mean site?",
+            "jaws_components: there is no component sit; did you mean site?",
         ),
         (
             lambda found: environments_of(COMPONENTS, {"site": {"wheel": 1}}, found, "/w", {}),
-            "component site has no key wheel. Did you mean wheels?",
+            "jaws_components: site: there is no key wheel; did you mean wheels?",
         ),
         (
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
-            "component central has nothing to install: set jaws_wheels",
+            "component central: there is nothing to install; set jaws_wheels",
         ),
     ],
 )
@@ -506,3 +540,44 @@ def test_a_program_without_an_environment_of_its_own_loads_no_python_module() ->
     context = Context("/d", {}, {}, "/s/python", modules=["python"])
     planned = plan_release({"a": check_service("a", service)}, {}, context)
     assert planned["files"][0]["content"].startswith("#!/bin/bash\n")
+
+
+def told(**changes: Data) -> list[str]:
+    """Return what is wrong with a site's changes to the instance jaws of a site with another."""
+    catalogues = {"services": CATALOGUE, "components": COMPONENTS, "formats": FORMATS}
+    options = {"services": {}, "components": {}, "configs": {}, "config_formats": {}, **changes}
+    values = {f"jaws_{name}": value for name, value in options.items()}
+    return mistakes(catalogues, {"jaws_instance": "jaws", "jaws_series": "2", **values}, ["condor"])
+
+
+def test_nothing_is_wrong_with_changes_that_a_deploy_accepts() -> None:
+    mine = {"instance": "condor", "component": "pool", "command": ["pool"]}
+    assert told() == []
+    assert (
+        told(
+            services={"mine": mine, "jtm": None, "site-daemon": {"path": ["pool"]}},
+            components={"pool": {"requirements": ["pool==1"]}, "site": {"python": "python3.12"}},
+            configs={"site.conf": {"DB": {"user": "me"}}, "pool.conf": {}},
+            config_formats={"pool.conf": "ini"},
+        )
+        == []
+    )
+
+
+def test_each_wrong_service_is_named() -> None:
+    wrong: Data = {"jtm": {"comand": []}, "site-demon": None}
+    mine = {"instance": "condr", "command": ["x"]}
+    assert told(services={**wrong, "mine": mine}, configs={"site.cnf": {}}) == [
+        "jaws_services: jtm: there is no key comand; did you mean command?",
+        "jaws_services: there is no service site-demon; did you mean site-daemon?",
+        "jaws_services: mine: there is no instance condr; did you mean condor?",
+    ]
+
+
+def test_each_wrong_configuration_and_a_wrong_component_are_named() -> None:
+    changes = {"site-daemon": {"component": "sitee"}}
+    assert told(services=changes, configs={"site.cnf": {}, "central.cnf": {}, "jtm.conf": {}}) == [
+        "jaws_services: site-daemon: there is no component sitee; did you mean site?",
+        "jaws_configs: there is no file site.cnf; did you mean site.conf?",
+        "jaws_configs: there is no file central.cnf; did you mean central.conf?",
+    ]

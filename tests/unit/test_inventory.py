@@ -10,32 +10,60 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     Claim,
+    Finding,
     Spec,
-    by_cause,
+    Statement,
     claims,
     conflicts,
+    effective,
+    first_sentence,
+    located,
     missing_options,
+    misspelt_names,
+    other_names,
+    overridden,
+    read_catalogues,
     read_spec,
-    unknown_names,
+    without_effect,
     without_value,
+    wrong_changes,
 )
+from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
 
 Data = dict[str, Any]
 
+WIRED: dict[str, Data] = {
+    "supervisord": {
+        "jaws_rest_port": "{{ deployment_rest_port | default(__deployment.rest_port) }}",
+        "jaws_wheels": "{{ site_wheels | default('') }}",
+        "jaws_dir": "{{ site_root }}/{{ jaws_instance }}",
+    },
+    "jaws": {"jaws_instance": "jaws", "jaws_user": "{{ site_jaws_user }}"},
+    "jtm": {"jaws_instance": "jtm", "jaws_user": "{{ site_jtm_user }}"},
+}
 SPEC = Spec(
     roles={
         "jaws": {
             "jaws_instance": {"required": True, "description": "The instance."},
             "jaws_rest_port": {"type": "int", "default": 1, "description": "A port."},
             "jaws_wheels": {"type": "path", "default": "", "description": "A directory."},
+            "jaws_dir": {"type": "path", "default": "", "description": "A directory."},
+            "jaws_user": {"default": "", "description": "A user."},
         },
         "gitlab_runner": {
             "gitlab_runner_directory": {"required": True, "description": "A directory."},
             "gitlab_runner_log": {"default": "{{ gitlab_runner_directory }}/log"},
         },
     },
-    facts={"site_id": {"description": "The site's id."}, "vault_key": {"description": "A key."}},
+    facts={
+        "site_id": {"description": "The site's id."},
+        "vault_key": {"description": "A key."},
+        "deployment_rest_port": {"description": "A port. Of REST."},
+    },
+    wiring=Wiring(WIRED),
 )
+ONE = {**WIRED["supervisord"], **WIRED["jaws"]}
+TWO = {**WIRED["supervisord"], **WIRED["jtm"]}
 
 
 def values(**changed: Any) -> Data:
@@ -72,14 +100,14 @@ def jtm(**changed: Any) -> Data:
 
 @pytest.mark.fault(28)
 def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
-    told = unknown_names(["jaws_wheel", "site_id", "jaws_wheels", "path", "ansible_host"], SPEC)
-    assert told == ["jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?"]
+    names = ["jaws_wheel", "site_id", "jaws_wheels", "path", "ansible_host", "site_name"]
+    sentence = "jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?"
+    assert misspelt_names(names, SPEC) == [Finding("jaws_wheel", sentence)]
 
 
-def test_a_name_that_resembles_nothing_is_told_too() -> None:
-    assert unknown_names(["vault_qqqqqqqqqqqqq"], SPEC) == [
-        "vault_qqqqqqqqqqqqq is not a variable of jgi.jaws."
-    ]
+def test_a_name_that_only_begins_like_ours_may_be_somebody_elses() -> None:
+    names = ["vault_become_password", "site_name", "jaws_wheel", "jaws_wheels", "boot_disk", "path"]
+    assert other_names(names, SPEC) == ["site_name", "vault_become_password"]
 
 
 def test_every_role_of_the_collection_has_its_prefix() -> None:
@@ -101,7 +129,29 @@ def test_a_host_uses_the_roles_whose_required_options_it_states() -> None:
 def test_a_required_option_that_is_not_stated_is_missing() -> None:
     roles = {"jaws": {**SPEC.roles["jaws"], "jaws_id": {"required": True, "description": "An id."}}}
     told = missing_options(["jaws_id"], Spec(roles, {}))
-    assert told == ["jaws_instance is missing: The instance."]
+    assert told == [Finding("jaws_instance", "jaws_instance is missing: The instance.")]
+
+
+def test_a_message_has_the_first_sentence_of_a_description_without_markup() -> None:
+    assert first_sentence("As in C(-Xmx), with O(x=1). V(2) is more.") == "As in -Xmx, with x=1."
+    assert first_sentence(["A path.", "More."]) == "A path."
+
+
+# ---- Facts
+
+
+def test_a_fact_that_only_renames_an_option_means_what_the_option_means() -> None:
+    spec = read_spec()
+    option, fact = spec.roles["jaws"]["jaws_log_level"], spec.facts["deployment_log_level"]
+    assert {**fact, "default": option["default"]} == option
+    assert "site_python" in spec.facts
+
+
+def test_the_catalogues_of_the_role_are_found() -> None:
+    found = read_catalogues()
+    assert "jaws-cromwell" in found["services"]
+    assert {"site", "jtm"} <= set(found["components"])
+    assert found["formats"]["cromwell.conf"] == "hocon"
 
 
 # ---- What cannot be evaluated
@@ -109,24 +159,104 @@ def test_a_required_option_that_is_not_stated_is_missing() -> None:
 
 def test_one_missing_secret_is_one_sentence_whatever_needs_it() -> None:
     error = "'vault_key' is undefined"
-    told = without_value({"jaws_instance": error, "jaws_rest_port": error}, SPEC)
-    assert told == ["vault_key is missing: A key."]
+    errors = {"jaws_instance": error, "jaws_dir": error}
+    told = without_value(errors, ONE, SPEC)
+    assert told == [Finding("vault_key", "vault_key is missing: A key.")]
 
 
-def test_another_cause_is_told_with_what_it_concerns() -> None:
+def test_a_fact_without_a_default_of_its_deployment_is_missing() -> None:
+    told = without_value({"jaws_rest_port": "'__deployment' is undefined"}, ONE, SPEC)
+    assert [finding.sentence for finding in told] == ["deployment_rest_port is missing: A port."]
+
+
+def test_another_cause_is_told_with_what_the_inventory_states() -> None:
     error = "Attempting to decrypt but no vault secrets found."
-    told = without_value({"jaws_instance": error, "jaws_wheels": error}, SPEC)
-    assert told == [f"jaws_instance, jaws_wheels: no value: {error}"]
-    assert without_value({"jaws_wheels": "'nope' is undefined"}, SPEC) == [
-        "jaws_wheels: no value: 'nope' is undefined"
+    raw = {**ONE, "site_wheels": "{{ nope }}"}
+    told = without_value({"jaws_wheels": error, "jaws_dir": error, "site_wheels": error}, raw, SPEC)
+    assert told == [Finding("jaws_dir", f"jaws_dir, site_wheels: {error}")]
+    assert without_value({"jaws_wheels": "'nope' is undefined"}, raw, SPEC) == [
+        Finding("site_wheels", "site_wheels: 'nope' is undefined")
+    ]
+
+
+def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
+    assert without_value({"site_id": "'x' is undefined", "jaws_dir": "'x'"}, {}, SPEC) == []
+
+
+def test_a_wrong_change_is_told_in_the_words_of_the_inventory() -> None:
+    told = ["jaws_wheels: there is no x.", "jaws_dir: there is no y."]
+    assert wrong_changes(told, ONE, SPEC) == [
+        Finding("site_wheels", "site_wheels: there is no x."),
+        Finding("jaws_dir", "jaws_dir: there is no y."),
+    ]
+
+
+# ---- What has no effect
+
+
+def in_vain(name: str, value: Any, hosts: str = "one two", **raws: Data) -> list[str]:
+    """Return the sentences about a value that a file states for hosts."""
+    known: dict[str, Data] = {"one": ONE, "two": TWO, "other": {}, **raws}
+    statements = [Statement(name, value, "site.yml", frozenset(hosts.split()))]
+    found = overridden(statements, known, SPEC)
+    return [without_effect(statement, known, SPEC.wiring) for statement in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("jaws_rest_port", "set deployment_rest_port."),
+        ("jaws_wheels", "set site_wheels."),
+        ("jaws_user", "set site_jaws_user or site_jtm_user."),
+        ("jaws_dir", "it follows from site_root. An exception belongs in host_vars."),
+        ("jaws_instance", "the playbooks set it. An exception belongs in host_vars."),
+    ],
+)
+def test_a_value_that_the_wiring_overrides_is_told_with_what_to_set(
+    name: str, sentence: str
+) -> None:
+    assert in_vain(name, "mine") == [f"{name} has no effect in site.yml: {sentence}"]
+
+
+def test_a_value_that_has_effect_is_not_told() -> None:
+    assert in_vain("site_id", "X") == []
+    assert in_vain("jaws_wheels", "mine", hosts="other") == []
+    assert in_vain("jaws_wheels", "mine", one={**ONE, "jaws_wheels": "mine"}, hosts="one") == []
+    assert in_vain("jaws_wheels", ONE["jaws_wheels"]) == []
+    assert in_vain("status_row", "mine", one={"status_row": "ours"}) == []
+
+
+def test_what_has_no_effect_says_nothing_of_the_hosts_that_get_it_all_the_same() -> None:
+    vain = [Statement("jaws_instance", "mine", "site.yml", frozenset(["one", "other"]))]
+    raw = {"jaws_instance": "mine", "path": "x"}
+    assert effective(raw, vain) == {"path": "x"}
+    assert effective(ONE, vain) == ONE
+
+
+# ---- Where it stands
+
+
+def test_a_sentence_names_the_file_that_the_value_comes_from_or_else_the_hosts() -> None:
+    raws: dict[str, Data] = {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 9}}
+    statements = [
+        Statement("y", 3, "host_vars/b.yml", frozenset("b")),
+        Statement("x", 1, "group_vars/all.yml", frozenset("abc")),
+        Statement("y", 2, "group_vars/all.yml", frozenset("abc")),
+    ]
+    found = [(host, Finding(name, f"{name}!")) for name in "xyz" for host in raws]
+    assert located(found, statements, raws) == [
+        "group_vars/all.yml: x!",
+        "c: x!",
+        "group_vars/all.yml: y!",
+        "host_vars/b.yml: y!",
+        "c: y!",
+        "a, b, c: z!",
     ]
 
 
 def test_what_several_hosts_have_in_common_is_one_sentence() -> None:
-    told = by_cause(
-        [("a", "x is missing"), ("b", "x is missing"), ("b", "y"), ("a", "x is missing")]
-    )
-    assert told == ["a, b: x is missing", "b: y"]
+    found = [(host, Finding("x", "x is missing")) for host in ("a", "b", "a")]
+    assert located(found, [], {"a": {}, "b": {}}) == ["a, b: x is missing"]
 
 
 # ---- What two instances share

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes docs/variables.md: what a site may state, from the code that reads it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / ".collections"))
+
+import collection
+from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import Spec, read_spec
+from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import WORD, renamed
+
+PAGE = collection.ROOT / "docs/variables.md"
+COMMAND = "python tests/gates/variables.py"
+HEAD = f"""\
+<!-- SPDX-License-Identifier: GPL-3.0-or-later -->
+<!-- Written by `{COMMAND}`. -->
+# What an inventory may state
+
+[sites.md](sites.md) says how to add a site. `--tags inventory` names what is misspelt, missing,
+of a wrong type, or without effect.
+"""
+PARTS = (
+    ("site_", "Facts of the site", "In `group_vars/all/site.yml`."),
+    (
+        "deployment_",
+        "Facts of a deployment",
+        "In `group_vars/<deployment>.yml`, such as `dev.yml`, or in `group_vars/all` for all\n"
+        "deployments of the site.",
+    ),
+    ("vault_", "Secrets", "In `group_vars/all/vault.yml`, encrypted."),
+)
+OPTIONS = """\
+The playbooks make options of roles from the facts above, and what they set wins over an
+inventory's `group_vars`. The options below they leave alone: state them beside the facts. An
+exception from what they set, for a single host, belongs in `host_vars`.
+"""
+BECOME = """\
+Variables of the become plugin `jgi.jaws.collabsu`, besides Ansible's own `ansible_become_*`.
+`ansible-doc -t become jgi.jaws.collabsu` has more of each.
+"""
+MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
+
+
+def page() -> str:
+    """Return the whole page."""
+    spec = read_spec()
+    written = {name: fact for fact, name in spec.wiring.renames().items()}
+    lines = [HEAD]
+    for prefix, title, where in PARTS:
+        facts = sorted(name for name in spec.facts if name.startswith(prefix))
+        rows = [(name, absent(name, spec), meaning(spec.facts[name], written)) for name in facts]
+        lines += [f"## {title}\n", f"{where}\n", table("Without it", rows)]
+    lines += ["## Options of roles\n", OPTIONS]
+    for role in spec.roles:
+        options = settable(role, spec)
+        rows = [(name, code(part.get("default")), meaning(part)) for name, part in options]
+        lines += [f"### {role}\n", table("Default", rows)] if rows else []
+    rows = [(name, code(part.get("default")), meaning(part)) for name, part in collabsu()]
+    return "\n".join([*lines, "## Becoming another user\n", BECOME, table("Default", rows)])
+
+
+def absent(fact: str, spec: Spec) -> str:
+    """Return what the wiring takes if a fact is not stated."""
+    if fact in spec.wiring.names:
+        return "set by the group"
+    for variables in spec.wiring.groups.values():
+        for template in variables.values():
+            match = renamed(template)
+            if match and match[1] == fact:
+                return of_deployment(match["default"], spec) if match["default"] else "required"
+    return ""
+
+
+def of_deployment(default: str, spec: Spec) -> str:
+    """Return a default, or the three of the three deployments."""
+    key = default.removeprefix("__deployment.")
+    if key == default:
+        return f"`{default}`"
+    groups = ("dev", "staging", "prod")
+    values = [spec.wiring.groups[group]["__deployment"][key] for group in groups]
+    return ", ".join(f"`{value}` ({group})" for group, value in zip(groups, values, strict=True))
+
+
+def settable(role: str, spec: Spec) -> list[tuple[str, dict[str, Any]]]:
+    """Return the options of a role that neither the wiring nor a playbook sets."""
+    taken = spec.wiring.names | set(of_playbooks())
+    return [(name, option) for name, option in spec.roles[role].items() if name not in taken]
+
+
+def of_playbooks() -> Iterable[str]:
+    """Yield the variables that playbooks and tasks set for a run."""
+    for path in collection.paths("playbooks/**/*.yml", "roles/*/tasks/*.yml"):
+        data = collection.load(path)
+        for task in collection.tasks(data if isinstance(data, list) else []):
+            yield from task.get("vars") or {}
+
+
+def collabsu() -> list[tuple[str, dict[str, Any]]]:
+    """Return the plugin's own variables, and what each is."""
+    path = collection.ROOT / "plugins/become/collabsu.py"
+    options = collection.plugin_text(path, "DOCUMENTATION")["options"]
+    return [
+        (variable["name"], option)
+        for option in options.values()
+        for variable in option["vars"]
+        if variable["name"].startswith("ansible_collabsu_")
+    ]
+
+
+def meaning(option: dict[str, Any], written: dict[str, str] | None = None) -> str:
+    """Return an option's description and choices as Markdown, with facts in place of options."""
+    text = option["description"]
+    first = text if isinstance(text, str) else text[0]
+    facts = written or {}
+    named = MARKUP.sub(lambda found: f"`{found[1]}`", first)
+    named = WORD.sub(lambda found: facts.get(found[0], found[0]), named)
+    choices = ", ".join(code(choice) for choice in option.get("choices", []) if choice)
+    return f"{named} One of {choices}." if choices else named
+
+
+def code(value: Any) -> str:
+    """Return a value as it is written in YAML."""
+    if value is None or value in ("", [], {}):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`".replace("|", "\\|")
+
+
+def table(second: str, rows: list[tuple[str, str, str]]) -> str:
+    """Return a table of variables."""
+    head = f"| Variable | {second} | Meaning |\n|---|---|---|\n"
+    return head + "".join(f"| `{name}` | {value} | {text} |\n" for name, value, text in rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
