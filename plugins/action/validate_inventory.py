@@ -24,6 +24,7 @@ Result = dict[str, Any]
 # Before ansible-core 2.19 every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
 CONNECTION = ("ansible_host", "ansible_connection")
+CHANGES = ("services", "components", "configs")
 NO_INSTANCE = (
     "the inventory has no host in the group supervisord: is it the right one (-i), and are its "
     "groups named so?"
@@ -74,9 +75,10 @@ class Host:
         found = []
         for name in names:
             if name in options:
-                validator = ArgumentSpecValidator({name: inventory.of_a_value(options[name])})
-                errors = validator.validate({name: self.values[name]}).error_messages
-                found += [Finding(name, message) for message in errors]
+                option, value = inventory.of_a_value(options[name]), self.values[name]
+                checked = ArgumentSpecValidator({name: option}).validate({name: value})
+                if checked.error_messages:
+                    found.append(inventory.wrong_value(name, value, option))
         return found
 
     @property
@@ -94,6 +96,8 @@ class Host:
 
     def wrong_changes(self, catalogues: Result, instances: list[str]) -> list[Finding]:
         """Return what is wrong with the changes to services, components and configurations."""
+        if not any(self.values[f"jaws_{kind}"] for kind in CHANGES):
+            return []
         known = self.templar.template(_trusted(catalogues))
         return inventory.wrong_changes(mistakes(known, self.values, instances), self.raw, self.spec)
 
@@ -117,7 +121,7 @@ class ActionModule(ActionBase):
         hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
         found, claims = _look(hosts, spec)
         sentences += inventory.located(found, statements, raws) + inventory.conflicts(claims)
-        return {**result, **_outcome(sentences, variables), "warnings": _warnings(hosts, spec)}
+        return {**result, **_outcome(sentences, variables), **_warnings(hosts, spec)}
 
     def _statements(self, variables: Result) -> Iterator[Statement]:
         """Yield what the inventory states, hosts before groups and small groups before large."""
@@ -175,11 +179,11 @@ def _outcome(sentences: list[str], variables: Result) -> Result:
     return dict(changed=False, failed=bool(findings), msg=message, findings=findings)
 
 
-def _warnings(hosts: dict[str, Host], spec: Spec) -> list[str]:
+def _warnings(hosts: dict[str, Host], spec: Spec) -> Result:
     """Return at most one warning, about the hosts that use roles of ours."""
     ours = {name for host in hosts.values() if host.options for name in host.raw}
     others = inventory.other_names(ours, spec)
-    return [f"jgi.jaws has no variable {', '.join(others)}."] if others else []
+    return {"warnings": [f"jgi.jaws has no variable {', '.join(others)}."]} if others else {}
 
 
 def _size(groups: dict[str, list[str]]) -> Any:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import yaml
@@ -28,6 +29,14 @@ from .wiring import (
 COLLECTION = Path(__file__).parents[2]
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
+KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a mapping",
+    "path": "a path",
+}
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
 
 Options = dict[str, dict[str, Any]]
@@ -198,6 +207,17 @@ def _undefined(name: str, error: str, raw: Variables, spec: Spec) -> str:
 def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding:
     written = sorted({spec.wiring.as_written(name, raw) for name in names})
     return Finding(written[0], f"{', '.join(written)}: {error}")
+
+
+def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:
+    """Return the finding about a value that an option cannot have."""
+    kind = KINDS.get(option.get("type", "str"), option.get("type"))
+    if "elements" in option:
+        kind = f"{kind} of {option['elements']}"
+    if "choices" in option:
+        kind = f"one of {', '.join(map(str, option['choices']))}"
+    given = "" if option.get("no_log") else f", not {shorten(str(value), 60)}"
+    return Finding(name, f"{name} must be {kind}{given}.")
 
 
 def wrong_changes(told: Iterable[str], raw: Variables, spec: Spec) -> list[Finding]:

@@ -27,6 +27,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     without_effect,
     without_value,
     wrong_changes,
+    wrong_value,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
 
@@ -181,6 +182,19 @@ def test_another_cause_is_told_with_what_the_inventory_states() -> None:
 
 def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
     assert without_value({"site_id": "'x' is undefined", "jaws_dir": "'x'"}, {}, SPEC) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"type": "int"}, "x must be a whole number, not many."),
+        ({"type": "str", "choices": ["a", 1]}, "x must be one of a, 1, not many."),
+        ({"type": "list", "elements": "str"}, "x must be a list of str, not many."),
+        ({"type": "dict", "no_log": True}, "x must be a mapping."),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_unless_it_is_secret(option: Data, sentence: str) -> None:
+    assert wrong_value("x", "many", option) == Finding("x", sentence)
 
 
 def test_a_wrong_change_is_told_in_the_words_of_the_inventory() -> None:
