@@ -144,17 +144,16 @@ options:
     description: How many seconds to wait for another task that starts or stops the same command.
     type: float
     default: 30
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.linux
 attributes:
   check_mode:
     support: full
-    description: Predicts, and signals or writes nothing.
+    details: Predicts, and signals or writes nothing.
   diff_mode:
     support: full
-    description: Shows the command before and after, without its environment.
-  platform:
-    support: full
-    description: Linux, for its C(/proc).
-    platforms: linux
+    details: Shows the command before and after, without its environment.
 notes:
   - A session of its own does not leave a control group. Where systemd ends those with the login, by
     C(KillUserProcesses=yes), or with the service that a CI job ran under, use the user's systemd
@@ -210,6 +209,7 @@ reloaded_at:
   type: str
   sample: '2026-01-31T09:00:00Z'
 stopping:
+  version_added: 0.2.0
   description: The signal that was sent to stop it, and when; null if none was, or if it has ended.
   returned: success
   type: str

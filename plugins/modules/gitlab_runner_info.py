@@ -56,17 +56,10 @@ options:
     description: How many seconds to wait.
     type: int
     default: 60
-attributes:
-  check_mode:
-    support: full
-    description: The module never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: Linux.
-    platforms: linux
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.linux
 seealso:
   - module: jgi.jaws.background_command
 author:

@@ -28,6 +28,7 @@ description:
     the current release.
   - After a switch that has held, old releases are pruned with what no other one uses, but for what
     a process runs from.
+  - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
   - The same inputs are the same release, so that a second run changes nothing.
   - Programs that have died are started. Those that an operator has stopped stay stopped, with their
     new definition. Those that a release no longer has are removed when the others have held.
@@ -59,12 +60,14 @@ options:
         V(reverted).
     type: str
   deploy:
+    version_added: 0.2.0
     description:
       - The number of the deploy, the same on all of its instances and higher than those of earlier
         ones. Take the highest that O(state=prepared) returned.
       - Without it O(state=active) takes the next one of this instance. O(state=reverted) needs it.
     type: int
   plan:
+    version_added: 0.2.0
     description:
       - With O(state=prepared), what the release is. P(jgi.jaws.release_plan#filter) makes it of a
         catalogue.
@@ -106,6 +109,7 @@ options:
         type: dict
         default: {}
   uses:
+    version_added: 0.2.0
     description:
       - What the release uses besides its own files, such as virtual environments. It has to be
         there.
@@ -146,14 +150,17 @@ options:
     type: int
     default: 300
   keep:
+    version_added: 0.2.0
     description: How many good releases to keep, those that were deployed last.
     type: int
     default: 5
   grace:
+    version_added: 0.2.0
     description: For how many days everything is kept, counted from when it was last wanted.
     type: int
     default: 14
   prune:
+    version_added: 0.2.0
     description:
       - Directories that hold nothing but what releases use. What no kept release uses is removed
         from them when it is older than O(grace). Symbolic links stay.
@@ -162,25 +169,28 @@ options:
     default: []
 extends_documentation_fragment:
   - jgi.jaws.supervisord
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.posix
 attributes:
   check_mode:
     support: full
-    description: Predicts; writes nothing and changes nothing.
+    details: Predicts; writes nothing and changes nothing.
   diff_mode:
     support: partial
-    description:
-      - Shows the paths of the files to be published, never their content, and the programs' part of
-        the C(supervisord.conf) before and after.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+    details: >-
+      Shows the paths of the files to be published, never their content, and the programs'
+      part of the C(supervisord.conf) before and after.
+requirements:
+  - Supervisor 3.3 or later in the environment of O(python), and its supervisord running
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
   - module: jgi.jaws.release_info
   - module: jgi.jaws.venv
   - module: jgi.jaws.supervisord_config
+  - plugin: jgi.jaws.release_plan
+    plugin_type: filter
 """
 
 EXAMPLES = r"""
@@ -231,6 +241,7 @@ current:
   type: str
   sample: 20261121T130000Z-4567cdef
 deploy:
+  version_added: 0.2.0
   description: >-
     With O(state=prepared), a number for a deploy that is later than the known ones, in Unix
     seconds.
@@ -247,7 +258,7 @@ published:
   returned: success
   type: list
   elements: str
-  sample: []
+  sample: [/tmp/jaws-dev/jaws/configs/jaws-site-0123456789ab.conf]
 affected:
   description:
     - With O(state=prepared), the programs that it defines otherwise than the current release.
@@ -261,13 +272,23 @@ programs:
   returned: success, not in check mode
   type: list
   elements: dict
-  sample: []
+  sample:
+    - name: jaws-central-rest
+      group: jaws-central-rest
+      state: RUNNING
+      pid: 4711
+      start_time: 1790000000
+      exit_status: null
+      spawn_error: null
+      log_file: /tmp/jaws-dev/jaws/logs/jaws-central-rest.out
+      error_log_file: null
 pruned:
+  version_added: 0.2.0
   description: What old releases have left and was removed.
   returned: with O(state=active) and O(state=rolled_back), where the release was switched to
   type: list
   elements: str
-  sample: []
+  sample: [/tmp/jaws-dev/jaws/venvs/site-2.5.0-89abcdef0123]
 reverted_to:
   description: The release that was put back; null where there was none before.
   returned: when the release did not hold, and with O(state=reverted)
@@ -282,6 +303,7 @@ reason:
   type: str
   sample: unstable
 held:
+  version_added: 0.2.0
   description: Whether all changed programs have held.
   returned: success, with O(state=active) and O(state=rolled_back)
   type: bool
@@ -291,6 +313,7 @@ failed_programs:
   returned: when the release did not hold
   type: list
   elements: str
+  sample: [jaws-central-rest]
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -20,21 +20,15 @@ options:
     required: true
 extends_documentation_fragment:
   - jgi.jaws.supervisord
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.posix
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
   - module: jgi.jaws.release
+  - module: jgi.jaws.release_report
 """
 
 EXAMPLES = r"""
@@ -51,6 +45,7 @@ current:
   type: str
   sample: 20261122T130000Z-0123abcd
 deploy:
+  version_added: 0.2.0
   description: A number for a deploy that is later than the known ones, in Unix seconds.
   returned: success
   type: int
@@ -88,16 +83,16 @@ releases:
     ci_job:
       description: The url of the CI job that deployed it.
       type: str
-      sample: ""
+      sample: https://gitlab.example.org/jaws/-/jobs/1234
     packages:
       description: Its packages with their versions.
       type: list
       elements: str
       sample: [jaws-site==2.6.0]
     why:
-      description: Why it is bad.
+      description: Why it is bad; empty unless it is.
       type: str
-      sample: ""
+      sample: jaws-central-rest ended with status 1
 """
 
 from ansible.module_utils.basic import AnsibleModule

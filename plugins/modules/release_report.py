@@ -20,20 +20,11 @@ options:
   packages:
     description: A regular expression; the packages that it finds are shown. Without it, all.
     type: str
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: It runs on the control node.
-    platforms: posix
-  action:
-    support: full
-    description: The action plugin does the work.
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.action
+  - jgi.jaws.attributes.posix
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:

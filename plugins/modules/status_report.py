@@ -24,27 +24,22 @@ options:
       status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
       release: {description: The current release., type: str}
       runner:
+        version_added: 0.2.0
         description: A gitlab-runner, in the place of an instance.
         type: dict
         suboptions:
           process: {description: What M(jgi.jaws.background_command) returned., type: dict}
           gitlab: {description: What M(jgi.jaws.gitlab_runner_info) returned., type: dict}
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: It runs on the control node.
-    platforms: posix
-  action:
-    support: full
-    description: The action plugin does the work.
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.action
+  - jgi.jaws.attributes.posix
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: jgi.jaws.supervisorctl_info
+  - module: jgi.jaws.release_report
 """
 
 EXAMPLES = r"""

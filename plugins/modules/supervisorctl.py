@@ -68,17 +68,16 @@ extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.client
   - jgi.jaws.supervisord.programs
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.posix
 attributes:
   check_mode:
     support: full
-    description: Asks, predicts, and changes nothing.
+    details: Asks, predicts, and changes nothing.
   diff_mode:
     support: full
-    description: Shows the programs' states before and after.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+    details: Shows the programs' states before and after.
 notes:
   - Programs start in ascending order of C(priority) and stop in descending order. Each priority
     waits for the one before; programs of one priority go in parallel.
@@ -89,6 +88,7 @@ notes:
 seealso:
   - module: jgi.jaws.supervisorctl_info
   - module: jgi.jaws.supervisord
+  - module: community.general.supervisorctl
 """
 
 EXAMPLES = r"""
@@ -151,7 +151,7 @@ programs:
     log_file:
       description: The file that its standard output goes to.
       type: str
-      sample: /tmp/jaws-dev/logs/jtm.log
+      sample: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
     error_log_file:
       description: The file that its standard error goes to, where that is another one.
       type: str

@@ -19,6 +19,7 @@ options:
     type: list
     elements: str
   python:
+    version_added: 0.2.0
     description:
       - The Python interpreter of the installation that the daemon should run from. With it,
         RV(outdated) says whether it does.
@@ -27,19 +28,13 @@ extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.client
   - jgi.jaws.supervisord.programs
-attributes:
-  check_mode:
-    support: full
-    description: The module never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.posix
 seealso:
   - module: jgi.jaws.supervisorctl
+  - module: jgi.jaws.status_report
 """
 
 EXAMPLES = r"""
@@ -70,6 +65,7 @@ programs:
       log_file: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
       error_log_file: null
 outdated:
+  version_added: 0.2.0
   description: >-
     Whether the daemon was started from another installation than O(python) is of, so that a restart
     is due; null without O(python), or where that cannot be told.

@@ -66,17 +66,16 @@ options:
     default: 60
 extends_documentation_fragment:
   - jgi.jaws.supervisord
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.linux
 attributes:
   check_mode:
     support: full
-    description: Asks, predicts, and changes nothing.
+    details: Asks, predicts, and changes nothing.
   diff_mode:
     support: full
-    description: Shows whether the daemon runs, before and after.
-  platform:
-    support: full
-    description: The systems that the module runs on; it reads C(/proc).
-    platforms: linux
+    details: Shows whether the daemon runs, before and after.
 requirements:
   - Supervisor 4 on the host
 author:
@@ -123,6 +122,7 @@ user:
   type: str
   sample: jaws_jtm
 outdated:
+  version_added: 0.2.0
   description: >-
     Whether it was started from another installation than O(python) is of, so that a restart is due;
     null where that cannot be told.

@@ -61,17 +61,18 @@ options:
     default: 60
 extends_documentation_fragment:
   - jgi.jaws.supervisord
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.action_group
+  - jgi.jaws.attributes.linux
 attributes:
   check_mode:
     support: full
-    description: Predicts, writes nothing, and asks the daemon nothing.
+    details: Predicts, writes nothing, and asks the daemon nothing.
   diff_mode:
     support: full
-    description: Shows the daemon's sections without the key.
-  platform:
-    support: full
-    description: The systems that the module runs on; it reads C(/proc).
-    platforms: linux
+    details: Shows the daemon's sections without the key.
+requirements:
+  - Supervisor 3.3 or later in the environment of O(python)
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:

@@ -37,24 +37,27 @@ options:
         description: Makes it a file with this text. It must not be a secret.
         type: str
       secret_content:
+        version_added: 0.2.0
         description: The same for a text that is shown nowhere.
         type: str
       target:
         description: Makes it a symbolic link to this path.
         type: str
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.posix
 attributes:
   check_mode:
     support: full
-    description: Predicts and writes nothing.
+    details: Predicts and writes nothing.
   diff_mode:
     support: partial
-    description: Shows which paths differ.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+    details: Shows which paths differ.
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: ansible.builtin.file
+  - module: ansible.builtin.copy
 """
 
 EXAMPLES = r"""

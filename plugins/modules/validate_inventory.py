@@ -19,22 +19,15 @@ description:
     that its roles are for.
   - A role's options count for the hosts that state one of those which it requires.
 options: {}
-attributes:
-  check_mode:
-    support: full
-    description: It never changes anything.
-  diff_mode:
-    support: none
-    description: There is nothing to show.
-  platform:
-    support: full
-    description: It runs on the control node.
-    platforms: posix
-  action:
-    support: full
-    description: The action plugin does the work.
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.info
+  - jgi.jaws.attributes.action
+  - jgi.jaws.attributes.posix
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: ansible.builtin.validate_argument_spec
 """
 
 EXAMPLES = r"""
@@ -49,5 +42,9 @@ findings:
   returned: always
   type: list
   elements: str
-  sample: []
+  sample:
+    - >-
+      jaws_log_level has no effect in inventories/cori/group_vars/all/site.yml: set
+      deployment_log_level.
+    - "cori_dev_jaws: vault_site_db_password is missing: Password of the site's database."
 """

@@ -87,24 +87,26 @@ options:
         command of a build, such as a download from an index that sends a byte now and then.
     type: int
     default: 1800
+extends_documentation_fragment:
+  - jgi.jaws.attributes
+  - jgi.jaws.attributes.action
+  - jgi.jaws.attributes.posix
 attributes:
   check_mode:
     support: full
-    description: Says what would be built, and writes nothing.
+    details: Says what would be built, and writes nothing.
   diff_mode:
     support: full
-    description: Shows the paths of the environments to be built.
-  platform:
-    support: full
-    description: The systems that the module runs on.
-    platforms: posix
+    details: Shows the paths of the environments to be built.
   action:
-    support: full
-    description: The action plugin finds the wheels on the control node, and sends what is lacking.
+    details: It finds the wheels on the control node, and sends those that the host lacks.
 requirements:
   - Python 3.8 or later with venv and ensurepip on the host
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - module: ansible.builtin.pip
+  - module: jgi.jaws.release
 """
 
 EXAMPLES = r"""
@@ -136,6 +138,7 @@ lacking:
   returned: to the action plugin only
   type: list
   elements: str
+  sample: [2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae]
 reason:
   description:
     - One word for the cause of a failure, for example V(no_wheels), V(build_failed).

@@ -83,24 +83,31 @@ def plugin_text(path: Path, name: str) -> Any:
 
 def module_options(module: str) -> Mapping:
     """Return a module's documented options, those of its doc fragments included."""
+    return module_part(module, "options")
+
+
+def module_part(module: str, part: str) -> Mapping:
+    """Return the options or attributes of a module, merged with those of its doc fragments."""
     documentation = module_text(module, "DOCUMENTATION")
-    options: Mapping = {}
     fragments = documentation.get("extends_documentation_fragment", [])
+    own: Mapping = documentation.get(part, {})
+    merged = {name: dict(value) for name, value in own.items()}
     for fragment in [fragments] if isinstance(fragments, str) else fragments:
-        options.update(fragment_options(fragment))
-    return {**options, **documentation.get("options", {})}
+        for name, value in fragment_part(fragment, part).items():
+            merged[name] = {**value, **merged.get(name, {})}
+    return merged
 
 
-def fragment_options(name: str) -> Mapping:
-    """Return the options of a doc fragment of this collection; of another's, none."""
+def fragment_part(name: str, part: str) -> Mapping:
+    """Return a part of a doc fragment of this collection; of another's, none."""
     if not name.startswith(NAMESPACE):
         return {}
     file, _dot, section = name[len(NAMESPACE) :].partition(".")
     tree = ast.parse((ROOT / "plugins/doc_fragments" / f"{file}.py").read_text())
     texts = next(constants(node.body) for node in tree.body if isinstance(node, ast.ClassDef))
     fragment = yaml.load(texts[(section or "documentation").upper()], Loader)
-    options: Mapping = fragment.get("options", {})
-    return options
+    found: Mapping = fragment.get(part, {})
+    return found
 
 
 def action_groups() -> dict[str, list[str]]:

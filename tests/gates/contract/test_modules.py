@@ -78,3 +78,24 @@ def test_an_action_group_names_modules_that_exist() -> None:
     members = {member for group in collection.action_groups().values() for member in group}
     assert members, "meta/runtime.yml has no action group"
     assert not members - set(collection.modules())
+
+
+@pytest.mark.parametrize("module", collection.modules())
+def test_a_module_says_what_ansible_can_expect_of_it(module: str) -> None:
+    attributes = collection.module_part(module, "attributes")
+    assert {"check_mode", "diff_mode", "platform"} <= set(attributes)
+    assert not [name for name, said in attributes.items() if "description" not in said]
+    assert not [name for name, said in attributes.items() if "support" not in said]
+    if module.endswith("_info"):
+        assert attributes["diff_mode"]["support"] == "N/A"
+    groups = [NAMESPACE + name for name, of in collection.action_groups().items() if module in of]
+    assert attributes.get("action_group", {}).get("membership", []) == groups
+
+
+@pytest.mark.parametrize("module", collection.modules())
+def test_a_module_says_since_when_it_is_there_and_what_to_see_besides(module: str) -> None:
+    documentation = collection.module_text(module, "DOCUMENTATION")
+    assert documentation["version_added"]
+    assert documentation["seealso"]
+    returned = collection.module_text(module, "RETURN") or {}
+    assert not [name for name, value in returned.items() if not {"sample", "contains"} & set(value)]
