@@ -126,9 +126,10 @@ lint-oldest-python: tools ## Code for targets keeps to Python 3.8, by vermin
 	@$(with) vermin --target=3.6- --violations --no-tips --no-parse-comments \
 	    plugins/plugin_utils/collabsu_relay.py
 
-lint-changelog: tools ## The changelog's fragments
+lint-changelog: tools ## The changelog's fragments, and that the changelog is made of them
 	@$(with) antsibull-changelog lint
 	@$(with) antsibull-changelog lint-changelog-yaml changelogs/changelog.yaml
+	@$(with) tests/gates/in_copy.sh tests/gates/changelog.sh --check "$(CURDIR)"
 
 lint-secrets: tools ## No secret in git, by detect-secrets
 	@$(with) tests/gates/secrets.sh
@@ -148,7 +149,7 @@ lock: tools ## Lock the dependencies of pyproject.toml again
 	@$(with) tests/gates/lock.sh --write
 
 changelog: tools ## Put the fragments into CHANGELOG.md under the version of galaxy.yml
-	@$(with) tests/gates/in_copy.sh tests/gates/changelog.sh "$(CURDIR)"
+	@$(with) tests/gates/in_copy.sh tests/gates/changelog.sh --write "$(CURDIR)"
 
 clean: ## Remove the environments and caches
 	@rm -rf .venv .venv.lock .cache

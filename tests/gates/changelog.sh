@@ -1,20 +1,31 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Release the version that galaxy.yml names, in a copy (in_copy.sh), and bring the result home. A
-# version that stands there already is made again, from all fragments that no other version has.
-#   changelog.sh HOME-OF-THE-RESULT
+# Make the changelog from its fragments, in a copy (in_copy.sh). The version that galaxy.yml names is made again, from all
+# fragments that no other version has; those of other versions are read again.
+#   changelog.sh --write HOME-OF-THE-RESULT    bring the result home
+#   changelog.sh --check HOME-OF-THE-RESULT    fail if what is there is not the result
 set -euo pipefail
-python - <<'PYTHON'
+date=$(python - <<'PYTHON'
+from datetime import date
 from pathlib import Path
 
 import yaml
 
 path = Path("changelogs/changelog.yaml")
-if path.exists():
-    changelog = yaml.safe_load(path.read_text())
-    changelog["releases"].pop(yaml.safe_load(Path("galaxy.yml").read_text())["version"], None)
-    path.write_text(yaml.safe_dump(changelog))
+changelog = yaml.safe_load(path.read_text())
+version = yaml.safe_load(Path("galaxy.yml").read_text())["version"]
+made = changelog["releases"].pop(version, {"release_date": str(date.today())})
+path.write_text(yaml.safe_dump(changelog))
+print(made["release_date"])
 PYTHON
-antsibull-changelog release --reload-plugins
-cp CHANGELOG.md "$1/"
-cp changelogs/changelog.yaml "$1/changelogs/"
+)
+antsibull-changelog release --date "$date" --reload-plugins \
+    --refresh-plugins prevent-removal --refresh-fragments without-archives
+for file in CHANGELOG.md changelogs/changelog.yaml; do
+    if [[ $1 = --write ]]; then
+        cp "$file" "$2/$file"
+    elif ! diff -u "$2/$file" "$file"; then
+        echo "$file is not what the fragments and plugins say: run make changelog" >&2
+        exit 1
+    fi
+done
