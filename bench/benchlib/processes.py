@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,12 +17,16 @@ from pathlib import Path
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
 
 ENDING_SECONDS = 30
+GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a free port that the kernel gives to nobody who asks for any port."""
+    lowest_given = int(GIVEN_PORTS.read_text().split()[0])
+    while True:
+        port = random.randrange(1024, lowest_given)
+        with suppress(OSError), socket.create_server((host, port)):
+            return port
 
 
 @contextmanager

@@ -30,6 +30,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchlib.processes import free_port
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BUILT = ("cromwell.jar", "jaws_central", "jaws_jtm", "jaws_site")
 PATIENCE_SECONDS = 60
@@ -143,11 +145,6 @@ def without(config: Config, section: str, key: str | None = None) -> Config:
     if key:
         del left[section][key]
     return left
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.create_server((host, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
