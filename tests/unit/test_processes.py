@@ -34,56 +34,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     wait_ended,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import installation
-
-BOOT = "11111111-2222-3333-4444-555555555555"
-
-
-class Proc:
-    """A /proc of the test's own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.boot(BOOT)
-        (root / "uptime").write_text("1000.00 900.00\n")
-
-    def __str__(self) -> str:
-        return str(self.root)
-
-    def boot(self, boot_id: str) -> None:
-        path = self.root / "sys/kernel/random"
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "boot_id").write_text(boot_id + "\n")
-
-    def add(
-        self,
-        pid: int,
-        start_ticks: int = 500,
-        state: str = "S",
-        ppid: int = 1,
-        pgid: int | None = None,
-        name: str = "sleep",
-        cmdline: str = "sleep\x00100\0",
-        uid: int | None = None,
-        environ: str = "",
-        flags: int = 0,
-        memory: int = 4096,
-    ) -> None:
-        path = self.root / str(pid)
-        path.mkdir(exist_ok=True)
-        group = pid if pgid is None else pgid
-        zeros = " ".join(["0"] * 12)
-        ids = f"{ppid} {group} {group} 0 0 {flags}"
-        stat = f"{pid} ({name}) {state} {ids} {zeros} {start_ticks} {memory} 0\n"
-        (path / "stat").write_text(stat)
-        owner = os.geteuid() if uid is None else uid
-        (path / "status").write_text(f"Name:\t{name}\nUid:\t0\t{owner}\t0\t0\n")
-        (path / "cmdline").write_text(cmdline)
-        (path / "environ").write_text(environ)
-
-
-@pytest.fixture
-def proc(tmp_path: Path) -> Proc:
-    return Proc(tmp_path)
+from tests.unit.conftest import BOOT, Proc
 
 
 def real(child: subprocess.Popen[bytes]) -> Process:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import retention
+from tests.unit.conftest import Proc
 
 
 def record(name: str, deploy: int | None = None, status: str = "good") -> dict[str, Any]:
@@ -50,13 +53,19 @@ def test_only_old_and_unused_entries_are_left_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", retention.TOLD_BY)
-def test_a_path_that_a_process_names_is_in_use(tmp_path: Path, name: str) -> None:
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "stat").write_text("7 (a b) S 1 7 7 0 -1 0" + 12 * " 0" + " 100 4096\n")
-    for file in retention.TOLD_BY:
-        (tmp_path / "7" / file).write_bytes(b"x\0")
-    (tmp_path / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")
-    assert retention.running_from(["/v/a", "/v/b"], str(tmp_path)) == {"/v/a"}
+def test_a_path_that_a_process_names_is_in_use(proc: Proc, name: str) -> None:
+    proc.add(7)
+    (proc.root / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")
+    assert retention.running_from(["/v/a", "/v/b"], str(proc)) == {"/v/a"}
+
+
+def test_a_path_is_in_use_by_what_was_started_a_moment_ago(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(7, cmdline="")
+    later = partial(proc.add, 7, cmdline="/v/a/bin/python\0")
+    monkeypatch.setattr(time, "sleep", lambda _seconds: later())
+    assert retention.running_from(["/v/a", "/v/b"], str(proc)) == {"/v/a"}
 
 
 def test_a_directory_goes_whole_also_after_a_killed_run(tmp_path: Path) -> None:
