@@ -259,8 +259,11 @@ class _Directory:
         os.close(self._fd)
 
     def read(self, name: str) -> bytes:
-        with open(os.open(name, os.O_RDONLY, dir_fd=self._fd), "rb", buffering=0) as file:
-            return file.read()
+        fd = os.open(name, os.O_RDONLY, dir_fd=self._fd)
+        try:
+            return b"".join(iter(lambda: os.read(fd, 65536), b""))
+        finally:
+            os.close(fd)
 
     def stat(self) -> _Stat:
         return _parse_stat(self.read("stat"))
