@@ -8,20 +8,20 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import CLONE, ansible, bearing, surroundings, wait_until
+from tests.integration.ports import reserve_port
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
 SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
@@ -29,15 +29,6 @@ JTM = ["jaws-cromwell", "jaws-jtm"]
 RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULTILINE)
 
 Run = subprocess.CompletedProcess[str]
-
-
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        opened = [
-            stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
-            for _ in range(number)
-        ]
-        return [listener.getsockname()[1] for listener in opened]
 
 
 def changes(run: Run) -> dict[str, int]:
@@ -56,7 +47,7 @@ class Deployment:
         self.site = root / "site"
         self.home = root / "home"
         self.home.mkdir()
-        self.auth, self.rest, self.cromwell = free_ports(3)
+        self.auth, self.rest, self.cromwell = (reserve_port() for _ in range(3))
         build = [sys.executable, CLONE / "examples/build.py", "--output", root / "dist"]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         self.variables: dict[str, Any] = {

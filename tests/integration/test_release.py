@@ -7,11 +7,9 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation im
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Change, Program
 from tests.integration.conftest import HEAD, KEY, Daemon, has_ended, wait_until
+from tests.integration.ports import reserve_port
 
 Result = dict[str, Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -263,8 +262,7 @@ def test_a_program_that_dies_just_past_startsecs_takes_everything_back(site: Sit
 def test_a_program_that_never_answers_takes_everything_back(site: Site, kind: str) -> None:
     site.deploy(TWO)
     pids, conf = site.pids(), site.conf()
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        address = "127.0.0.1:%d" % listener.getsockname()[1]
+    address = "127.0.0.1:%d" % reserve_port()
     check = {"http": {"http": f"http://{address}/"}, "tcp": {"tcp": address}}[kind]
     result = site.deploy({"one": SLEEP, "two": f"echo deaf\n{SLEEP}"}, health={"two": check})
     assert_reverted(site, result, conf, pids, "two")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation im
     settings,
 )
 from tests.integration.conftest import HEAD, KEY, Daemon, Result, has_ended, wait_until
+from tests.integration.ports import reserve_port
 
 Ctl = Callable[..., Result]
 ROOT = Path(__file__).parents[2]
@@ -223,8 +224,7 @@ def test_the_address_user_and_key_may_be_options(daemon: Daemon, ctl: Ctl) -> No
 
 
 def test_http_works_as_a_socket_does(daemon: Daemon, ctl: Ctl) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = reserve_port()
     head = HEAD.replace(
         "[unix_http_server]\nfile={root}/s\nchmod=0700", "[inet_http_server]\nport="
     )

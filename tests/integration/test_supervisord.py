@@ -33,6 +33,7 @@ from tests.integration.conftest import (
     parents_among,
     wait_until,
 )
+from tests.integration.ports import reserve_port
 
 BIN = Path(sys.executable).parent
 ME = getpass.getuser()
@@ -710,13 +711,8 @@ def test_a_key_is_not_sent_to_a_strangers_port(
     assert heard == ""
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def test_it_listens_at_a_port(instance: Daemon, manage: Run) -> None:
-    instance.write("", head=tcp(free_port()))
+    instance.write("", head=tcp(reserve_port()))
     first = manage()
     assert (first["running"], first["user"]) == (True, ME), first
     assert manage()["pid"] == first["pid"]

@@ -35,6 +35,7 @@ from tests.integration.conftest import (
     parents_among,
     wait_until,
 )
+from tests.integration.ports import reserve_port
 
 PROGRAMS = """\
 ; Programs. Written by the release; see `releases`.
@@ -172,11 +173,6 @@ def running(instance: Daemon, configure: Run) -> int:
 
 def until_one_runs(instance: Daemon) -> Any:
     return wait_until(lambda: programs(instance), "a program")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 # --- the key and the file ---------------------------------------------------------------------
@@ -361,7 +357,7 @@ def test_what_changes_for_people_alone_reloads_nothing(
 def test_an_address_changes_under_a_running_daemon(
     instance: Daemon, configure: Run, old: str, new: str
 ) -> None:
-    first, second = (free_port() if "port" in name else name for name in (old, new))
+    first, second = (reserve_port() if "port" in name else name for name in (old, new))
     configure(first)
     instance.conf.write_text(instance.conf.read_text() + PROGRAMS)
     started = instance.start()
@@ -398,7 +394,7 @@ def test_a_key_is_rotated_while_the_daemon_is_down(instance: Daemon, configure: 
 
 
 def test_a_conf_of_the_old_scripts_is_taken_over(instance: Daemon, configure: Run) -> None:
-    port = free_port()
+    port = reserve_port()
     instance.write("", head=OLD.replace("{port}", str(port)))
     instance.conf.chmod(0o644)
     started = instance.start()
@@ -458,7 +454,7 @@ def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
 def test_a_port_that_is_taken_after_a_kill_is_named(
     instance: Daemon, configure: Run, running: int, spawn_module: Spawn, options: Run
 ) -> None:
-    port = free_port()
+    port = reserve_port()
     assert killed(spawn_module, MOMENTS - 1, False, options(port))
     with socket.create_server(("127.0.0.1", port)):
         result = configure(port, timeout=1)
