@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from tests.integration.conftest import MODULES
+from tests.integration.conftest import MODULES, PATIENCE
 
 MOST_STEPS = 200
 
@@ -123,7 +123,7 @@ class Killer:
         return self
 
     def __exit__(self, *_details: object) -> None:
-        self._server.communicate(timeout=60)
+        self._server.communicate(timeout=PATIENCE)
 
     def run(self, number: int, module: str, /, **options: Any) -> End:
         """Run a module, C(check_mode) and C(diff) as Ansible names them, and kill it at a step.

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     read_process,
     send_signal,
 )
+from tests.integration.conftest import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "JGI_JAWS_BACKGROUND"
@@ -38,14 +38,6 @@ json.dump(result, open(sys.argv[2] + ".new", "w"))
 import os
 os.rename(sys.argv[2] + ".new", sys.argv[2])
 """
-
-
-def wait_until(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 class Background:
@@ -183,7 +175,8 @@ def test_it_outlives_the_play_that_started_it(background, tmp_path):
     shell = 'trap "" HUP; "$@" || exit 1; kill -HUP 0'
     done = subprocess.run(
         ["sh", "-c", shell, "sh", *command],
-        cwd=ROOT, start_new_session=True, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, start_new_session=True, capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (process,) = background.processes()
@@ -195,7 +188,7 @@ def test_it_outlives_the_play_that_started_it(background, tmp_path):
 def test_two_starts_at_once_give_one_process(background, tmp_path):
     calls = [call_elsewhere(tmp_path, background.options(), str(n)) for n in range(4)]
     children = [subprocess.Popen(argv, cwd=ROOT / ".collections") for argv, _answer in calls]
-    assert [child.wait(timeout=60) for child in children] == [0, 0, 0, 0]
+    assert [child.wait(timeout=PATIENCE) for child in children] == [0, 0, 0, 0]
     answers = [json.loads(answer.read_text()) for _argv, answer in calls]
     assert sorted(answer["changed"] for answer in answers) == [False, False, False, True], answers
     assert len({answer["pid"] for answer in answers}) == 1
@@ -397,7 +390,7 @@ def test_two_of_one_command_are_named_and_both_can_be_stopped(background):
     assert f"pid {first['pid']} " in result["msg"]
     assert f"pid {double.pid} " in result["msg"]
     background(state="stopped")
-    assert double.wait(timeout=30) == -signal.SIGTERM
+    assert double.wait(timeout=PATIENCE) == -signal.SIGTERM
     assert background.processes() == []
 
 

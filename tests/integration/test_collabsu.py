@@ -28,6 +28,7 @@ import pytest
 import yaml
 
 from ansible_collections.jgi.jaws.plugins.plugin_utils.collabsu_relay import Relay
+from tests.integration.conftest import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = Path(__file__).parent / "collabsu" / "collabsu"
@@ -119,9 +120,9 @@ class Site:
             "ansible_shell_allow_world_readable_temp": True,
             "ansible_ssh_executable": str(self.root / "ssh"),
             "ansible_ssh_transfer_method": "piped",
-            "ansible_collabsu_timeout": 60,
-            "ansible_local_become_success_timeout": 120,
-            "ansible_ssh_timeout": 120,
+            "ansible_collabsu_timeout": PATIENCE,
+            "ansible_local_become_success_timeout": PATIENCE,
+            "ansible_ssh_timeout": PATIENCE,
         }
         path = self.root / "inventory.yml"
         path.touch(0o600)
@@ -154,7 +155,7 @@ class Site:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=540,
+            timeout=PATIENCE,
             check=False,
         )
         self.output = done.stdout + done.stderr

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE, ansible, bearing, surroundings, wait_until
+from tests.integration.conftest import CLONE, PATIENCE, ansible, bearing, surroundings, wait_until
 from tests.integration.ports import reserve_port
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
@@ -123,7 +123,7 @@ class Deployment:
 def answer(port: int, path: str) -> int:
     """Return the HTTP status of a service on this machine."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -223,7 +223,7 @@ def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
     command = [sys.executable, "-m", "ansible", "playbook", *deployment.arguments("deploy")]
     environment = surroundings(deployment.home)
     with subprocess.Popen(command, cwd=CLONE, env=environment, stdout=subprocess.DEVNULL) as run:
-        wait_until(lambda: deployment.confs() != confs, "the switch", 120)
+        wait_until(lambda: deployment.confs() != confs, "the switch")
         run.send_signal(sign)
     assert changes(deployment.deploy())["local_dev_jtm"] == 0
     assert deployment.pids()

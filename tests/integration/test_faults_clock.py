@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Daemon, Run, Spawn, wait_until
+from tests.integration.conftest import PATIENCE, Daemon, Run, Spawn, wait_until
 from tests.integration.test_release import SLEEP, Site
 
 # The clock of a process, and of its threads: what it is asked for is off by what a file says.
@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_in_a_deploy_changes_nothing_of_its_result(
     if moment == "in its window":
         wait_until(lambda: site.states().get("changes") == "RUNNING", "RUNNING")
     set_clock(clock, seconds)
-    result = json.loads(run.communicate(timeout=120)[0].splitlines()[-1])
+    result = json.loads(run.communicate(timeout=PATIENCE)[0].splitlines()[-1])
     assert (result.get("failed"), result.get("affected")) == (None, ["changes"]), result
     assert site.states() == {"stays": "RUNNING", "changes": "RUNNING"}
     assert site.pids() == {"stays": stays, "changes": int((tmp_path / "pid").read_text())}
@@ -82,6 +82,6 @@ def test_a_release_that_crashes_is_taken_back_whatever_the_clock_says(
     run = spawn_module("release", hook=CLOCK.format(path=str(clock)), **options)
     wait_until((tmp_path / "runs").exists, "the new program")
     set_clock(clock, DAY)  # it is RUNNING at once
-    result = json.loads(run.communicate(timeout=120)[0].splitlines()[-1])
+    result = json.loads(run.communicate(timeout=PATIENCE)[0].splitlines()[-1])
     assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
     assert (site.states(), site.releases()["current"]) == ({"one": "RUNNING"}, good["id"])

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf, endpoint
-from tests.integration.conftest import HEAD, KEY, Daemon, Result, Run, Spawn, has_ended
+from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, Result, Run, Spawn, has_ended
 from tests.integration.seccomp import NO_CHGRP, NO_HARD_LINKS, NO_LOCKS
 from tests.integration.test_release import SLEEP, TWO, Site
 from tests.integration.test_supervisord import LISTENER, NOBODY, give_to_nobody, tcp
@@ -36,7 +36,7 @@ def site(daemon: Daemon, run_module: Run) -> Site:
 
 def told(process: subprocess.Popen[str]) -> Result:
     """Return what a module that had to fail said."""
-    result: Result = json.loads(process.communicate(timeout=120)[0].splitlines()[-1])
+    result: Result = json.loads(process.communicate(timeout=PATIENCE)[0].splitlines()[-1])
     assert (process.returncode, result["failed"]) == (1, True), result
     return result
 

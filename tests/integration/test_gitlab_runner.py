@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     read_process,
     send_signal,
 )
+from tests.integration.conftest import PATIENCE, wait_until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,14 +39,6 @@ TOKEN = "glrt-t0k3n_of.the-runner"
 OTHER_TOKEN = "glrt-an0ther_token"
 API_TOKEN = "glpat-may-read"
 RUNNER = 7
-
-
-def wait_until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class GitLab:
@@ -72,7 +64,7 @@ class GitLab:
             data=json.dumps(body).encode() if body else None,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def job(self, number):
@@ -152,7 +144,7 @@ class Site:
         done = subprocess.run(
             self.command(*words, **options),
             cwd=ROOT, env=self.environment(**env or {}), capture_output=True, text=True,
-            timeout=180, check=False,
+            timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -270,7 +262,7 @@ def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab
         wait_until(lambda: site.log.read_text().count("SIGQUIT received") == 2, "it drains on")
         assert gitlab.job(number)["status"] == "running"
         file.touch()
-        output = play.communicate(timeout=120)[0]
+        output = play.communicate(timeout=PATIENCE)[0]
     assert play.returncode == 0, output
     assert "reports runner 7 as online" in output
     assert gitlab.job(number)["status"] == "success"
@@ -467,7 +459,7 @@ def test_the_unit_drains_by_sigquit_and_systemd_can_read_it(site, tmp_path):
     command = ["-i", "local,", "-e", f"@{given}", str(play)]
     subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", *command],
-        cwd=ROOT, env=site.environment(), check=True, timeout=60, stdout=subprocess.DEVNULL,
+        cwd=ROOT, env=site.environment(), check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     lines = unit.read_text().splitlines()
     for line in (
@@ -480,7 +472,7 @@ def test_the_unit_drains_by_sigquit_and_systemd_can_read_it(site, tmp_path):
         verify = ["systemd-analyze", "--user", "verify", str(unit)]
         told = subprocess.run(
             verify, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert (told.returncode, told.stderr) == (0, "")
 
@@ -502,7 +494,7 @@ def contact(gitlab):
         data=json.dumps({"token": TOKEN}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=PATIENCE).close()
 
 
 def test_a_known_token_is_valid_and_the_dot_is_unknown_without_an_access_token(info):

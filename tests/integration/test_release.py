@@ -24,7 +24,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation im
     observe,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Change, Program
-from tests.integration.conftest import HEAD, KEY, Daemon, has_ended, wait_until
+from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, has_ended, wait_until
 from tests.integration.ports import reserve_port
 
 Result = dict[str, Any]
@@ -53,7 +53,7 @@ class Site:
             "directory": str(self.directory),
             "python": sys.executable,
         }
-        self.limits = {"window": 1, "health_timeout": 2, "timeout": 20, "lock_timeout": 20}
+        self.limits = {"window": 1, "health_timeout": 60, "timeout": 120, "lock_timeout": 120}
 
     def inputs(self, scripts: dict[str, str], lines: str = "", **options: Any) -> Result:
         """Return the options of a release whose programs run these scripts."""
@@ -64,8 +64,11 @@ class Site:
             path = f"{self.directory}/{name}-{digest}"
             files.append({"path": path, "content": f"#!/bin/sh\n{script}", "mode": "0750"})
             command = path.replace("%", "%%").replace("'", "'\\''")
+            # However late a busy machine lets it crash, it has not been RUNNING.
+            startsecs = 60 if script == CRASH else 1
             sections.append(
-                f"[program:{name}]\ncommand='{command}'\nstartsecs=1\nstartretries={retries}\n"
+                f"[program:{name}]\ncommand='{command}'\n"
+                f"startsecs={startsecs}\nstartretries={retries}\n"
                 f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{lines}"
             )
         plan = {"programs": "\n".join(sections), "files": files}
@@ -264,6 +267,7 @@ def test_a_program_that_never_answers_takes_everything_back(site: Site, kind: st
     pids, conf = site.pids(), site.conf()
     address = "127.0.0.1:%d" % reserve_port()
     check = {"http": {"http": f"http://{address}/"}, "tcp": {"tcp": address}}[kind]
+    site.limits["health_timeout"] = 2
     result = site.deploy({"one": SLEEP, "two": f"echo deaf\n{SLEEP}"}, health={"two": check})
     assert_reverted(site, result, conf, pids, "two")
     assert result["reason"] == "unhealthy"
@@ -275,7 +279,7 @@ def test_a_program_that_answers_late_is_waited_for(site: Site, tmp_path: Path) -
     check = {"command": ["test", "-e", f"{tmp_path}/ready"]}
     late = f"(sleep 2; touch {tmp_path}/ready) & {SLEEP}"
     prepared = site.prepare({"one": late}, health={"one": check})
-    result = site.activate(prepared["id"], health_timeout=60, window=1)
+    result = site.activate(prepared["id"])
     assert result["changed"], result
 
 
@@ -385,7 +389,7 @@ def test_what_runs_is_verified_without_a_change(site: Site, tmp_path: Path) -> N
     result = site.activate("", state="verified")
     assert (result["changed"], result["id"]) == (False, good["id"]), result
     (tmp_path / "ready").unlink()
-    result = site.activate("", state="verified")
+    result = site.activate("", state="verified", health_timeout=1)
     assert (result["reason"], result["failed_programs"]) == ("unhealthy", ["one"])
     assert site.pids() == pids
 
@@ -632,7 +636,7 @@ def test_deployers_at_once_activate_one_after_the_other(
     options = {**site.common, **site.limits, "lock_timeout": 120}
     with locked_directory(str(site.daemon.root), 10):  # all of them wait
         runs = [spawn_module("release", state="active", id=release, **options) for release in ids]
-    results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+    results = [json.loads(run.communicate(timeout=PATIENCE)[0]) for run in runs]
     assert [result.get("changed") for result in results] == [True] * deployers, results
     assert int((tmp_path / "served").read_text()) == ids.index(site.releases()["current"])
     assert site.states() == {"one": "RUNNING"}
@@ -661,7 +665,7 @@ def kill_at(site: Site, spawn: Spawn, release: str, step: str, after: bool = Fal
     hook = KILL.format(module=module, name=name, before=before)
     options = {**site.common, **site.limits, "state": "active", "id": release}
     run = spawn("release", hook, **options)
-    assert run.communicate(timeout=120)[0] == ""
+    assert run.communicate(timeout=PATIENCE)[0] == ""
     assert run.returncode == -signal.SIGKILL
 
 

@@ -25,7 +25,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation im
     observe,
     settings,
 )
-from tests.integration.conftest import HEAD, KEY, Daemon, Result, has_ended, wait_until
+from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, Result, has_ended, wait_until
 from tests.integration.ports import reserve_port
 
 Ctl = Callable[..., Result]
@@ -806,7 +806,13 @@ def test_the_key_is_in_no_output_however_verbose(daemon: Daemon, key_on_disk: st
         os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_DISPLAY_TRACEBACK="always"
     )
     done = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     reason = {KEY: "program_failed", "another-key_0123": "wrong_key"}.get(
         key_on_disk, "broken_conf"

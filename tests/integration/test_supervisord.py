@@ -798,17 +798,20 @@ def test_a_script_that_does_not_say_its_python_needs_the_option(
 
 
 @pytest.mark.parametrize(
-    ("does", "says"),
-    [("echo oops '%s'; exit 3" % KEY, "exit status 3"), ("exec sleep 1000", "no end within 1 s")],
+    ("does", "timeout", "says"),
+    [
+        ("echo oops '%s'; exit 3" % KEY, 60, "exit status 3"),
+        ("exec sleep 1000", 1, "no end within 1 s"),
+    ],
 )
 def test_a_start_that_fails_says_why_without_the_key(
-    instance: Daemon, manage: Run, tmp_path: Path, does: str, says: str
+    instance: Daemon, manage: Run, tmp_path: Path, does: str, timeout: int, says: str
 ) -> None:
     instance.write("")
     program = tmp_path / "supervisord"
     program.write_text(f"#!/bin/sh\n{does} # {instance.root}\n")
     program.chmod(0o755)
-    result = manage(supervisord_path=str(program), python=sys.executable, timeout=1)
+    result = manage(supervisord_path=str(program), python=sys.executable, timeout=timeout)
     assert result["reason"] == "did_not_start", result
     assert says in result["msg"]
     assert KEY not in json.dumps(result)

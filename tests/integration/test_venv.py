@@ -22,7 +22,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
-from tests.integration.conftest import ansible, bearing, wait_until
+from tests.integration.conftest import PATIENCE, ansible, bearing, wait_until
 
 Result = dict[str, Any]
 OFFLINE = ["--no-index", "--no-cache-dir"]
@@ -383,7 +383,7 @@ def test_two_at_once_build_once(
         runs = [spawn_module("venv", **options) for _ in range(2)]
         wait_until(lambda: index.downloads or list(venvs.folder.glob("*.lock")), "a build")
         index.open.set()
-        results = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+        results = [json.loads(run.communicate(timeout=PATIENCE)[0]) for run in runs]
     assert [result.get("msg") for result in results] == [None, None]
     assert results[0]["environments"] == results[1]["environments"]
     assert index.downloads == 1
@@ -403,7 +403,7 @@ def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told
         wait_until(lock.read_text, "the holder's name")
         result = venvs.run_module("venv", **options, timeout=0)
         index.open.set()
-        first.communicate(timeout=120)
+        first.communicate(timeout=PATIENCE)
     assert result["reason"] == "locked"
     assert (
         f"another run holds {lock} and has not ended within 0 s: pid {first.pid} of "
@@ -427,7 +427,7 @@ def test_a_build_that_was_killed_is_done_again_when_its_pip_has_ended(
         assert locked["reason"] == "locked"
         rerun = spawn_module("venv", **options)
         index.open.set()
-        result = json.loads(rerun.communicate(timeout=120)[0])
+        result = json.loads(rerun.communicate(timeout=PATIENCE)[0])
     assert result["changed"], result
     assert demo_version(venvs.path(result)) == "1.0"
     assert names(venvs.folder) == [venvs.path(result).name]
