@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Needs python3 (3.11 or newer), git and make; everything else comes by itself.
+# Needs python3 (3.10 or newer; for the tests 3.11), git and make; everything else comes by itself.
 
 .DEFAULT_GOAL := help
 # A path to other versions of what the environments below pin.
 unexport PYTHONPATH
+# Ansible refuses to start in a locale that is unknown or not UTF-8.
+ifneq ($(shell locale charmap 2>&1),UTF-8)
+export LC_ALL := C.UTF-8
+endif
 
 PYTHON ?= python3
 SITE ?= local
@@ -77,6 +81,7 @@ unit: tools ## Run the unit and contract tests
 	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
 
 integration: tools ## Run the tests against a real supervisord
+	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
 	@$(with) $(pytest) -n 2 --dist worksteal tests/integration $(ARGS)
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and look
@@ -156,13 +161,14 @@ clean: ## Remove the environments and caches
 
 tools: ## Set up what the tests need
 ifeq ($(origin CACHE),file)
-	@$(PYTHON) .config/venv.py .cache/uv .config/uv.txt --install-missing
+	@$(PYTHON) .config/venv.py .cache/uv .config/uv.txt
+	@test -e .cache/tools/bin/pytest || echo 'Setting up .cache/tools'
 	@$(uv) sync --frozen --quiet --python "$(PYTHON)"
 endif
 
 node: ## Set up gitlab-ci-local, by npm
 ifeq ($(origin CACHE),file)
-	@$(PYTHON) .config/node.py .cache/node --install-missing
+	@$(PYTHON) .config/node.py .cache/node
 endif
 
 help: ## Show this

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a virtual environment hold exactly what a requirements file with hashes names.
 
-    python3 venv.py DIRECTORY REQUIREMENTS [--install-missing]
+    python3 venv.py DIRECTORY REQUIREMENTS
 
-Does nothing where the directory already fits: same requirements, same place, same interpreter.
-The stamp is written last and removed first, so an interrupted run is done again by the next;
-two runs at once wait for each other. Reads on Python 3.6 too, to refuse it in words.
+Does nothing, and writes nothing, where the directory already fits: same requirements, same place,
+same interpreter. The stamp is written last and removed first, so an interrupted run is done again
+by the next; two runs at once wait for each other. A Python without ensurepip, as Debian installs
+it, gets the pip that pip.txt pins. Reads on Python 3.6 too, to refuse it in words.
 """
 
 import argparse
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OLDEST = (3, 10)
+PIP = Path(__file__).resolve().parent / "pip.txt"
+# Lines of a failed command's output that are shown.
+LAST_LINES = 12
 
 
 class SetUpError(Exception):
@@ -29,12 +34,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("requirements", type=Path)
-    parser.add_argument("--install-missing", action="store_true", help="as root, by apt-get")
     options = parser.parse_args()
     try:
         check_version()
-        with one_at_a_time(options.directory):
-            set_up(options.directory, options.requirements, options.install_missing)
+        if not fits(options.directory, identity(options.directory, options.requirements)):
+            with one_at_a_time(options.directory):
+                set_up(options.directory, options.requirements)
     except (SetUpError, OSError) as error:
         sys.exit(f"{options.directory}: {error}")
 
@@ -50,24 +55,34 @@ def check_version():
 @contextmanager
 def one_at_a_time(directory):
     """Hold the lock beside the directory; the kernel frees it when the process dies."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{directory}.lock").open("w") as lock:
+    with lock_file(directory) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def set_up(directory, requirements, install_missing):
+def lock_file(directory):
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        return Path(f"{directory}.lock").open("w")
+    except OSError as error:
+        raise SetUpError(
+            f"not set up for {sys.executable} ({sys.version.split()[0]}), and it cannot be done "
+            f"here: {error}. Let the owner of {directory.absolute().parent} do it, or name the "
+            "Python that it is set up for: make PYTHON=/path/to/python3 ..."
+        ) from error
+
+
+def set_up(directory, requirements):
     stamp = directory / ".complete"
     wanted = identity(directory, requirements)
-    if fits(directory, stamp, wanted):
+    if fits(directory, wanted):
         return
-    check_ensurepip(install_missing)
+    print(f"Setting up {directory}", flush=True)
     if stamp.exists():
         stamp.unlink()
     if directory.exists():
         shutil.rmtree(str(directory))
-    run(sys.executable, "-m", "venv", directory)
-    pip = [directory / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+    pip = make(directory)
     run(*pip, "install", "--quiet", "--require-hashes", "--requirement", requirements)
     stamp.write_text(wanted)
 
@@ -78,40 +93,42 @@ def identity(directory, requirements):
     return "\n".join([digest, os.path.abspath(str(directory)), sys.version, ""])
 
 
-def fits(directory, stamp, wanted):
+def fits(directory, wanted):
     # The interpreter it was made from may be gone: its link then leads nowhere.
-    python = directory / "bin" / "python"
+    python, stamp = directory / "bin" / "python", directory / ".complete"
     return python.exists() and stamp.exists() and stamp.read_text() == wanted
 
 
-def check_ensurepip(install_missing):
+def make(directory):
+    """Make an environment, and return the command of its pip."""
+    python = directory / "bin" / "python"
+    options = ["--disable-pip-version-check"]
     if has_ensurepip():
-        return
-    package = "python{}.{}-venv".format(*sys.version_info)
-    if install_missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        apt_install(package)
-    if not has_ensurepip():
-        raise SetUpError(
-            f"{sys.executable} cannot make virtual environments without its modules venv and "
-            f"ensurepip: install them (on Debian: apt-get install {package})"
-        )
+        run(sys.executable, "-m", "venv", directory)
+        return [python, "-m", "pip", *options]
+    # Not before the version is checked: it is written for that one.
+    from pip_wheel import fetch
 
-
-def apt_install(*packages):
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    run("apt-get", "-qq", "update")
-    run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *packages)
+    run(sys.executable, "-m", "venv", "--without-pip", directory)
+    wheel = fetch(PIP, directory)
+    run(python, wheel / "pip", "install", "--quiet", "--no-index", wheel)
+    wheel.unlink()
+    return [python, "-m", "pip", *options]
 
 
 def has_ensurepip():
-    command = [sys.executable, "-c", "import ensurepip, venv"]
+    command = [sys.executable, "-c", "import ensurepip; ensurepip.version()"]
     return subprocess.call(command, stderr=subprocess.DEVNULL) == 0
 
 
 def run(*command):
+    """Run a command whose output is shown only if it fails."""
     words = [str(word) for word in command]
-    if subprocess.call(words) != 0:
-        raise SetUpError("failed, for the reason above: " + " ".join(words))
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(words, check=False, **streams)
+    if done.returncode:
+        output = done.stdout.decode("utf-8", "replace").strip().splitlines()
+        raise SetUpError("\n".join([f"this failed: {shlex.join(words)}", *output[-LAST_LINES:]]))
 
 
 if __name__ == "__main__":

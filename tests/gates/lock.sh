@@ -6,11 +6,13 @@ set -euo pipefail
 export_for_pip() { uv export --quiet --frozen --no-header --format requirements-txt "$@"; }
 runtime=(--only-group control)
 bootstrap=(--only-group bootstrap --no-annotate)
+pip=(--only-group pip --no-annotate)
 
 if [[ ${1-} = --write ]]; then
     uv lock
     export_for_pip "${runtime[@]}" --output-file requirements.txt >/dev/null
     export_for_pip "${bootstrap[@]}" --output-file .config/uv.txt >/dev/null
+    export_for_pip "${pip[@]}" --output-file .config/pip.txt >/dev/null
     exit
 fi
 
@@ -18,6 +20,7 @@ uv lock --check
 failed=0
 diff -u requirements.txt <(export_for_pip "${runtime[@]}") || failed=1
 diff -u .config/uv.txt <(export_for_pip "${bootstrap[@]}") || failed=1
+diff -u .config/pip.txt <(export_for_pip "${pip[@]}") || failed=1
 others=$(grep -Eo 'https?://[^/"]+|file://[^"]*' uv.lock | sort -u \
     | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$' || true)
 if [[ -n $others ]]; then
