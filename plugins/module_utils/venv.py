@@ -35,6 +35,8 @@ IDENTIFY = (
 )
 LOAD = 'for m in $JGI_JAWS_MODULES; do module load "$m" || exit 1; done; exec "$0" "$@"'
 CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
+NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
+CREATE = "create the virtual environment"
 LAST_LINES = 12
 NOT_THERE = "cannot %s: %s: %s. Correct its path, or install it."
 LATE = (
@@ -176,6 +178,8 @@ class Builder:
         name = f"{spec['name']}-{version_of(spec)}-{digest(spec, self.interpreter)}"
         self.environment, self.changed = place(directory, name)
         self.due = not self.environment.intact
+        self.python = [os.path.join(self.environment.path, "bin", "python"), "-I"]
+        self.pip = [*self.python, "-m", "pip"]
 
     def build(self, contents: Mapping[str, str]) -> None:
         """Build it, unless another run has done so; a failed build leaves nothing.
@@ -220,15 +224,33 @@ class Builder:
         self.environment.complete(packages=packages, interpreter=self.interpreter)
 
     def _create(self, path: str, lock: int) -> None:
-        what = "create the virtual environment"
+        command = [self.spec["python"], "-I", "-m", "venv", path]
         try:
-            self._run([self.spec["python"], "-I", "-m", "venv", path], what, lock)
+            self._create_with_pip(command, lock)
+        except JawsError as error:
+            # Debian installs Python without ensurepip; an environment made of it may have pip.
+            if not NO_ENSUREPIP.search(str(error)) or not self._lend_pip(lock):
+                raise
+            self._run([*command, "--without-pip"], CREATE, lock)
+
+    def _create_with_pip(self, command: List[str], lock: int) -> None:
+        try:
+            self._run(command, CREATE, lock)
         except JawsError as error:
             if "'ensurepip'" not in str(error):
                 raise
             # venv keeps to itself what ensurepip said, a full disk for example.
-            python = os.path.join(path, "bin", "python")
-            self._run([python, "-I", "-m", "ensurepip", "--default-pip"], what, lock)
+            self._run([*self.python, "-m", "ensurepip", "--default-pip"], CREATE, lock)
+
+    def _lend_pip(self, lock: int) -> bool:
+        """Install by the interpreter's own pip, which can work for another one since 22.3."""
+        lent = [self.spec["python"], "-I", "-m", "pip", "--python"]
+        try:
+            self._run([*lent, self.spec["python"], "--version"], "look for pip", lock)
+        except JawsError:
+            return False
+        self.pip = [*lent, self.python[0]]
+        return True
 
     def _inputs(self, folder: str, contents: Mapping[str, str]) -> list[str]:
         """Write what pip is to read, and return its arguments."""
@@ -248,10 +270,8 @@ class Builder:
         return arguments
 
     def _pip(self, lock: int, *arguments: str) -> str:
-        python = os.path.join(self.environment.path, "bin", "python")
         options = ["--no-input", "--disable-pip-version-check"]
-        command = [python, "-I", "-m", "pip", *options, *arguments]
-        return self._run(command, f"pip {arguments[0]}", lock)
+        return self._run([*self.pip, *options, *arguments], f"pip {arguments[0]}", lock)
 
     def _run(self, command: Sequence[str], what: str, lock: int) -> str:
         # A command that outlives us still writes: it holds the lock for as long.
@@ -318,7 +338,7 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
             "What runs now is untouched; the package index is down, answers with an error, or does "
             "not have it: look at the index, and run this again."
         )
-    if re.search("ensurepip is not available|No module named ensurepip", told):
+    if NO_ENSUREPIP.search(told):
         remedy = "This Python lacks ensurepip: install python3-venv, or load a module that has it."
     return f"cannot {what}: {command[0]} ended with {code}. {remedy}\n{told}"
 

@@ -101,7 +101,7 @@ attributes:
   action:
     details: It finds the wheels on the control node, and sends those that the host lacks.
 requirements:
-  - Python 3.8 or later with venv and ensurepip on the host
+  - Python 3.8 or later with venv on the host, and ensurepip or pip 22.3 or later
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pip
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
@@ -47,16 +49,18 @@ def make_wheel(folder: Path, version: str = "1.0", code: str = "", requires: str
 
 QUICK = """\
 #!/bin/sh
-# As the real one, but that an environment takes its pip from there: a second instead of five.
-[ "$3" = venv ] && exec {python} -I -m venv --without-pip --system-site-packages "$4"
-exec {python} "$@"
+# As the real one, but that an environment takes its pip from the tests' own: a second instead of
+# five.
+[ "$3" = venv ] || exec {python} "$@"
+{python} -I -m venv --without-pip "$4" && cd "$4"/lib/python3*/site-packages && ln -s {pip}
 """
 
 
 def quick_python(folder: Path) -> str:
     """Write an interpreter for tests that build often, and are not about how; return its path."""
     path = folder / "quick-python"
-    path.write_text(QUICK.format(python=Path(sys.executable).resolve()))
+    links = {"python": Path(sys.executable).resolve(), "pip": Path(pip.__file__).parent}
+    path.write_text(QUICK.format(**{name: shlex.quote(str(links[name])) for name in links}))
     path.chmod(0o755)
     return str(path)
 
@@ -234,13 +238,34 @@ def test_a_python_that_is_not_there_is_named(venvs: Venvs) -> None:
     )
 
 
+WITHOUT_ENSUREPIP = """\
+#!/bin/sh
+# As Debian's python3 where python3-venv is not installed.
+case "$*" in
+"-I -m venv "*" --without-pip") exec {python} "$@" ;;
+"-I -m venv "*)
+    printf 'The virtual environment was not created successfully because ensurepip is not\\navailable.'
+    exit 1
+    ;;
+"-I -m pip "*) [ {pip} = yes ] || {{ echo No module named pip >&2; exit 1; }} ;;
+esac
+exec {python} "$@"
+"""
+
+
 def test_a_python_without_ensurepip_is_named_with_the_remedy(venvs: Venvs, tmp_path: Path) -> None:
-    # What Debian's python3 says where python3-venv is not installed.
-    told = "The virtual environment was not created successfully because ensurepip is not available"
-    text = f'#!/bin/sh\n[ "$3" = venv ] || exec {sys.executable} "$@"\necho "{told}"\nexit 1\n'
+    text = WITHOUT_ENSUREPIP.format(python=sys.executable, pip="no")
     result = venvs(python=script(tmp_path / "python", text))
     assert "This Python lacks ensurepip: install python3-venv" in result["msg"]
     assert names(venvs.folder) == []
+
+
+def test_a_python_without_ensurepip_installs_by_its_own_pip(venvs: Venvs, tmp_path: Path) -> None:
+    text = WITHOUT_ENSUREPIP.format(python=sys.executable, pip="yes")
+    result = venvs(make_wheel(tmp_path), python=script(tmp_path / "python", text))
+    assert result["changed"], result
+    assert result["environments"]["site"]["packages"] == ["demo==1.0"]
+    assert demo_version(venvs.path(result)) == "1.0"
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(

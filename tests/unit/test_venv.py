@@ -242,7 +242,7 @@ def test_an_error_shows_the_last_lines_without_credentials() -> None:
 
 def test_a_python_without_ensurepip_is_named_with_the_remedy() -> None:
     with pytest.raises(JawsError, match="lacks ensurepip: install python3-venv"):
-        venv.run(["sh", "-c", "echo ensurepip is not available; exit 1"], "create")
+        venv.run(["sh", "-c", "echo ensurepip is not; echo available.; exit 1"], "create")
 
 
 def test_a_command_that_is_not_there_is_named() -> None:
