@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.commands import require
 from tests.integration.conftest import ansible, bearing, read
 from tests.integration.test_deploy import Deployment, changes
 from tests.integration.watching import Watch
@@ -144,6 +145,7 @@ def test_no_service_inherits_what_the_job_has_in_its_environment(deployment: Wat
 def test_a_host_that_cannot_be_reached_stops_the_deploy_before_any_switch(
     unharmed: Watched, tmp_path: Path
 ) -> None:
+    require("ssh")
     host = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
     groups = ("jaws", "dev")
     inventory = {group: {"hosts": {"far_dev_jaws": host}} for group in groups}
@@ -169,9 +171,11 @@ def jar_server(folder: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.fault(8)

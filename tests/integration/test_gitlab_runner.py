@@ -25,6 +25,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     read_process,
     send_signal,
 )
+from tests.integration.commands import require
 from tests.integration.conftest import PATIENCE, wait_until
 
 if sys.version_info >= (3, 11):
@@ -468,13 +469,13 @@ def test_the_unit_drains_by_sigquit_and_systemd_can_read_it(site, tmp_path):
         r'Environment="https_proxy=http://p:1/%%20\"x\"\\"',
     ):  # fmt: skip
         assert line in lines, unit.read_text()
-    if shutil.which("systemd-analyze"):
-        verify = ["systemd-analyze", "--user", "verify", str(unit)]
-        told = subprocess.run(
-            verify, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-        assert (told.returncode, told.stderr) == (0, "")
+    require("systemd-analyze")
+    verify = ["systemd-analyze", "--user", "verify", str(unit)]
+    told = subprocess.run(
+        verify, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 # --- the module ---------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.commands import require
 from tests.integration.conftest import CLONE, ansible
 from tests.integration.test_purge import LATER, Cromwell, cromwell_server
 
@@ -191,8 +191,7 @@ def service(site: Site) -> str:
 
 
 def test_systemd_can_read_the_units(site: Site) -> None:
-    if not shutil.which("systemd-analyze"):
-        pytest.fail("systemd-analyze is missing: apt-get install systemd")
+    require("systemd-analyze")
     site.play(purge_schedule="systemd_user")
     for unit in ("service", "timer"):
         verify = ["systemd-analyze", "--user", "verify", site.units / f"jaws-dev-purge.{unit}"]

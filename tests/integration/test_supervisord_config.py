@@ -470,6 +470,7 @@ def test_a_port_that_is_taken_is_refused(configure: Run, unharmed: int) -> None:
         result = configure(port)
         assert result["reason"] == "address_taken", result
         assert str(port) in result["msg"]
+        server.settimeout(60)
         with server.accept()[0] as connection:
             assert connection.recv(100) == b"", "the key was sent"
     assert unharmed
