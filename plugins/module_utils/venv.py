@@ -233,7 +233,7 @@ class Builder:
                 raise
             self._run([*command, "--without-pip"], CREATE, lock)
 
-    def _create_with_pip(self, command: List[str], lock: int) -> None:
+    def _create_with_pip(self, command: list[str], lock: int) -> None:
         try:
             self._run(command, CREATE, lock)
         except JawsError as error:

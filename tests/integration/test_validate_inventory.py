@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,24 @@ def test_an_inventory_without_an_instance_is_named(tmp_path: Path) -> None:
     done = ansible("adhoc", *call, home=tmp_path)
     assert done.returncode != 0
     assert "the inventory has no host in the group supervisord" in done.stdout
+
+
+def local_ports(home: Path, *arguments: str) -> list[list[int]]:
+    """Return the ports of each instance of the local site of the user with this home directory."""
+    shown = "msg={{ [jaws_auth_port, jaws_rest_port, jaws_cromwell_port] | join(',') }}"
+    module = ("-i", "inventories/local", "-m", "ansible.builtin.debug", "-a", shown)
+    done = ansible("adhoc", "supervisord", *module, *arguments, home=home)
+    found = re.findall(r"\d+,\d+,\d+", done.stdout)
+    assert len(found) == 2, done.stdout
+    return [[int(port) for port in ports.split(",")] for ports in found]
+
+
+def test_a_user_of_a_machine_has_ports_that_stay_and_that_one_fact_moves(tmp_path: Path) -> None:
+    first, second = local_ports(tmp_path)
+    assert first == second == [first[0], first[0] + 1, first[0] + 2]
+    assert 20_000 <= first[0] < 30_000
+    assert local_ports(tmp_path) == [first, first]
+    chosen = tmp_path / ".local/share/jgi-jaws/secrets/first_port"
+    chosen.write_text("0007\n")
+    assert local_ports(tmp_path) == [[20007, 20008, 20009]] * 2
+    assert local_ports(tmp_path, "-e", "local_first_port=31000") == [[31000, 31001, 31002]] * 2

@@ -83,6 +83,7 @@ def serve(
         raise StandInError(
             f"cannot listen on {host}:{port} ({setting}): {error.strerror};"
             " stop what holds the port or set another one"
+            " (local_first_port moves all ports of the local site)"
         ) from None
     with server:
         logger.info("listening on %s:%d", host, port)
