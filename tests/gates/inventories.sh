@@ -14,10 +14,11 @@ for site in inventories/*/; do
     echo "-- ${site}"
     ansible-inventory -i "$site" --list >/dev/null || failed=1
     ansible-playbook playbooks/deploy.yml "${arguments[@]}" || failed=1
-    if ! ansible-playbook playbooks/deploy.yml "${arguments[@]}" --list-tasks \
-        | grep 'TAGS: \[.*inventory' >/dev/null; then
-        echo "${site}: the playbook has no task tagged inventory: nothing was validated" >&2
-        failed=1
-    fi
 done
+# The same for every site, so one is enough.
+if ! ansible-playbook playbooks/deploy.yml -i "$site" --tags inventory --list-tasks \
+    | grep 'TAGS: \[.*inventory' >/dev/null; then
+    echo "playbooks/deploy.yml has no task tagged inventory: nothing was validated" >&2
+    failed=1
+fi
 exit "$failed"

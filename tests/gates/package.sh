@@ -16,6 +16,8 @@ ansible-galaxy collection install --offline --collections-path "$top" jgi-jaws-*
 python "$here/tests/gates/package.py" "$here" "$top/ansible_collections/jgi/jaws"
 
 inventory=$(find "$here/inventories" -mindepth 1 -maxdepth 1 -type d | sort | head -n 1)
+playbooks=()
 for playbook in ansible_collections/jgi/jaws/playbooks/*.yml; do
-    ansible-playbook --syntax-check -i "$inventory" "jgi.jaws.$(basename "$playbook" .yml)"
+    playbooks+=("jgi.jaws.$(basename "$playbook" .yml)")
 done
+ansible-playbook --syntax-check -i "$inventory" "${playbooks[@]}"

@@ -7,10 +7,12 @@ set -euo pipefail
 export HOME=$1
 shift
 # ansible-test downloads a script of this name from a host of its own where it does not find it.
-pip=$(python -c 'from ansible_test import _internal; print(_internal.__path__[0])')
-pip=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$pip/python_requirements.py")
-mkdir -p "$HOME/.ansible/test/cache"
-cp "$(dirname "$0")/get_pip.py" "$HOME/.ansible/test/cache/get_pip_${pip//./_}.py"
+version=$(python -c 'from ansible_test import _internal; print(_internal.__path__[0])')
+version=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$version/python_requirements.py")
+cache=$HOME/.ansible/test/cache
+mkdir -p "$cache/pip"
+cp "$(dirname "$0")/get_pip.py" "$cache/get_pip_${version//./_}.py"
+ln -sfn "$(python -c 'import pip; print(pip.__path__[0])')" "$cache/pip/pip"
 python=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 ansible-test sanity --local --python "$python" --color no "$@" 2>&1 | tee ../sanity.log
 if grep -q 'All targets skipped' ../sanity.log; then
