@@ -50,11 +50,12 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
     UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
-# The stages of "make test" after lint and unit, in this order: one more is one more word here.
-# The last one runs the scenarios in containers (molecule/molecule.mk).
-STAGES := integration pipeline coverage test-molecule
+# The stages of "make test" after lint and unit, in this order: one more is one more word here. What
+# a stage alone needs follows a colon; without it the other stages still run. The last one runs the
+# scenarios in containers (molecule/molecule.mk).
+STAGES := integration pipeline:node coverage test-molecule:molecule-requirements
 
-# One gate a line; each has been seen to fail on a planted defect (make bite).
+# Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
     lint-python lint-oldest-python lint-changelog lint-secrets lint-lock
 
@@ -63,19 +64,17 @@ TYPED := .collections/ansible_collections/jgi/jaws/plugins tests/unit tests/gate
 # Percent of the lines and branches of plugins/ that unit and integration tests must reach.
 COVERAGE_FLOOR := 85
 
-gate := $(MAKE) --no-print-directory -j2 --output-sync=target --keep-going
+stages = $(with) python tests/gates/stages.py "$(cache)"
 pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(cache)/hypothesis" \
     pytest --cov --cov-report= \
     --junit-xml="$(cache)/reports/$@.xml"
 
-test: tools node ## Set up everything and run every test
+test: tools ## Set up everything and run every test
 	@rm -rf "$(cache)/reports" "$(cache)/coverage"
-	@$(gate) $(GATES) unit
-	@for stage in $(STAGES); do $(MAKE) --no-print-directory $$stage || exit; done
-	@$(with) python tests/gates/summary.py "$(cache)/reports"
+	@$(stages) --parallel unit $(GATES) --then $(STAGES)
 
 lint: tools ## Run every gate that needs no running service
-	@$(gate) $(GATES)
+	@$(stages) --parallel $(GATES)
 
 unit: tools ## Run the unit and contract tests
 	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
@@ -91,6 +90,8 @@ pipeline: tools node ## Run the jobs of .gitlab-ci.yml by gitlab-ci-local
 	@$(with) pytest -n 2 --dist worksteal --junit-xml="$(cache)/reports/$@.xml" tests/pipeline $(ARGS)
 
 coverage: tools ## Hold what the tests reached against the floor
+	@for stage in unit integration; do test -e "$(cache)/coverage/$$stage" \
+	    || { echo "coverage: no data of $$stage: run make $$stage first" >&2; exit 1; }; done
 	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
 	    --rcfile="$(CURDIR)/pyproject.toml" --data-file=all unit integration
 	@$(with) coverage report --data-file="$(cache)/coverage/all" --fail-under=$(COVERAGE_FLOOR)

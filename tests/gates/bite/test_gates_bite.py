@@ -177,10 +177,21 @@ def test_a_sanity_run_that_checks_nothing_fails(tree: Path, tmp_path: Path) -> N
     assert "found no file to check" in done.stdout
 
 
-def test_one_failing_gate_fails_them_all(tree: Path) -> None:
+def test_one_failing_gate_fails_them_all_after_all_have_run(tree: Path) -> None:
     plant(tree, next(defect for defect in GATES if defect.gate == "lint-oldest-python"))
-    assert make(tree, "lint", "GATES=lint-oldest-python lint-python").returncode != 0
+    done = make(tree, "lint", "GATES=lint-oldest-python lint-python")
+    assert done.returncode != 0
+    assert done.stdout.splitlines()[-2] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_a_stage_that_cannot_run_keeps_no_other_from_running(tree: Path) -> None:
+    (tree / "Makefile").open("a").write("\nnothing:\n\t@echo tool missing >&2; exit 1\n")
+    done = make(tree, "test", "GATES=", "STAGES=lint-secrets:nothing lint-python")
+    assert done.returncode != 0
+    assert "lint-secrets could not run:\n    tool missing\n" in done.stdout
+    assert "lint-python: started" in done.stdout
 
 
 def test_a_run_without_any_test_is_no_success(tree: Path) -> None:
-    assert make(tree, "test", "GATES=lint-python", "STAGES=", "gate=true").returncode != 0
+    done = make(tree, "test", "GATES=lint-python", "STAGES=", "ARGS=-k nothing")
+    assert done.returncode != 0
