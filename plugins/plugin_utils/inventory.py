@@ -186,7 +186,7 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
     known = spec.known
     causes: dict[str, list[str]] = {}
     for name in used.keys() & errors.keys():
-        cause = _undefined(name, errors[name], raw, spec) or errors[name]
+        cause = _undefined(name, errors[name], raw, spec) or _common(errors[name])
         causes.setdefault(cause, []).append(name)
     return [
         _missing(cause, known[cause]) if cause in known else _broken(names, cause, raw, spec)
@@ -202,6 +202,12 @@ def _undefined(name: str, error: str, raw: Variables, spec: Spec) -> str:
     fact = spec.wiring.as_written(name, raw)
     absent = fact != name and fact not in raw
     return fact if absent else undefined[1] if undefined[1] in spec.known else ""
+
+
+def _common(error: str) -> str:
+    """Return the part of an error that every version of Ansible reports in the same words."""
+    undefined = UNDEFINED.search(error)
+    return undefined[0] if undefined else error
 
 
 def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding:
