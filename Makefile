@@ -53,7 +53,7 @@ with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin
 # The stages of "make test" after lint and unit, in this order: one more is one more word here. What
 # a stage alone needs follows a colon; without it the other stages still run. The last one runs the
 # scenarios in containers (molecule/molecule.mk).
-STAGES := integration pipeline:node coverage test-molecule:molecule-requirements
+STAGES := integration matrix-ends pipeline:node coverage test-molecule:molecule-requirements
 
 # Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
@@ -85,6 +85,12 @@ integration: tools ## Run the tests against a real supervisord
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and look
 	@$(with) $(pytest) -n 2 --dist worksteal -m fault tests/unit tests/integration $(ARGS)
+
+matrix: tools ## Run the tests with every ansible-core that is promised, each with a Python of this machine
+	@$(with) python tests/matrix/run.py "$(cache)"
+
+matrix-ends: tools ## The same, shorter, with the oldest and the newest alone
+	@$(with) python tests/matrix/run.py "$(cache)" --ends
 
 pipeline: tools node ## Run the jobs of .gitlab-ci.yml by gitlab-ci-local
 	@$(with) pytest -n 2 --dist worksteal --junit-xml="$(cache)/reports/$@.xml" tests/pipeline $(ARGS)
@@ -177,5 +183,5 @@ help: ## Show this
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults pipeline coverage bench \
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults matrix matrix-ends pipeline coverage bench \
     bite format lock changelog clean tools node help

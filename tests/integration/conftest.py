@@ -88,16 +88,21 @@ def surroundings(home: Path, **variables: str) -> dict[str, str]:
 
 
 def ansible(
-    subcommand: str, *arguments: str, home: Path, **variables: str
+    subcommand: str,
+    *arguments: str,
+    home: Path,
+    python: Path = Path(sys.executable),
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run C(ansible-playbook) (C(playbook)) or C(ansible) (C(adhoc)) in the clone.
 
     :param home: the home directory, which no other test uses.
+    :param python: the Python of another ansible-core than the one that runs the tests.
     :param variables: more environment variables.
     :returns: its exit status, and all its output as stdout.
     """
     return subprocess.run(
-        [sys.executable, "-m", "ansible", subcommand, *arguments],
+        [str(python), "-m", "ansible", subcommand, *arguments],
         cwd=CLONE,
         env=surroundings(home, **variables),
         stdin=subprocess.DEVNULL,
