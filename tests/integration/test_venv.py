@@ -244,7 +244,8 @@ WITHOUT_ENSUREPIP = """\
 case "$*" in
 "-I -m venv "*" --without-pip") exec {python} "$@" ;;
 "-I -m venv "*)
-    printf 'The virtual environment was not created successfully because ensurepip is not\\navailable.'
+    echo The virtual environment was not created successfully because ensurepip is not
+    echo available.
     exit 1
     ;;
 "-I -m pip "*) [ {pip} = yes ] || {{ echo No module named pip >&2; exit 1; }} ;;
