@@ -12,15 +12,20 @@ from pathlib import Path
 import yaml
 
 path = Path("changelogs/changelog.yaml")
-changelog = yaml.safe_load(path.read_text())
 version = yaml.safe_load(Path("galaxy.yml").read_text())["version"]
-made = changelog["releases"].pop(version, {"release_date": str(date.today())})
-path.write_text(yaml.safe_dump(changelog))
+made = {"release_date": str(date.today())}
+if path.exists():
+    changelog = yaml.safe_load(path.read_text())
+    made = changelog["releases"].pop(version, made)
+    path.write_text(yaml.safe_dump(changelog))
 print(made["release_date"])
 PYTHON
 )
-antsibull-changelog release --date "$date" --reload-plugins \
-    --refresh-plugins prevent-removal --refresh-fragments without-archives
+arguments=(--date "$date" --reload-plugins)
+if [[ -e changelogs/changelog.yaml ]]; then
+    arguments+=(--refresh-plugins prevent-removal --refresh-fragments without-archives)
+fi
+antsibull-changelog release "${arguments[@]}"
 for file in CHANGELOG.md changelogs/changelog.yaml; do
     if [[ $1 = --write ]]; then
         cp "$file" "$2/$file"

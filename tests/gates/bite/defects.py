@@ -258,6 +258,14 @@ GATES = [
         "invalid section: novelties",
     ),
     Defect(
+        "lint-changelog",
+        "a fragment that is not in the changelog",
+        "changelogs/fragments/2-new.yml",
+        "",
+        SPDX + "---\nminor_changes:\n  - Something.\n",
+        "run make changelog",
+    ),
+    Defect(
         "lint-secrets",
         "a token in a test",
         UNIT,

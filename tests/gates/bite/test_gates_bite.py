@@ -8,6 +8,7 @@ of all tools; without a defect it passes every gate.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,10 +72,8 @@ def run(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_tooling(name: Path) -> bool:
-    own = name.parts[0] in OWN or name in (
-        Path("changelogs/changelog.yaml"),
-        Path("meta/runtime.yml"),
-    )
+    own = name.parts[0] in OWN or name.is_relative_to("changelogs/fragments")
+    own = own or name in (Path("changelogs/changelog.yaml"), Path("meta/runtime.yml"))
     return not own and (name.parts[0] != "tests" or name.parts[:3] in KEPT)
 
 
@@ -92,6 +91,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
     shutil.copytree(MINI, tree, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    # The one that its module was added in.
+    galaxy = tree / "galaxy.yml"
+    galaxy.write_text(re.sub(r"(?m)^version: .*", "version: 0.1.0", galaxy.read_text()))
     for name in PLAYBOOKS:
         shutil.copy(tree / "playbooks/deploy.yml", tree / f"playbooks/{name}.yml")
     (tree / ".cache").mkdir()
