@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+# Between two looks; no process of a play is gone so soon.
+PAUSE = 0.05
+
 
 class Watch(threading.Thread):
-    """Looks at every process's arguments and environment, and at files that others may read.
+    """Looks at the arguments and environment of every process that is started from now on, and at
+    files that others may read.
 
     :param secrets: returns the secrets that exist by now.
     :param folders: where files are looked at.
@@ -32,6 +36,7 @@ class Watch(threading.Thread):
         self._folders = list(folders)
         self._spared = frozenset(spared)
         self._stopped = threading.Event()
+        self._older = set(_processes())
 
     def __enter__(self) -> Watch:
         self.start()
@@ -42,14 +47,15 @@ class Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.wait(PAUSE):
             self.look()
             self.rounds += 1
 
     def look(self) -> None:
         """Look once."""
         secrets = [secret.encode() for secret in self._secrets()]
-        places = list(_processes())
+        folders = set(_processes()) - self._older
+        places = [folder / name for folder in folders for name in ("cmdline", "environ")]
         for folder in self._folders:
             places += self._open_to_others(folder)
         for path in places:
@@ -70,6 +76,4 @@ class Watch(threading.Thread):
 
 
 def _processes() -> Iterator[Path]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        yield folder / "cmdline"
-        yield folder / "environ"
+    return Path("/proc").glob("[0-9]*")
