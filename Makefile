@@ -81,10 +81,10 @@ unit: tools ## Run the unit and contract tests
 
 integration: tools ## Run the tests against a real supervisord
 	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
-	@$(with) $(pytest) -n 2 --dist worksteal tests/integration $(ARGS)
+	@$(with) $(pytest) -n 6 tests/integration $(ARGS)
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and look
-	@$(with) $(pytest) -n 2 --dist worksteal -m fault tests/unit tests/integration $(ARGS)
+	@$(with) $(pytest) -n 6 -m fault tests/unit tests/integration $(ARGS)
 
 matrix: tools ## Run the tests with every ansible-core that is promised, each with a Python of this machine
 	@$(with) python tests/matrix/run.py "$(cache)"

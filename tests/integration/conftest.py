@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,12 @@ from contextlib import redirect_stdout, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from shlex import join
 from typing import Any
 
+import pip
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
 from module_arguments import module_arguments
@@ -46,6 +50,46 @@ serverurl=unix://{root}/s
 username=jaws
 password={key}
 """
+
+# What takes longest, in the order in which it starts: at the end no worker is left with much.
+FIRST = (
+    "test_faults_killed",
+    "test_faults_deploy",
+    "test_deploy",
+    "test_gitlab_runner",
+    "test_purge_role",
+    "test_collabsu",
+    "test_faults_index",
+    "test_venv",
+    "test_release",
+    "test_faults_clock",
+)
+
+
+# The tests of these share what takes long to make. Part of a module does where a parameter says @.
+SHARING = ("test_collabsu.py", "test_faults_deploy.py")
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker one test after the other; those that share something go to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _separator, name = nodeid.partition("::")
+        group = re.search(r"@\w+", name)
+        if group:
+            return file + group[0]
+        return file if file.endswith(SHARING) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those first that take longest."""
+    rank = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 Result = dict[str, Any]
 Run = Callable[..., Result]
@@ -74,6 +118,15 @@ def has_ended(pid: int) -> bool:
 
 
 CLONE = Path(__file__).parents[2]
+STARTUP = Path(__file__).with_name("startup")
+# What spares the runs of Ansible in the tests a third of the processor: each compiles and packs the
+# same modules again, and each deployment fetches the same packages.
+KEPT = {
+    "ANSIBLE_CALLBACK_PLUGINS": str(STARTUP / "callback"),
+    "ANSIBLE_CALLBACKS_ENABLED": "keep_modules",
+    "PIP_CACHE_DIR": str(CLONE / ".cache/pip"),
+    "PYTHONPATH": str(STARTUP),
+}
 
 
 def surroundings(home: Path, **variables: str) -> dict[str, str]:
@@ -83,6 +136,7 @@ def surroundings(home: Path, **variables: str) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
+        **KEPT,
         **variables,
     }
 
@@ -160,6 +214,27 @@ class Daemon:
                     os.killpg(int(group), signal.SIGKILL)
             wait_until(partial(has_ended, pid), f"the end of {pid}")
         self.pids.clear()
+
+
+QUICK = """\
+#!/bin/sh
+# As the real one, but that an environment gets a copy of the tests' own pip.
+[ "$3" = venv ] || exec {python} "$@"
+{python} -I -m venv --without-pip "$4" || exit
+exec cp -R --preserve=timestamps {pip} "$4"/lib/python3*/site-packages
+"""
+
+
+@pytest.fixture(scope="session")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter for tests that are not about how an environment is made, which takes long."""
+    path = tmp_path_factory.getbasetemp() / "python"
+    package = Path(pip.__file__).parent
+    copied = [package, *package.parent.glob("pip-*.dist-info")]
+    words = {"python": [Path(sys.executable).resolve()], "pip": copied}
+    path.write_text(QUICK.format(**{word: join(map(str, words[word])) for word in words}))
+    path.chmod(0o755)
+    return str(path)
 
 
 @pytest.fixture

@@ -28,6 +28,14 @@ SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
 JTM = ["jaws-cromwell", "jaws-jtm"]
 RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULTILINE)
 
+
+def of(*groups: str) -> pytest.MarkDecorator:
+    """Mark a test of a group, which shares a deployment, one test after the other."""
+    return pytest.mark.parametrize("installation", groups, indirect=True)
+
+
+DEPLOYED, CUT, OPERATED, BARE = map(of, ("@deployed", "@cut", "@operated", "@bare"))
+
 Run = subprocess.CompletedProcess[str]
 
 
@@ -40,9 +48,12 @@ def changes(run: Run) -> dict[str, int]:
 
 
 class Deployment:
-    """The local site in a directory and on ports of its own."""
+    """The local site in a directory and on ports of its own.
 
-    def __init__(self, root: Path) -> None:
+    :param python: the interpreter that makes its environments.
+    """
+
+    def __init__(self, root: Path, python: str = sys.executable) -> None:
         self.root = root
         self.site = root / "site"
         self.home = root / "home"
@@ -52,6 +63,7 @@ class Deployment:
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         self.variables: dict[str, Any] = {
             "site_root": str(self.site),
+            "site_python": python,
             "deployment_auth_port": self.auth,
             "deployment_rest_port": self.rest,
             "deployment_cromwell_port": self.cromwell,
@@ -131,9 +143,9 @@ def answer(port: int, path: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def installation() -> Iterator[Deployment]:
-    """A directory for the deployment; its path is short, for the sockets in it."""
-    found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")))
+def installation(quick_python: str) -> Iterator[Deployment]:
+    """A directory for a group's deployment; its path is short, for the sockets in it."""
+    found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")), quick_python)
     yield found
     found.end()
 
@@ -146,6 +158,7 @@ def deployment(installation: Deployment) -> Deployment:
     return installation
 
 
+@DEPLOYED
 def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> None:
     assert deployment.pids()
     assert answer(deployment.auth, "/tokeninfo") == 401
@@ -156,12 +169,14 @@ def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> N
     assert len(re.findall(r"^local_dev_\S+ +jaws-\S+ +RUNNING +\d+ ", shown.stdout, re.M)) == 8
 
 
+@DEPLOYED
 def test_a_second_deploy_changes_nothing_and_restarts_nothing(deployment: Deployment) -> None:
     pids = deployment.pids()
     assert changes(deployment.deploy("-vvv", "--diff")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
     assert deployment.pids() == pids
 
 
+@DEPLOYED
 def test_a_changed_value_restarts_only_what_uses_it(deployment: Deployment) -> None:
     pids = deployment.pids()
     deployment.variables["jaws_configs"] = {
@@ -172,6 +187,7 @@ def test_a_changed_value_restarts_only_what_uses_it(deployment: Deployment) -> N
     assert sorted(name for name in pids if after[name] != pids[name]) == CENTRAL
 
 
+@DEPLOYED
 @pytest.mark.fault(30)
 def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) -> None:
     pids = deployment.pids()
@@ -192,6 +208,7 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
     }
 
 
+@DEPLOYED
 @pytest.mark.fault(35)
 def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     deployment: Deployment,
@@ -214,6 +231,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
 
 
+@CUT
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
     deployment: Deployment, sign: signal.Signals
@@ -238,6 +256,7 @@ def current(deployment: Deployment) -> dict[str, str]:
     return dict(re.findall(r"^(local_dev_\S+) +(\S+) +good, current ", shown.stdout, re.M))
 
 
+@CUT
 @pytest.mark.fault(45)
 def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deployment) -> None:
     before, pids = current(deployment), deployment.pids()
@@ -258,6 +277,7 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     deployment.variables["jaws_configs"] = configs
 
 
+@DEPLOYED
 @pytest.mark.fault(45)
 def test_a_rollback_that_cannot_be_says_why_and_changes_nothing(deployment: Deployment) -> None:
     pids, confs = deployment.pids(), deployment.confs()
@@ -279,6 +299,7 @@ def test_a_rollback_that_cannot_be_says_why_and_changes_nothing(deployment: Depl
     assert deployment.pids().keys() == pids.keys()
 
 
+@OPERATED
 @pytest.mark.fault(17)
 def test_a_killed_supervisord_leaves_nothing_and_nothing_runs_twice(deployment: Deployment) -> None:
     pids = deployment.pids()
@@ -299,6 +320,7 @@ def states(deployment: Deployment) -> set[str]:
     return {words[0] for words in deployment.programs().values()}
 
 
+@OPERATED
 def test_a_rotated_key_opens_and_the_old_one_does_not(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -315,6 +337,7 @@ def test_a_rotated_key_opens_and_the_old_one_does_not(
     assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
 
 
+@OPERATED
 def test_another_supervisor_waits_until_somebody_wants_the_restart(deployment: Deployment) -> None:
     pids = deployment.pids()
     # Another argument of pip's makes another environment.
@@ -339,6 +362,7 @@ def test_another_supervisor_waits_until_somebody_wants_the_restart(deployment: D
     assert deployment.pids() == after
 
 
+@OPERATED
 def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployment) -> None:
     pids = deployment.pids()
     some = {"programs": "jaws-jtm,jaws-central-rest"}
@@ -358,6 +382,7 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
     assert [name for name in after if last[name] != after[name]] == ["jaws-site-daemon"]
 
 
+@OPERATED
 def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
     pids = deployment.pids()
     run = deployment.play("restart", programs="jaws-jtm,jaws-jmt")
@@ -367,6 +392,7 @@ def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
 
 
 @pytest.mark.fault(37)
+@of("@deployed", "@cut", "@operated")
 def test_no_secret_is_shown_or_readable_for_others(deployment: Deployment) -> None:
     secrets = deployment.secrets()
     for output in deployment.outputs:
@@ -399,6 +425,7 @@ def holds(path: Path, secrets: list[str]) -> bool:
     return any(secret.encode() in content for secret in secrets)
 
 
+@BARE
 @pytest.mark.fault(42)
 def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
     bare = installation.root / "bare"
@@ -407,6 +434,7 @@ def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) 
     assert [path.name for path in bare.glob("*")] in ([], ["secrets"])
 
 
+@OPERATED
 def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
     assert changes(deployment.play("remove"))
     assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]

@@ -21,7 +21,7 @@ from tests.integration.killing import Killer
 from tests.integration.test_release import SLEEP, Site
 from tests.integration.test_supervisord import BIN, daemons, programs
 from tests.integration.test_supervisord_config import one_of_two_keys_works, pid_by, sections
-from tests.integration.test_venv import demo_version, make_wheel, quick_python
+from tests.integration.test_venv import demo_version, make_wheel
 
 
 @pytest.fixture
@@ -163,9 +163,8 @@ def test_an_activation_leaves_the_old_or_the_new_release_and_any_deploy_complete
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Callable[[str], Result]:
+def build(tmp_path: Path, quick_python: str) -> Callable[[str], Result]:
     """Return the options that build one environment in a directory."""
-    python = quick_python(tmp_path)
     wheel = make_wheel(tmp_path)
     digest = wheel_digest(str(wheel))
 
@@ -173,7 +172,7 @@ def build(tmp_path: Path) -> Callable[[str], Result]:
         (tmp_path / name).mkdir(exist_ok=True)
         spec = {
             "name": "site",
-            "python": python,
+            "python": quick_python,
             "pip_arguments": ["--no-index"],
             "wheels": [{"name": wheel.name, "digest": digest}],
         }

@@ -26,7 +26,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     send_signal,
 )
 from tests.integration.commands import require
-from tests.integration.conftest import PATIENCE, wait_until
+from tests.integration.conftest import KEPT, PATIENCE, wait_until
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -135,6 +135,7 @@ class Site:
     def environment(self, **more):
         return {
             **os.environ,
+            **KEPT,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(self.root / "local_tmp"),
             "ANSIBLE_NOCOLOR": "1",

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pip
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
@@ -47,24 +45,6 @@ def make_wheel(folder: Path, version: str = "1.0", code: str = "", requires: str
     return path
 
 
-QUICK = """\
-#!/bin/sh
-# As the real one, but that an environment takes its pip from the tests' own: a second instead of
-# five.
-[ "$3" = venv ] || exec {python} "$@"
-{python} -I -m venv --without-pip "$4" && cd "$4"/lib/python3*/site-packages && ln -s {pip}
-"""
-
-
-def quick_python(folder: Path) -> str:
-    """Write an interpreter for tests that build often, and are not about how; return its path."""
-    path = folder / "quick-python"
-    links = {"python": Path(sys.executable).resolve(), "pip": Path(pip.__file__).parent}
-    path.write_text(QUICK.format(**{name: shlex.quote(str(links[name])) for name in links}))
-    path.chmod(0o755)
-    return str(path)
-
-
 def file_hash(path: Path) -> str:
     return "--hash=sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -72,12 +52,13 @@ def file_hash(path: Path) -> str:
 class Venvs:
     """The module, with a directory of its own; wheels are sent as the action plugin sends them."""
 
-    def __init__(self, folder: Path, run_module: Callable[..., Result]) -> None:
+    def __init__(self, folder: Path, run_module: Callable[..., Result], python: str) -> None:
         self.folder = folder
         self.run_module = run_module
+        self.python = python
 
     def options(self, *wheels: Path, **spec: Any) -> Result:
-        spec = {"name": "site", "python": sys.executable, "pip_arguments": OFFLINE, **spec}
+        spec = {"name": "site", "python": self.python, "pip_arguments": OFFLINE, **spec}
         digests = {wheel: wheel_digest(str(wheel)) for wheel in wheels}
         spec["wheels"] = [{"name": path.name, "digest": digest} for path, digest in digests.items()]
         contents = {
@@ -93,9 +74,9 @@ class Venvs:
 
 
 @pytest.fixture
-def venvs(tmp_path: Path, run_module: Callable[..., Result]) -> Venvs:
+def venvs(tmp_path: Path, run_module: Callable[..., Result], quick_python: str) -> Venvs:
     (tmp_path / "venvs").mkdir()
-    return Venvs(tmp_path / "venvs", run_module)
+    return Venvs(tmp_path / "venvs", run_module, quick_python)
 
 
 @pytest.fixture
@@ -129,6 +110,7 @@ def test_an_environment_is_built_once_and_then_nothing_is_run(
     venvs: Venvs, tmp_path: Path, commands: list[list[str]]
 ) -> None:
     wheel = make_wheel(tmp_path)
+    venvs.python = sys.executable
     predicted = venvs(wheel, check=True)
     assert predicted["changed"]
     assert names(venvs.folder) == []
@@ -505,7 +487,7 @@ def test_a_wheel_of_the_control_node_is_found_and_sent_once(venvs: Venvs, tmp_pa
         "wheels": [f"{tmp_path}/**/demo-*.whl"],
         "optional_wheels": [f"{tmp_path}/none-*.whl"],
         "constraints": str(tmp_path / "constraints.txt"),
-        "python": sys.executable,
+        "python": venvs.python,
         "pip_arguments": OFFLINE,
     }
     options = {"directory": str(venvs.folder), "environments": [spec]}

@@ -20,7 +20,8 @@ import yaml
 
 from copy_tree import copy_tree
 from tests.integration.conftest import CLONE, bearing, wait_until
-from tests.integration.test_deploy import CENTRAL, JTM, SITE, answer, free_ports
+from tests.integration.ports import reserve_port
+from tests.integration.test_deploy import CENTRAL, JTM, SITE, answer
 
 GITLAB = CLONE / ".gitlab-ci.yml"
 OPERATE = ("restart", "rollback", "status")
@@ -189,7 +190,7 @@ class Site(Repository):
         copy_tree(root / "clone", [])
         super().__init__(root)
         names = ("auth", "rest", "cromwell")
-        self.ports = dict(zip(names, free_ports(3), strict=True))
+        self.ports = {name: reserve_port() for name in names}
         settings = [f"-e deployment_{name}_port={port}" for name, port in self.ports.items()]
         self.arguments = " ".join(settings)
 
