@@ -3,22 +3,32 @@
 # keeps the host for a look; `... MOLECULE_COMMAND=destroy` ends that.
 
 MOLECULE_COMMAND ?= test
+# They wait a good part of their time, so more of them than cores run beside each other.
+MOLECULE_JOBS ?= 4
+# The longest first.
+MOLECULE_FIRST := lrc cori runner
 MOLECULE_SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
-MOLECULE_TARGETS := $(addprefix molecule-,$(MOLECULE_SCENARIOS))
+MOLECULE_TARGETS := $(addprefix molecule-,$(MOLECULE_FIRST) \
+    $(filter-out $(MOLECULE_FIRST),$(MOLECULE_SCENARIOS)))
+# Set by test-molecule: each scenario's output goes to a log, and is shown if it fails.
+MOLECULE_LOGS ?=
 
 # One process a scenario: molecule's own workers let scenarios overwrite each other's files.
-test-molecule: tools molecule-requirements ## Run every scenario in containers, two at a time
-	@$(MAKE) --no-print-directory -j2 --output-sync=target --keep-going $(MOLECULE_TARGETS)
+test-molecule: tools molecule-requirements ## Run every scenario in containers, several at a time
+	@$(MAKE) --no-print-directory -j$(MOLECULE_JOBS) --keep-going MOLECULE_LOGS="$(cache)/reports" \
+	    $(MOLECULE_TARGETS)
 
 $(MOLECULE_TARGETS): molecule-%: tools molecule-requirements
 	@mkdir -p "$(cache)/reports"
-	@$(with) MOLECULE_JUNIT_XML="$(cache)/reports/$@.xml" molecule/bin/run $* $(MOLECULE_COMMAND)
+	@$(with) MOLECULE_JUNIT_XML="$(cache)/reports/$@.xml" \
+	    MOLECULE_LOG="$(and $(MOLECULE_LOGS),$(MOLECULE_LOGS)/$@.log)" \
+	    molecule/bin/run $* $(MOLECULE_COMMAND)
 
 molecule-requirements: ## Install podman and the like as root on Debian, or say what is missing
 	@molecule/bin/requirements
 
 molecule-clean: ## Remove the containers of this clone, and the images
-	@molecule/bin/container list | xargs -r molecule/bin/engine rm --force --volumes
+	@molecule/bin/container clean
 	@molecule/bin/engine images --quiet --filter reference=localhost/jgi-jaws-molecule | sort -u \
 	  | xargs -r molecule/bin/engine rmi --force
 

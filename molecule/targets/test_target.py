@@ -20,7 +20,7 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 # What the accounts had before, and what the users' workloads have written into their scratch.
-KEPT = ["/opt/jaws", "/scratch", "/scratch/jaws", "/scratch/jaws_jtm", "/scratch/jaws_jtm/jaws-dev"]
+KEPT = ["/opt/jaws", "/scratch/jaws", "/scratch/jaws_jtm", "/scratch/jaws_jtm/jaws-dev"]
 
 
 @pytest.mark.parametrize("instance", PROGRAMS)

@@ -100,12 +100,17 @@ Spawn = Callable[..., subprocess.Popen[str]]
 PATIENCE = 300
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Return the condition's first true value; fail the test when there is none in time."""
+def wait_until(
+    condition: Callable[[], Any], what: str, seconds: float = PATIENCE, pause: float = 0.05
+) -> Any:
+    """Return the condition's first true value; fail the test if there is none in time.
+
+    :param pause: seconds between two looks; longer where a look is expensive.
+    """
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
     return found
 
 

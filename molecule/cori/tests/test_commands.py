@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from testinfra.host import Host
-
-from tests.integration.conftest import wait_until
+from waiting import wait_until
 
 Login = Callable[[str], Host]
 
@@ -27,8 +26,6 @@ PROGRAMS = {
     "jaws": {"jaws-central-auth", "jaws-central-rest", "jaws-site-daemon", "jaws-site-server"},
     "jaws_jtm": {"jaws-cromwell", "jaws-jtm"},
 }
-# startsecs, retries and stopwaitsecs of all programs fit into it.
-SECONDS = 120
 
 both = pytest.mark.parametrize("user", SUPERVISORD)
 
@@ -41,7 +38,7 @@ def running(login: Login, user: str) -> set[str]:
 
 def await_programs(login: Login, user: str) -> None:
     """Wait until all of the instance runs."""
-    wait_until(lambda: running(login, user) == PROGRAMS[user], f"what {user} runs", SECONDS)
+    wait_until(lambda: running(login, user) == PROGRAMS[user], f"what {user} runs")
 
 
 def shut_down(login: Login, user: str) -> None:
@@ -49,7 +46,7 @@ def shut_down(login: Login, user: str) -> None:
     account = login(user)
     account.check_output(f"{SUPERVISORCTL[user]} shutdown")
     daemon = f"pgrep -u {user} -f '^[^ ]+ -I -m supervisor.supervisord'"
-    wait_until(lambda: account.run(daemon).failed, f"the end of {user}'s supervisord", SECONDS)
+    wait_until(lambda: account.run(daemon).failed, f"the end of {user}'s supervisord")
 
 
 @both

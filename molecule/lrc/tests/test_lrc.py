@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from testinfra.host import Host
-
-from tests.integration.conftest import wait_until
+from waiting import wait_until
 
 CLONE = Path(__file__).parents[3]
 HOME = "/global/home/groups-sw/lr_jgicloud"
@@ -28,7 +27,8 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 DEPLOYMENTS = ("dev", "prod")
-SECONDS = 120
+# Between two looks at both deployments, each of which starts four programs.
+PAUSE = 1
 
 Login = Callable[[str], Host]
 
@@ -43,33 +43,36 @@ class Site:
         """Type a command that needs to know the user's systemd, as a login sets it."""
         return self.jaws.check_output(f"export XDG_RUNTIME_DIR=/run/user/$(id -u); {command}")
 
-    def control(self, deployment: str, instance: str, command: str) -> str:
-        root = f"{HOME}/{deployment}/jaws-supervisord"
-        conf = f"{root}/supervisord-{instance}.conf"
-        return self.jaws.run(f"{root}/bin/supervisorctl -c {conf} {command}").stdout
+    def control(self, command: str, *deployments: str) -> str:
+        """Type a supervisorctl command for each instance; lines begin with the deployment."""
+        typed = [
+            f"{root}/bin/supervisorctl -c {root}/supervisord-{instance}.conf {command}"
+            f" | sed 's/^/{deployment} /'"
+            for deployment in deployments
+            for root in [f"{HOME}/{deployment}/jaws-supervisord"]
+            for instance in ("jaws", "jtm")
+        ]
+        return self.jaws.run("; ".join(typed)).stdout
 
-    def pids(self, deployment: str, instance: str) -> dict[str, str]:
-        """Return the pids of what is RUNNING, by program."""
-        lines = self.control(deployment, instance, "status").splitlines()
-        running = [line.split() for line in lines if line.split()[1:2] == ["RUNNING"]]
-        return {words[0]: words[3].rstrip(",") for words in running}
-
-    def all_pids(self, deployment: str) -> dict[str, str]:
-        return {**self.pids(deployment, "jaws"), **self.pids(deployment, "jtm")}
+    def pids(self, *deployments: str) -> dict[str, dict[str, str]]:
+        """Return the pids of what is RUNNING, by deployment and program."""
+        found: dict[str, dict[str, str]] = {name: {} for name in deployments}
+        for words in map(str.split, self.control("status", *deployments).splitlines()):
+            if words[2:3] == ["RUNNING"]:
+                found[words[0]][words[1]] = words[4].rstrip(",")
+        return found
 
     def runs(self, *deployments: str) -> bool:
         wanted = PROGRAMS["jaws"] | PROGRAMS["jtm"]
-        return all(set(self.all_pids(name)) == wanted for name in deployments)
+        return all(set(pids) == wanted for pids in self.pids(*deployments).values())
 
     def await_all(self, *deployments: str) -> None:
-        wait_until(lambda: self.runs(*deployments), f"{deployments} run", SECONDS)
+        wait_until(lambda: self.runs(*deployments), f"{deployments} run", pause=PAUSE)
 
     def stop(self, *deployments: str) -> None:
-        for deployment in deployments:
-            for instance in ("jaws", "jtm"):
-                self.control(deployment, instance, "shutdown")
+        self.control("shutdown", *deployments)
         pattern = f"^{HOME}/({'|'.join(deployments)})/jaws-"
-        wait_until(lambda: self.jaws.run("pgrep -f %s", pattern).failed, "its end", SECONDS)
+        wait_until(lambda: self.jaws.run("pgrep -f %s", pattern).failed, "its end")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,14 +83,19 @@ def deployed_runner(operator: Any) -> None:
 
 
 @pytest.fixture
-def site(login: Login) -> Site:
+def any_site(login: Login) -> Site:
+    """The site as the test before has left it: a stop and a start take a quarter of a minute."""
+    return Site(login("jaws"))
+
+
+@pytest.fixture
+def site(any_site: Site) -> Site:
     """Both deployments at work."""
-    found = Site(login("jaws"))
-    for deployment in DEPLOYMENTS:
-        if not found.runs(deployment):
-            found.jaws.run(f"{HOME}/{deployment}/jtm-service-{deployment}.sh")
-    found.await_all(*DEPLOYMENTS)
-    return found
+    if not any_site.runs(*DEPLOYMENTS):
+        scripts = [f"{HOME}/{name}/jtm-service-{name}.sh" for name in DEPLOYMENTS]
+        any_site.jaws.run(f"{'& '.join(scripts)}& wait")
+        any_site.await_all(*DEPLOYMENTS)
+    return any_site
 
 
 def reboot() -> None:
@@ -111,23 +119,24 @@ def test_the_scripts_start_what_is_down_and_are_what_the_units_call(site: Site) 
         site.jaws.check_output(script)
     site.await_all(*DEPLOYMENTS)
     for deployment, script in scripts.items():
-        before = site.all_pids(deployment)
+        before = site.pids(deployment)
         told = site.jaws.check_output(script)
         assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
-        assert site.all_pids(deployment) == before
+        assert site.pids(deployment) == before
 
 
 def test_stopping_the_unit_stops_that_deployment_alone_and_waits(site: Site) -> None:
-    prod = site.all_pids("prod")
+    prod = site.pids("prod")
     site.user("systemctl --user start jawsdev")
     site.user("systemctl --user stop jawsdev")
     assert site.jaws.run("pgrep -f %s", f"^{HOME}/dev/jaws-").failed
-    assert site.all_pids("prod") == prod
+    assert site.pids("prod") == prod
 
 
 def test_the_script_starts_nothing_where_a_stranger_was_first(
-    site: Site, login: Login, machine: Host
+    any_site: Site, login: Login, machine: Host
 ) -> None:
+    site = any_site
     site.stop("dev")
     machine.check_output("rm -r /tmp/jaws-supervisord-dev")
     login("stranger").check_output("mkdir -m 777 -p /tmp/jaws-supervisord-dev/jtm")
@@ -141,12 +150,13 @@ def test_the_script_starts_nothing_where_a_stranger_was_first(
 
 
 def test_limit_prod_leaves_dev_as_it_is(site: Site, operator: Any) -> None:
-    dev, prod = site.all_pids("dev"), site.all_pids("prod")
+    before = site.pids(*DEPLOYMENTS)
     played = operator.play("restart", "--limit=prod", "--extra-vars=programs=jaws-jtm")
     assert played.succeeded, played.output
-    assert site.all_pids("dev") == dev
-    after = site.all_pids("prod")
-    assert {name for name in prod if after[name] != prod[name]} == {"jaws-jtm"}
+    after = site.pids(*DEPLOYMENTS)
+    assert after["dev"] == before["dev"]
+    prod = before["prod"]
+    assert {name for name in prod if after["prod"][name] != prod[name]} == {"jaws-jtm"}
 
 
 @pytest.mark.fault(20)
@@ -155,7 +165,7 @@ def test_a_boot_brings_everything_back_by_itself(site: Site, login: Login) -> No
     reboot()
     site.await_all(*DEPLOYMENTS)
     state = "systemctl --user is-active gitlab-runner"
-    wait_until(lambda: site.user(f"{state} || true") == "active", "the runner", SECONDS)
+    wait_until(lambda: site.user(f"{state} || true") == "active", "the runner")
 
 
 @pytest.mark.fault(20)
@@ -164,7 +174,7 @@ def test_recover_brings_everything_back_where_no_unit_is_enabled(site: Site, ope
     site.user(f"systemctl --user disable {units}")
     try:
         reboot()
-        assert not any(site.all_pids(deployment) for deployment in DEPLOYMENTS)
+        assert not any(site.pids(*DEPLOYMENTS).values())
         assert site.jaws.run("ls -d /tmp/jaws-supervisord-*").failed
         played = operator.play("recover")
         assert played.succeeded, played.output
@@ -177,12 +187,12 @@ def test_recover_brings_everything_back_where_no_unit_is_enabled(site: Site, ope
 def test_recover_on_a_healthy_site_changes_nothing_in_eight_tasks(
     site: Site, operator: Any
 ) -> None:
-    before = [site.all_pids(deployment) for deployment in DEPLOYMENTS]
+    before = site.pids(*DEPLOYMENTS)
     played = operator.play("recover")
     assert played.succeeded, played.output
     assert not any(played.changed.values()), played.output
     instances = [host for host in played.tasks if host.endswith(("_jaws", "_jtm"))]
     assert len(instances) == 4
     assert max(played.tasks[host] for host in instances) <= 8
-    assert [site.all_pids(deployment) for deployment in DEPLOYMENTS] == before
+    assert site.pids(*DEPLOYMENTS) == before
     assert "lrc_runner gitlab-runner RUNNING" in played.said

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from testinfra.host import Host
-
-from tests.integration.conftest import wait_until
+from waiting import wait_until
 
 ASK = """
 import json, sys, urllib.request

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from testinfra.host import Host
-
-from tests.integration.conftest import wait_until
+from waiting import wait_until
 
 Runner = Any  # the class in conftest.py
 Runners = Any
@@ -176,7 +175,7 @@ def test_an_upgrade_waits_for_the_running_jobs_and_spares_what_jobs_have_started
             try:
                 for runner, pid, (number, go_on) in zip(runners, old, jobs, strict=True):
                     draining = f"pid={pid} .*SIGQUIT received"
-                    wait_until(lambda r=runner, d=draining: r.has_logged(d), "it drains", 120)
+                    wait_until(lambda r=runner, d=draining: r.has_logged(d), "it drains")
                     assert runner.gitlab.job(number)["status"] == "running"
                     assert runner.runs(pid)
                     go_on()

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the scenarios' tests wait: each look costs a login, and the other scenarios run beside."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.integration import conftest
+
+wait_until = partial(conftest.wait_until, seconds=120, pause=0.3)
