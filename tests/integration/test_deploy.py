@@ -53,7 +53,7 @@ class Deployment:
     :param python: the interpreter that makes its environments.
     """
 
-    def __init__(self, root: Path, python: str = sys.executable) -> None:
+    def __init__(self, root: Path, python: str) -> None:
         self.root = root
         self.site = root / "site"
         self.home = root / "home"

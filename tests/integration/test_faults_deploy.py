@@ -39,8 +39,8 @@ def read_if_there(path: Path) -> str:
 class Watched(Deployment):
     """The local site, deployed by a CI job, with an eye on where its secrets are."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, python: str) -> None:
+        super().__init__(root, python)
         self.watch = Watch(self.known, [root], spared=["venvs", "dist"])
 
     def known(self) -> list[str]:
@@ -72,9 +72,9 @@ class Watched(Deployment):
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Watched]:
+def deployment(quick_python: str) -> Iterator[Watched]:
     """The site, deployed for the first time, and with another configuration, under watch."""
-    found = Watched(Path(tempfile.mkdtemp(prefix="jf", dir="/tmp")))
+    found = Watched(Path(tempfile.mkdtemp(prefix="jf", dir="/tmp")), quick_python)
     with found.watch:
         assert changes(found.deploy("-vvv", "--diff"))
         assert changes(found.deploy("-vvv", "--diff", **found.changed_config("elsewhere")))

@@ -14,10 +14,17 @@ KEPT = os.path.join(os.path.dirname(__file__), "../../../.cache/bytecode")
 
 gc.set_threshold(50_000, 20, 20)
 _compile = zipimport._compile_source
+_loaded = {}
 
 
 def _kept(path, source, *more):
-    """Return the code of a module in a zip file."""
+    """Return the code of a module in a zip file: zipimport asks twice for each."""
+    if path not in _loaded:
+        _loaded[path] = _load(path, source, *more)
+    return _loaded[path]
+
+
+def _load(path, source, *more):
     import _imp
     import hashlib
     import marshal
