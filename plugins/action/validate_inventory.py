@@ -113,8 +113,9 @@ class ActionModule(ActionBase):
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
         spec = inventory.read_spec()
-        statements = list(self._statements(variables))
+        # First, because Ansible keeps a file as it was read first: here, its templates are trusted.
         raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
+        statements = list(self._statements(variables))
         vain = inventory.overridden(statements, raws, spec)
         sentences = [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
         raws = {host: inventory.effective(raw, vain) for host, raw in raws.items()}

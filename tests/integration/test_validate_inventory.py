@@ -244,3 +244,14 @@ def test_a_user_of_a_machine_has_ports_that_stay_and_that_one_fact_moves(tmp_pat
     chosen.write_text("0007\n")
     assert local_ports(tmp_path) == [[20007, 20008, 20009]] * 2
     assert local_ports(tmp_path, "-e", "local_first_port=31000") == [[31000, 31001, 31002]] * 2
+
+
+def test_a_template_in_a_host_s_own_file_has_its_value(tmp_path: Path) -> None:
+    site = tmp_path / "local"
+    shutil.copytree(CLONE / "inventories/local", site)
+    (site / "host_vars").mkdir()
+    for instance in ("jaws", "jtm"):
+        path = site / f"host_vars/local_dev_{instance}.yml"
+        path.write_text('deployment_rest_port: "{{ local_first_port | int + 7 }}"\n')
+    code, output = validate(tmp_path, site, local_first_port=20000)
+    assert code == 0, output
