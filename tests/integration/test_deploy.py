@@ -125,11 +125,16 @@ class Deployment:
 
     def end(self) -> None:
         """End whatever still runs from the directory, and remove it."""
-        for pid in bearing(str(self.root)):
+        # Again and again: a supervisord that is ended after its programs has started new ones.
+        wait_until(self._has_ended, "the end of what was deployed")
+        shutil.rmtree(self.root)
+
+    def _has_ended(self) -> bool:
+        found = bearing(str(self.root))
+        for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not bearing(str(self.root)), "the end of what was deployed")
-        shutil.rmtree(self.root)
+        return not found
 
 
 def answer(port: int, path: str) -> int:

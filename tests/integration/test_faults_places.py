@@ -151,7 +151,7 @@ def test_a_group_that_the_deployers_process_lacks_is_named_with_the_remedy(
         result = told(spawn_module(module, hook=hook, **given))
         assert result["reason"] == "not_a_member", (module, result)
         assert f"not a member of the unix group {group}. Add the user to it" in result["msg"]
-        assert "end its old sessions (and ssh control masters) and log in again" in result["msg"]
+        assert "if it was added recently, close its old sessions" in result["msg"]
     assert list(short_tmp.iterdir()) == []
 
 

@@ -30,7 +30,7 @@ def validate(home: Path, inventory: Path, *arguments: str, **variables: Any) -> 
 
 def findings(output: str) -> list[str]:
     """Return the sentences of the message."""
-    lines = output.rpartition(HEADING)[2].partition("\n\n")[0]
+    lines = output.rpartition(HEADING)[2].partition("\n\n")[0] if HEADING in output else ""
     return [line.strip() for line in lines.splitlines() if line.strip()]
 
 
