@@ -3,7 +3,7 @@
 # keeps the host for a look; `... MOLECULE_COMMAND=destroy` ends that.
 
 MOLECULE_COMMAND ?= test
-# They wait a good part of their time, so more of them than cores run beside each other.
+# They wait for a part of their time, so more of them than cores run beside each other.
 MOLECULE_JOBS ?= 4
 # The longest first.
 MOLECULE_FIRST := lrc cori runner

@@ -11,7 +11,7 @@ What is wanted comes as JSON on standard input; each key is optional:
     links         targets by path
     services      units that run now and after each boot
 
-One process does it all, because a task of Ansible's for each of them takes ten times as long.
+One process does it all, because a task of Ansible's for each of them takes far longer.
 """
 
 import base64 as base64_module
