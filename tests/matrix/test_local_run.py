@@ -26,9 +26,8 @@ class Site(Deployment):
     """The local site, with the playbooks run by one ansible-core or another."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
         # Environments are named by the Python that they are built with.
-        self.variables["site_python"] = sys.executable
+        super().__init__(root, sys.executable)
 
     def play_with(self, version: str, playbook: str, **variables: Any) -> dict[str, int]:
         """Run a playbook with an ansible-core; return the number of changed tasks by host."""
