@@ -177,9 +177,9 @@ def test_who_may_not_set_it_up_is_told_who_may(call: Call, tmp_path: Path) -> No
 
 def test_a_command_is_silent_unless_it_fails(capfd: pytest.CaptureFixture[str]) -> None:
     script = load("venv")
-    code = "import sys; print('one\\ntwo'); print('three', file=sys.stderr); sys.exit(%d)"
+    code = "import sys; print('1\\n2', flush=True); print('3', file=sys.stderr); sys.exit(%d)"
     script.run(sys.executable, "-c", code % 0)
-    with pytest.raises(script.SetUpError, match=r"this failed: .*\none\ntwo\nthree$"):
+    with pytest.raises(script.SetUpError, match=r"this failed: .*\n1\n2\n3$"):
         script.run(sys.executable, "-c", code % 1)
     assert capfd.readouterr() == ("", "")
 
