@@ -87,17 +87,21 @@ class Runner:
 
     def __init__(self, cache: Path, make: Sequence[str] = ("make",)) -> None:
         self.cache = cache
-        # A cache that is named is taken as it is: what sets the tools up has run by now.
-        self.make = [*make, "--no-print-directory", f"CACHE={cache}"]
+        self.make = [*make, "--no-print-directory"]
+        # A cache that is named is taken as it is: what sets the tools up has run by now. Not so for
+        # a need, which is what sets up more.
+        self.as_it_is = f"CACHE={cache}"
         flags = JOBS.sub("", os.environ.get("MAKEFLAGS", ""))
         self.environment = {**os.environ, "MAKEFLAGS": flags}
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = False
 
-    def call(self, target: str, stdout: int | None, stderr: int | None) -> tuple[int, str]:
+    def call(
+        self, target: str, stdout: int | None, stderr: int | None, *variables: str
+    ) -> tuple[int, str]:
         """Make a target; return its exit status, and what of its output is piped to us."""
         process = subprocess.Popen(
-            [*self.make, target],
+            [*self.make, *variables, target],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -131,7 +135,7 @@ class Runner:
     def _captured(self, stage: str) -> tuple[Outcome, str]:
         say(f"{stage}: started")
         started = time.monotonic()
-        status, text = self.call(stage, subprocess.PIPE, subprocess.STDOUT)
+        status, text = self.call(stage, subprocess.PIPE, subprocess.STDOUT, self.as_it_is)
         return self._outcome(stage, started, status), text
 
     def one(self, stage: str, needs: Sequence[str]) -> Outcome:
@@ -143,7 +147,8 @@ class Runner:
             print(text, end="", flush=True)
             if status:
                 return Outcome(stage, time.monotonic() - started, reason=why(text))
-        return self._outcome(stage, started, self.call(stage, None, None)[0])
+        status, _text = self.call(stage, None, None, self.as_it_is)
+        return self._outcome(stage, started, status)
 
     def _outcome(self, stage: str, started: float, status: int) -> Outcome:
         seconds = time.monotonic() - started

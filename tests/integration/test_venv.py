@@ -363,8 +363,8 @@ def serving(wheel: Path) -> Iterator[Index]:
 
 def from_index(index: Index, wheel: Path) -> Result:
     """Return the spec of an environment that comes from the index."""
-    arguments = ["--index-url", index.url, "--no-cache-dir", "--timeout", "60"]
-    arguments += ["--retries", "0", "--resume-retries", "0"]
+    arguments = ["--index-url", index.url, "--no-cache-dir", "--retries", "0"]
+    arguments += ["--resume-retries", "0", "--timeout", "60"]
     return {"requirements": [f"demo==1.0 {file_hash(wheel)}"], "pip_arguments": arguments}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 try:
     from ansible.module_utils import _internal
@@ -28,6 +29,9 @@ def module_arguments(options: dict[str, Any]) -> Iterator[None]:
 
     :param options: also C(_ansible_check_mode) and the like, as Ansible hands them over.
     """
+    # A module is a process of its own: it has no warnings of the modules before it.
+    warnings._global_warnings.clear()
+    warnings._global_deprecations.clear()
     if patch_module_args is None:
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
         with mock.patch.object(basic, "_ANSIBLE_ARGS", arguments):

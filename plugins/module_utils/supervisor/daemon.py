@@ -280,7 +280,9 @@ class Daemon:
         orphans = self.orphans()
         how = {(p.group, p.name): (p.stopsignal, p.stopwaitsecs) for p in programs}
         for process in reversed(orphans):  # the last that was started relies on those before it
-            env = processes.read_environ(process) or {}
+            env = processes.read_environ(process)
+            if env is None:
+                continue  # it has ended; what is left of its group is an orphan itself
             name = (env.get("SUPERVISOR_GROUP_NAME", ""), env.get("SUPERVISOR_PROCESS_NAME", ""))
             sign, patience = how.get(name, (signal.SIGTERM, STOPWAITSECS))
             processes.terminate(process, sign, patience + KILLED_SECONDS, patience, group=True)

@@ -31,9 +31,9 @@ test-hosts:
 need:
 \t@echo It was tried; echo 'tool missing: install tool' >&2; exit 1
 ready:
-\t@touch made
+\t@test -z '$(CACHE)' && touch made
 needing:
-\t@test -e made
+\t@test -n '$(CACHE)' && test -e made
 """
 
 
