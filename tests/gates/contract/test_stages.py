@@ -57,7 +57,7 @@ class Tree:
 
     def run(self, *arguments: str, **variables: str) -> tuple[int, list[str]]:
         """Return the exit status and the lines that were printed."""
-        foreign = ("MAKE", "MFLAGS")
+        foreign = ("CACHE", "MAKE", "MFLAGS")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         done = subprocess.run(
             self.command(*arguments),
