@@ -179,7 +179,8 @@ def shown(future: Future[tuple[Outcome, str]]) -> Outcome:
 
 
 def say(text: str) -> None:
-    print(f"-- {text}", flush=True)
+    # In one write: two threads may say something at once.
+    print(f"-- {text}\n", end="", flush=True)
 
 
 # ---- The summary
