@@ -50,10 +50,10 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
     UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
-# The stages of "make test" after lint and unit, in this order: one more is one more word here. What
-# a stage alone needs follows a colon; without it the other stages still run. The last one runs the
-# scenarios in containers (molecule/molecule.mk).
-STAGES := integration matrix-ends pipeline:node coverage test-molecule:molecule-requirements
+# The stages of "make test" after lint and unit, two at a time because each of them waits for a part
+# of its time: one more is one more word here. What a stage alone needs follows a colon; without it
+# the other stages still run. test-molecule runs the scenarios in containers (molecule/molecule.mk).
+STAGES := integration:integration-requirements test-molecule:molecule-requirements matrix-ends pipeline:node
 
 # Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
@@ -71,17 +71,19 @@ pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(ca
 
 test: tools ## Set up everything and run every test
 	@rm -rf "$(cache)/reports" "$(cache)/coverage"
-	@$(stages) --parallel unit $(GATES) --then $(STAGES)
+	@$(stages) --together unit $(GATES) --together $(STAGES) --together coverage
 
 lint: tools ## Run every gate that needs no running service
-	@$(stages) --parallel $(GATES)
+	@$(stages) --together $(GATES)
 
 unit: tools ## Run the unit and contract tests
 	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
 
-integration: tools ## Run the tests against a real supervisord
-	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
+integration: tools integration-requirements ## Run the tests against a real supervisord
 	@$(with) $(pytest) -n 6 tests/integration $(ARGS)
+
+integration-requirements: ## Install ssh and systemd-analyze as root on Debian
+	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and look
 	@$(with) $(pytest) -n 6 -m fault tests/unit tests/integration $(ARGS)
@@ -183,5 +185,5 @@ help: ## Show this
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults matrix matrix-ends pipeline coverage bench \
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration integration-requirements test-faults matrix matrix-ends pipeline coverage bench \
     bite format lock changelog clean tools node help
