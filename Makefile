@@ -89,10 +89,10 @@ test-faults: tools ## Set up every fault of docs/reliability.md, and look
 	@$(with) $(pytest) -n 6 -m fault tests/unit tests/integration $(ARGS)
 
 matrix: tools ## Run the tests with every ansible-core that is promised, each with a Python of this machine
-	@$(with) python tests/matrix/run.py "$(cache)"
+	@$(with) python -m tests.matrix.run "$(cache)"
 
 matrix-ends: tools ## The same, shorter, with the oldest and the newest alone
-	@$(with) python tests/matrix/run.py "$(cache)" --ends
+	@$(with) python -m tests.matrix.run "$(cache)" --ends
 
 pipeline: tools node ## Run the jobs of .gitlab-ci.yml by gitlab-ci-local
 	@$(with) pytest -n 2 --dist worksteal --junit-xml="$(cache)/reports/$@.xml" tests/pipeline $(ARGS)

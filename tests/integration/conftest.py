@@ -261,13 +261,19 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def instance(daemon: Daemon) -> Iterator[Daemon]:
     """A supervisord that modules start: what bears its directory's name ends after the test."""
-    root = str(daemon.root)
     yield daemon
-    while found := bearing(root, ["cmdline", "environ", "cwd"]):
+    end_all(daemon.root)
+
+
+def end_all(root: Path) -> None:
+    """End every process that bears a directory's name."""
+    # Again and again: a supervisord that ends after its programs has started new ones.
+    while found := bearing(str(root), ["cmdline", "environ", "cwd"]):
         for pid in found:
             for sign in (signal.SIGCONT, signal.SIGKILL):
                 with suppress(ProcessLookupError):
                     os.kill(pid, sign)
+        for pid in found:
             wait_until(partial(has_ended, pid), f"the end of {pid}")
 
 

@@ -113,7 +113,8 @@ class Site:
     def binary(self, version):
         """Offer a binary that differs by its version, and return the options that take it."""
         text = (FAKES / "fake_gitlab_runner.py").read_text()
-        text = text.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
+        # The path of the tests' own interpreter may contain a space, as this clone's may.
+        text = text.replace("#!/usr/bin/env python3", f"#!{sys.base_prefix}/bin/python3")
         text = text.replace('"18.0.0-fake"', f'"{version}"')
         (self.root / f"files/gitlab-runner-{version}").write_text(text)
         return {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests with every ansible-core that is promised, and print what was tested.
 
-    python run.py CACHE [--ends]
+    python -m tests.matrix.run CACHE [--ends]
 
 With each: the unit, contract and module tests. Then, with all of them together, tests/matrix: the
 files that a deploy renders, and a local site from its first deploy to its removal. --ends takes the
@@ -17,11 +17,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
 
 from ansible.release import __version__
-from versions import ENDS, PYTHONS, ROOT, Version, found, install, interpreter, missing
+
+from tests.gates.stages import Counts, count
+from tests.matrix.versions import (
+    ENDS,
+    PYTHONS,
+    ROOT,
+    Version,
+    found,
+    install,
+    interpreter,
+    missing,
+)
 
 EVERY = {
     "unit": ["tests/gates/contract", "tests/unit"],
@@ -38,14 +47,6 @@ CHOSEN = {
     ]
 }
 ROW = "{:<9}{:<11}{:<10}{:>8}{:>8}{:>9}"
-
-
-class Counts(NamedTuple):
-    """How many tests there were."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
 
 
 def main() -> None:
@@ -105,9 +106,10 @@ class Runs:
         if version:
             environment["PATH"] = f"{version.python.parent}:{os.environ['PATH']}"
         command = [*command, f"--junit-xml={report}"]
-        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-            self.failed = True
-        return counted(report)
+        status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        counts = count([report] if report.exists() else [], status or not report.exists())
+        self.failed = self.failed or counts.failed > 0
+        return counts
 
     def table(self, names: tuple[str, ...], versions: list[Version]) -> list[str]:
         """Return a line for each ansible-core and part, and for each Python that was not there."""
@@ -121,18 +123,6 @@ class Runs:
         if pythons:
             lines.append(f"This machine has no Python {', '.join(pythons)}.")
         return lines
-
-
-def counted(report: Path) -> Counts:
-    """Add a report up; a run that left none has failed."""
-    if not report.exists():
-        return Counts(failed=1)
-    total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-        for key in total:
-            total[key] += int(suite.get(key, "0"))
-    failed = total["failures"] + total["errors"]
-    return Counts(total["tests"] - failed - total["skipped"], failed, total["skipped"])
 
 
 if __name__ == "__main__":

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import pytest
 import yaml
 
 from copy_tree import copy_tree
-from tests.integration.conftest import CLONE, bearing, wait_until
+from tests.integration.conftest import CLONE, bearing, end_all
 from tests.integration.ports import reserve_port
 from tests.integration.test_deploy import CENTRAL, JTM, SITE, answer
 
@@ -209,10 +206,7 @@ def site() -> Iterator[Site]:
     try:
         yield Site(root)
     finally:
-        for pid in bearing(str(root)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not bearing(str(root)), "the end of what was deployed")
+        end_all(root)
         shutil.rmtree(root)
 
 
