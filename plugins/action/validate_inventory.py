@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ansible.template
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
 from ..plugin_utils import inventory
 from ..plugin_utils.catalogue import mistakes
@@ -24,6 +25,7 @@ Result = dict[str, Any]
 # Before ansible-core 2.19 every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
 CONNECTION = ("ansible_host", "ansible_connection")
+OPTIONS = {"extra_vars": {"type": "list", "elements": "str", "default": []}}
 CHANGES = ("services", "components", "configs")
 NO_INSTANCE = (
     "the inventory has no host in the group supervisord: is it the right one (-i), and are its "
@@ -61,7 +63,7 @@ class Host:
         """Return what is wrong with single variables."""
         found = inventory.missing_options(self.raw, self.spec)
         found += inventory.without_value(self.errors, self.raw, self.spec)
-        return found + self._wrong_types()
+        return found + inventory.placeholders(self.values) + self._wrong_types()
 
     def _wrong_types(self) -> list[Finding]:
         """Return what Ansible's own validation says of the facts, and of other options."""
@@ -112,12 +114,20 @@ class ActionModule(ActionBase):
         """Return the number of instances, or fail with a sentence for each finding."""
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
+        if options.error_messages:
+            raise AnsibleActionFail("; ".join(options.error_messages))
         spec = inventory.read_spec()
+        own = options.validated_parameters["extra_vars"]
+        sentences = inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
         # First, because Ansible keeps a file as it was read first: here, its templates are trusted.
         raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
         statements = list(self._statements(variables))
         vain = inventory.overridden(statements, raws, spec)
-        sentences = [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
+        sentences += [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
+        places = {host: raw.get("inventory_dir", "") for host, raw in raws.items()}
+        sentences += inventory.shared_by_inventories(places, variables["groups"], statements)
+        sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring)
         raws = {host: inventory.effective(raw, vain) for host, raw in raws.items()}
         hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
         found, claims = _look(hosts, spec)

@@ -28,6 +28,11 @@ options:
     description: Names of programs, as a list or separated by commas, or V(all).
     type: raw
     required: true
+  keep_stopped:
+    description: >-
+      V(all) leaves out programs that are STOPPED. A program that is named is always meant.
+    type: bool
+    default: false
 seealso:
   - plugin: jgi.jaws.by_host
     plugin_type: filter

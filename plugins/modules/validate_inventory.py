@@ -18,7 +18,18 @@ description:
   - A name that begins like a variable of this collection and resembles none is a warning, on hosts
     that its roles are for.
   - A role's options count for the hosts that state one of those which it requires.
-options: {}
+  - A host in two groups that make it two instances, or put it in two deployments, is named; so are
+    several inventories (C(-i) twice) whose variables would count for each other's instances.
+options:
+  extra_vars:
+    description:
+      - The variables of the playbook that are given by C(-e).
+      - What C(-e) gives is refused if it is a typing error of one of them, or one of them without a
+        value.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -33,6 +44,11 @@ seealso:
 EXAMPLES = r"""
 - name: Refuse a wrong inventory
   jgi.jaws.validate_inventory:
+  run_once: true
+
+- name: Refuse a wrong inventory, and -e program=NAME
+  jgi.jaws.validate_inventory:
+    extra_vars: [programs]
   run_once: true
 """
 

@@ -29,6 +29,11 @@ from .wiring import (
 COLLECTION = Path(__file__).parents[2]
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
+# What an example has in the place of a secret.
+PLACEHOLDER = re.compile(
+    r"(change|replace|fill|set)[-_ ]?(me|it|this|in)|to[-_ ]?do|fixme|x{3,}|\.{3}|<.*>",
+    re.IGNORECASE,
+)
 KINDS = {
     "str": "text",
     "int": "a whole number",
@@ -37,6 +42,8 @@ KINDS = {
     "dict": "a mapping",
     "path": "a path",
 }
+# What makes a host one instance of one deployment: no two groups of it may say it differently.
+IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
 
 Options = dict[str, dict[str, Any]]
@@ -163,6 +170,80 @@ def other_names(names: Iterable[str], spec: Spec) -> list[str]:
     )
 
 
+def wrong_extra_variables(given: Mapping[str, Any], own: Collection[str], spec: Spec) -> list[str]:
+    """Return a sentence for each variable given by C(-e) that cannot be what was meant.
+
+    :param own: the variables that the playbook reads.
+    """
+    told = []
+    for name, value in sorted(given.items()):
+        meant = "" if name in spec.known else misspelt(name, own)
+        if name in own and is_blank(value):
+            told.append(f"-e {name} has no value. Give one, or leave it out.")
+        elif name not in own and meant:
+            told.append(f"-e {name} is not a variable of this playbook; did you mean {meant}?")
+    return told
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value, or each item of it, consists of spaces and commas alone."""
+    items = value if isinstance(value, list) else [value]
+    return all(item is None or not str(item).strip(" ,\t\n") for item in items)
+
+
+# ---- Groups
+
+
+def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> list[str]:
+    """Return a sentence for each host whose groups make it two instances, or put it in two
+    deployments.
+
+    :param groups: the hosts of each group of the inventory.
+    """
+    told = []
+    for name in IDENTITY:
+        for host in sorted({host for members in groups.values() for host in members}):
+            said = {
+                group: wiring.groups[group][name]
+                for group, members in groups.items()
+                if host in members and name in wiring.groups.get(group, {})
+            }
+            if len(set(said.values())) > 1:
+                told.append(
+                    f"{host} is in the groups {' and '.join(sorted(said))}, each of which gives it "
+                    f"another {name}. Leave it in one of them."
+                )
+    return told
+
+
+def shared_by_inventories(
+    directories: Mapping[str, str],
+    groups: Mapping[str, Collection[str]],
+    statements: Iterable[Statement],
+) -> list[str]:
+    """Return a sentence if instances of several inventories get each other's variables.
+
+    :param directories: by host: the directory of the inventory that it comes from.
+    """
+    instances = groups.get("supervisord", ())
+    sources = sorted({directories[host] for host in instances if host in directories})
+    if len(sources) < 2:
+        return []
+    places = sorted(
+        {
+            statement.place
+            for statement in statements
+            if len({directories.get(host) for host in statement.hosts & set(instances)}) > 1
+        }
+    )
+    if not places:
+        return []
+    return [
+        f"the inventories {' and '.join(sources)} both have instances, and {', '.join(places)} "
+        f"would count for all of them. Run the playbook once for each inventory."
+    ]
+
+
 # ---- Values
 
 
@@ -213,6 +294,15 @@ def _common(error: str) -> str:
 def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding:
     written = sorted({spec.wiring.as_written(name, raw) for name in names})
     return Finding(written[0], f"{', '.join(written)}: {error}")
+
+
+def placeholders(values: Mapping[str, Any]) -> list[Finding]:
+    """Return a finding for each secret that still is what an example has in its place."""
+    return [
+        Finding(name, f"{name} is a placeholder, not a secret. Replace it, and encrypt the file.")
+        for name, value in values.items()
+        if name.startswith("vault_") and PLACEHOLDER.fullmatch(str(value).strip())
+    ]
 
 
 def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:

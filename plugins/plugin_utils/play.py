@@ -17,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 Result = Mapping[str, Any]
 
 ALL = "all"
+STOPPED = "STOPPED"
 
 
 def by_host(hostvars: Mapping[str, Result], name: str, hosts: Iterable[str]) -> dict[str, Any]:
@@ -56,21 +57,25 @@ def has_held(result: Result | None) -> bool:
     return not any(lost) and not boolean(result.get("failed", True))
 
 
-def chosen_programs(instances: Mapping[str, Result], wanted: str | Sequence[str]) -> dict[str, Any]:
+def chosen_programs(
+    instances: Mapping[str, Result], wanted: str | Sequence[str], keep_stopped: bool = False
+) -> dict[str, Any]:
     """Return the programs that names mean on each instance, and a problem with the names, if any.
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
+    :param keep_stopped: C(all) leaves out programs that are C(STOPPED).
     """
-    own = {host: _names(found) for host, found in instances.items()}
-    known = sorted({name for names in own.values() for name in names})
+    states = {host: _states(found) for host, found in instances.items()}
+    known = sorted({name for found in states.values() for name in found})
     named = _listed(wanted)
-    chosen = {host: _meant(named, names) for host, names in own.items()}
+    left_out = [STOPPED] if keep_stopped else []
+    chosen = {host: _meant(named, found, left_out) for host, found in states.items()}
     return {"programs": chosen, "problem": _problem(named, known)}
 
 
-def _names(instance: Result) -> list[str]:
-    return [program["name"] for program in instance["programs"]]
+def _states(instance: Result) -> dict[str, str]:
+    return {program["name"]: program["state"] for program in instance["programs"]}
 
 
 def _listed(wanted: str | Sequence[str]) -> list[str]:
@@ -79,8 +84,9 @@ def _listed(wanted: str | Sequence[str]) -> list[str]:
     return [name for name in names if name]
 
 
-def _meant(named: Sequence[str], own: Sequence[str]) -> list[str]:
-    return list(own) if ALL in named else [name for name in named if name in own]
+def _meant(named: Sequence[str], own: Mapping[str, str], left_out: Collection[str]) -> list[str]:
+    every = [name for name, state in own.items() if state not in left_out] if ALL in named else []
+    return [*every, *(name for name in named if name in own and name not in every)]
 
 
 def _problem(named: Sequence[str], known: Collection[str]) -> str:

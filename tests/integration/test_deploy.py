@@ -20,7 +20,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE, PATIENCE, ansible, bearing, surroundings, wait_until
+from tests.integration.conftest import (
+    CLONE,
+    PATIENCE,
+    ansible,
+    bearing,
+    end_all,
+    surroundings,
+    wait_until,
+)
 from tests.integration.ports import reserve_port
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
@@ -45,6 +53,11 @@ def changes(run: Run) -> dict[str, int]:
     assert run.returncode == 0, run.stdout
     assert {failed for *_rest, failed in found} == {"0"}, run.stdout
     return {host: int(changed) for host, _ok, changed, _failed in found}
+
+
+def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the names whose values differ."""
+    return sorted(name for name in before if before[name] != after[name])
 
 
 class Deployment:
@@ -104,7 +117,7 @@ class Deployment:
     def programs(self) -> dict[str, list[str]]:
         """Return each program's words of supervisorctl's table."""
         tables = [self.supervisorctl(instance) for instance in ("jaws", "jtm")]
-        assert [table.returncode for table in tables] in ([0, 0], [3, 0], [0, 3]), tables
+        assert {table.returncode for table in tables} <= {0, 3}, tables
         lines = [line.split() for table in tables for line in table.stdout.splitlines()]
         return {name: words for name, *words in lines}
 
@@ -113,7 +126,12 @@ class Deployment:
         programs = self.programs()
         assert sorted(programs) == sorted([*CENTRAL, *SITE, *JTM])
         assert {words[0] for words in programs.values()} == {"RUNNING"}, programs
-        return {name: words[2] for name, words in programs.items()}
+        return self.running()
+
+    def running(self) -> dict[str, str]:
+        """Return the pid of each program that runs."""
+        programs = self.programs().items()
+        return {name: words[2] for name, words in programs if words[0] == "RUNNING"}
 
     def secrets(self) -> list[str]:
         """Return every secret of the deployment, the keys of the instances included."""
@@ -125,16 +143,8 @@ class Deployment:
 
     def end(self) -> None:
         """End whatever still runs from the directory, and remove it."""
-        # Again and again: a supervisord that is ended after its programs has started new ones.
-        wait_until(self._has_ended, "the end of what was deployed")
+        end_all(self.root)
         shutil.rmtree(self.root)
-
-    def _has_ended(self) -> bool:
-        found = bearing(str(self.root))
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not found
 
 
 def answer(port: int, path: str) -> int:
@@ -378,21 +388,51 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
     assert sentence in shown.stdout
     assert changes(deployment.play("start", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
     after = deployment.pids()
-    assert sorted(name for name in pids if after[name] != pids[name]) == [
-        "jaws-central-rest",
-        "jaws-jtm",
-    ]
+    assert differing(pids, after) == ["jaws-central-rest", "jaws-jtm"]
     changes(deployment.play("restart", programs="jaws-site-daemon"))
-    last = deployment.pids()
-    assert [name for name in after if last[name] != after[name]] == ["jaws-site-daemon"]
+    assert differing(after, deployment.pids()) == ["jaws-site-daemon"]
 
 
 @OPERATED
-def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
+def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
+    deployment: Deployment,
+) -> None:
+    stopped = {"programs": "jaws-jtm,jaws-central-rest"}
+    changes(deployment.play("stop", **stopped))
+    before = deployment.running()
+    recovered = deployment.play("recover")
+    sentence = "not running: local_dev_jaws jaws-central-rest, local_dev_jtm jaws-jtm"
+    assert sentence in recovered.stdout
+    assert deployment.running() == before
+    changes(deployment.play("restart"))
+    assert differing(before, deployment.running()) == sorted(before)
+    changes(deployment.play("start", **stopped))
+    assert deployment.pids()
+
+
+@OPERATED
+@pytest.mark.parametrize(
+    ("playbook", "variables", "words"),
+    [
+        (
+            "restart",
+            {"programs": "jaws-jtm,jaws-jmt"},
+            "no instance has jaws-jmt; there are jaws-central-auth,",
+        ),
+        ("stop", {"program": "jaws-jtm"}, "-e program is not a variable of this playbook; did you"),
+        ("restart", {"programs": " "}, "-e programs has no value."),
+        ("rollback", {"releas": "1"}, "-e releas is not a variable of this playbook; did you mean"),
+        ("remove", {}, "Nothing was removed: give -e really=dev to remove dev."),
+        ("remove", {"really": "prod"}, "Nothing was removed: give -e really=dev"),
+    ],
+)
+def test_a_command_that_was_not_meant_so_is_refused(
+    deployment: Deployment, playbook: str, variables: dict[str, str], words: str
+) -> None:
     pids = deployment.pids()
-    run = deployment.play("restart", programs="jaws-jtm,jaws-jmt")
+    run = deployment.play(playbook, **variables)
     assert run.returncode != 0
-    assert "no instance has jaws-jmt; there are jaws-central-auth," in run.stdout
+    assert words in " ".join(run.stdout.split())
     assert deployment.pids() == pids
 
 
@@ -441,7 +481,7 @@ def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) 
 
 @OPERATED
 def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
-    assert changes(deployment.play("remove"))
+    assert changes(deployment.play("remove", really="dev"))
     assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]
     assert bearing(str(deployment.site)) == []
     with pytest.raises(urllib.error.URLError, match="refused"):

@@ -260,7 +260,9 @@ def test_two_instances_of_one_account_each_get_their_job(tmp_path: Path) -> None
     names = ["#Ansible: jaws-dev-jaws-purge", "#Ansible: jaws-dev-jtm-purge"]
     assert sorted(line for line in lines if line.startswith("#")) == names
     assert len([line for line in lines if line.startswith("0 2 * * fri ")]) == 2
-    done = ansible("playbook", "playbooks/remove.yml", *call, home=tmp_path, PATH=PATH)
+    done = ansible(
+        "playbook", "playbooks/remove.yml", *call, "-e", "really=dev", home=tmp_path, PATH=PATH
+    )
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "crontab").read_text() == ""
 

@@ -28,6 +28,12 @@ def validate(home: Path, inventory: Path, *arguments: str, **variables: Any) -> 
     return done.returncode, done.stdout
 
 
+def secrets() -> dict[str, str]:
+    """Return a value for each secret of Cori's."""
+    names = yaml.safe_load(SECRETS.read_text())
+    return {name: "a-secret" for name in names if name.startswith("vault_")}
+
+
 def findings(output: str) -> list[str]:
     """Return the sentences of the message."""
     lines = output.rpartition(HEADING)[2].partition("\n\n")[0] if HEADING in output else ""
@@ -36,7 +42,7 @@ def findings(output: str) -> list[str]:
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
     # No such host can be reached from here; neither can it be missed.
-    code, output = validate(tmp_path, CORI, "-e", f"@{SECRETS}", ansible_connection="ssh")
+    code, output = validate(tmp_path, CORI, **secrets(), ansible_connection="ssh")
     assert code == 0, output
     assert "cori_dev_jaws" in output
     code, output = validate(tmp_path, CLONE / "inventories/local")
@@ -73,8 +79,7 @@ def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.fault(11)
 def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> None:
-    secrets = yaml.safe_load(SECRETS.read_text())
-    wanted = {name: secrets[name] for name in secrets if name.startswith("vault_")}
+    wanted = secrets()
     del wanted["vault_site_db_password"], wanted["vault_jtm_rmq_password"]
     code, output = validate(tmp_path, CORI, **wanted)
     assert code != 0
@@ -83,6 +88,14 @@ def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> Non
         "cori_dev_jtm: vault_jtm_rmq_password is missing: JTM's password for RabbitMQ.",
     ]
     assert not [value for value in wanted.values() if len(str(value)) > 5 and str(value) in output]
+
+
+@pytest.mark.fault(11)
+def test_the_placeholders_of_an_example_are_refused(tmp_path: Path) -> None:
+    code, output = validate(tmp_path, CORI, "-e", f"@{SECRETS}")
+    assert code != 0
+    refused = [line for line in findings(output) if "is a placeholder, not a secret." in line]
+    assert len(refused) == len(findings(output)) == len(secrets())
 
 
 class Site:

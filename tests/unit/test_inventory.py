@@ -13,6 +13,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     Finding,
     Spec,
     Statement,
+    ambiguous_hosts,
     claims,
     conflicts,
     effective,
@@ -22,11 +23,14 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     misspelt_names,
     other_names,
     overridden,
+    placeholders,
     read_catalogues,
     read_spec,
+    shared_by_inventories,
     without_effect,
     without_value,
     wrong_changes,
+    wrong_extra_variables,
     wrong_value,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
@@ -344,3 +348,85 @@ def test_the_first_owner_is_named_to_each_later_one() -> None:
         "one (p) and two (p)",
         "one (p) and three (p)",
     ]
+
+
+# ---- Placeholders
+
+
+@pytest.mark.parametrize(
+    "value", ["change-me", "CHANGEME", " change_it ", "<secret>", "xxxx", "TODO", "...", "fill in"]
+)
+def test_what_an_example_has_in_the_place_of_a_secret_is_refused(value: str) -> None:
+    (finding,) = placeholders({"vault_key": value, "site_id": value})
+    assert finding.sentence.startswith("vault_key is a placeholder, not a secret.")
+
+
+@pytest.mark.parametrize("value", ["x", "changes", "a<b>c", "meChange", "", "todor", None, 12])
+def test_a_secret_that_resembles_a_placeholder_is_none(value: Any) -> None:
+    assert placeholders({"vault_key": value}) == []
+
+
+# ---- What -e gives
+
+
+@pytest.mark.parametrize("name", ["program", "progams", "porgrams", "programms", "Programs"])
+def test_a_variable_close_to_the_playbook_s_own_is_refused(name: str) -> None:
+    assert wrong_extra_variables({name: "jtm"}, ["programs"], SPEC) == [
+        f"-e {name} is not a variable of this playbook; did you mean programs?"
+    ]
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", " , ", None, [], ["", " "]])
+def test_a_variable_of_the_playbook_without_a_value_is_refused(value: Any) -> None:
+    assert wrong_extra_variables({"programs": value}, ["programs"], SPEC) == [
+        "-e programs has no value. Give one, or leave it out."
+    ]
+
+
+def test_other_variables_may_be_given() -> None:
+    given = {"programs": "jtm", "site_id": "", "ansible_user": "me", "color": "red", "jaws_dir": ""}
+    assert wrong_extra_variables(given, ["programs"], SPEC) == []
+
+
+# ---- Groups
+
+GROUPED = Wiring(
+    {
+        "dev": {"deployment_name": "dev"},
+        "prod": {"deployment_name": "prod"},
+        "jaws": {"jaws_instance": "jaws", "supervisord_instance": "jaws"},
+        "jtm": {"jaws_instance": "jtm", "supervisord_instance": "jtm"},
+    }
+)
+
+
+def test_a_host_of_two_deployments_or_instances_is_named_with_its_groups() -> None:
+    groups = {"all": ["a", "b"], "dev": ["a", "b"], "prod": ["b"], "jaws": ["a"], "jtm": ["a"]}
+    assert ambiguous_hosts(groups, GROUPED) == [
+        "b is in the groups dev and prod, each of which gives it another deployment_name. Leave it "
+        "in one of them.",
+        "a is in the groups jaws and jtm, each of which gives it another jaws_instance. Leave it "
+        "in one of them.",
+        "a is in the groups jaws and jtm, each of which gives it another supervisord_instance. "
+        "Leave it in one of them.",
+    ]
+
+
+def test_a_host_of_one_deployment_and_one_instance_is_not_ambiguous() -> None:
+    groups = {"all": ["a", "b"], "dev": ["a"], "prod": ["b"], "jaws": ["a", "b"], "other": ["a"]}
+    assert ambiguous_hosts(groups, GROUPED) == []
+
+
+def inventories(*directories: str) -> list[str]:
+    hosts = {f"host{number}": place for number, place in enumerate(directories)}
+    shared = Statement("site_root", "/b", "b/group_vars/all/site.yml", frozenset(hosts))
+    alone = Statement("site_id", "B", "b/host_vars/host0.yml", frozenset(["host0"]))
+    return shared_by_inventories(hosts, {"supervisord": list(hosts)}, [shared, alone])
+
+
+def test_two_inventories_whose_variables_count_for_each_other_are_refused() -> None:
+    assert inventories("/a", "/b") == [
+        "the inventories /a and /b both have instances, and b/group_vars/all/site.yml would count "
+        "for all of them. Run the playbook once for each inventory."
+    ]
+    assert inventories("/a", "/a") == []

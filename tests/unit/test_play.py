@@ -117,6 +117,18 @@ def test_a_name_means_the_program_of_the_instance_that_has_it(wanted: Any) -> No
     assert found["problem"] == ""
 
 
+STATES = ("RUNNING", "STOPPED", "STARTING", "BACKOFF", "EXITED", "FATAL", "STOPPING", "UNKNOWN")
+
+
+@pytest.mark.parametrize("wanted", ["all", "all,stopped"])
+def test_what_was_stopped_may_be_left_out_unless_it_is_named(wanted: str) -> None:
+    programs = [{"name": state.lower(), "state": state} for state in STATES]
+    found = chosen_programs({"one": {"programs": programs}}, wanted, keep_stopped=True)
+    named = ["stopped"] if "stopped" in wanted else []
+    others = [state.lower() for state in STATES if state != "STOPPED"]
+    assert found == {"programs": {"one": [*others, *named]}, "problem": ""}
+
+
 def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
     assert chosen_programs(INSTANCES, "jtm,jmt,rset")["problem"] == (
         "no instance has jmt, rset; there are auth, jtm, rest"
