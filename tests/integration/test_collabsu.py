@@ -176,33 +176,33 @@ WAYS = [
     for form in FORMS
     for reads in ("tty", "stdin")
 ]
-# What the fake is, what Ansible is told, and what it has to say.
+# The settings of the fake, the variables for Ansible, and the message to expect.
 FAILURES: dict[str, tuple[Case, Case, str]] = {
-    "wrong": ({}, {"ansible_become_password": WRONG}, "did not accept the password of {caller}"),
+    "wrong": ({}, {"ansible_become_password": WRONG}, "rejected the password of {caller}"),
     "wrong-stdin": (
         {"reads": "stdin", "tries": 1},
         {"ansible_become_password": WRONG},
-        "did not accept the password of {caller}",
+        "rejected the password of {caller}",
     ),
     "no-password": (
         {},
         {"ansible_become_password": None},
         "asks for the password of {caller} and none was given. Run again with -K",
     ),
-    "refused": ({"accounts": {ACCOUNT: []}}, {}, "refuses the account daemon to {caller}"),
-    "unknown-account": ({"accounts": {}}, {}, "refuses the account daemon to {caller}"),
+    "refused": ({"accounts": {ACCOUNT: []}}, {}, "does not let {caller} use the account daemon"),
+    "unknown-account": ({"accounts": {}}, {}, "does not let {caller} use the account daemon"),
     "missing": (
         {},
         {"ansible_become_exe": "no-such-collabsu"},
         "There is no executable no-such-collabsu on this host",
     ),
     "no-python": ({}, {"ansible_collabsu_python": ["no-such-python"]}, "none of no-such-python"),
-    "other-form": ({"forms": ["stdin"]}, {}, "Does it take a command in the form -c"),
+    "other-form": ({"forms": ["stdin"]}, {}, "Does it accept a command in the form -c"),
     "unknown-question": (
         {"prompt": "Password+OTP: "},
         {},
-        "asks {caller} an unknown question. If it wants the password, add the question's beginning "
-        "to ansible_collabsu_prompts. It said: Password+OTP:",
+        "asks {caller} an unknown question. If it wants the password, add the beginning of the "
+        "question to ansible_collabsu_prompts. It said: Password+OTP:",
     ),
 }
 PIPELINING = {"pipelined": True, "files": False}
@@ -281,7 +281,7 @@ def test_a_wrong_password_is_tried_once(site: Site, connection: str) -> None:
 
 
 def test_a_wrong_password_is_tried_once_though_ssh_retries(site: Site) -> None:
-    assert "did not accept the password" in site.results["ssh_retries"]["msg"]
+    assert "rejected the password" in site.results["ssh_retries"]["msg"]
     assert site.log("ssh_retries") == ["called", "wrong password", "called"]
 
 
@@ -469,7 +469,7 @@ def test_a_connection_that_sends_no_password_is_named(session: Any) -> None:
     one = session()
     status, output, _errors = one.run("id", one.file())
     assert status == 1
-    assert "Ansible's connection sends none" in output
+    assert "Ansible's connection did not send it" in output
 
 
 def test_a_second_question_means_that_the_password_was_wrong(session: Any) -> None:

@@ -67,7 +67,7 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert code != 0
     assert "not running: dev fallen, dev never, empty (supervisord), down (supervisord)," in output
     assert "down: supervisord is down: start it." in output
-    assert "empty: supervisord runs no program: deploy first" in output
+    assert "empty: supervisord has no programs: deploy first" in output
     assert "unreached: not reached" in output
     table = {tuple(line.split()[:3]) for line in output.splitlines()}
     assert ("dev", "fallen", "FATAL") in table
@@ -116,7 +116,7 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
     names = ("down", "ending", "unreached", "twice")
     told = "not running: " + ", ".join(f"{name} gitlab-runner" for name in names)
     assert told in " ".join(output.split())  # Ansible may break the line
-    assert "down: it does not run: the playbook recover starts it" in output
+    assert "down: not running; the playbook recover starts it" in output
     assert "unreached: not reached" in output
     assert "twice: gitlab-runner runs 2 times" in output
     assert ["ending", "gitlab-runner", "STOPPING"] in [

@@ -278,7 +278,7 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     ({"mine": {"command": ["x"]}}, "jaws_services: mine: instance must be set."),
     (
         {"my program": {"instance": "jaws", "command": ["x"]}},
-        "jaws_services: my program: a name has",
+        "jaws_services: my program: a name must consist of",
     ),
     (
         {"central-rest": {"startsecs": 2}},
@@ -311,11 +311,11 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     ),
     (
         {"central-rest": {"health": {"status": [1]}}},
-        "jaws_services: central-rest: health takes one of",
+        "jaws_services: central-rest: health must have exactly one of",
     ),
     (
         {"central-rest": {"health": {"tcp": "a:1", "http": "b"}}},
-        "jaws_services: central-rest: health takes one of",
+        "jaws_services: central-rest: health must have exactly one of",
     ),
     (
         {"central-rest": {"health": {"http": "https://x"}}},
@@ -380,7 +380,7 @@ def test_a_service_of_another_instance_is_checked_too() -> None:
 
 
 def test_a_token_that_means_nothing_is_named() -> None:
-    with pytest.raises(JawsError, match=r"service jtm: @jtm\.cnf@ means nothing; there are .*jtm"):
+    with pytest.raises(JawsError, match=r"service jtm: unknown token @jtm\.cnf@; there are .*jtm"):
         release("jtm", jtm={"directory": "@jtm.cnf@"})
 
 
@@ -410,7 +410,7 @@ def test_a_token_that_means_nothing_is_named() -> None:
         ),
         (
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
-            "component central: there is nothing to install; set jaws_wheels",
+            "component central has nothing to install. Set jaws_wheels",
         ),
     ],
 )
@@ -480,7 +480,7 @@ def test_a_service_is_told_to_stop_when_its_supervisord_is_killed(
 
 
 def test_a_stopsignal_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JawsError, match="stopsignal STOPP is no signal"):
+    with pytest.raises(JawsError, match="stopsignal STOPP is not a signal"):
         write_shim(tmp_path, command=["true"], stopsignal="STOPP")
 
 

@@ -145,7 +145,7 @@ def test_without_a_password_no_prompt_is_awaited() -> None:
 
 @pytest.mark.parametrize("account", [None, "", "-v", "jaws;id", "ja ws", "$(id)", "jaws\n"])
 def test_what_is_no_accounts_name_is_refused(account: str | None) -> None:
-    with pytest.raises(AnsibleError, match=r"no account's name\. Set become_user"):
+    with pytest.raises(AnsibleError, match=r"not the name of an account\. Set become_user"):
         words(become_user=account)
 
 

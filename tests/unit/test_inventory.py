@@ -106,7 +106,7 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
     assert misspelt_names(names, SPEC) == [Finding("jaws_wheel", sentence)]
 
 
-def test_a_name_that_only_begins_like_ours_may_be_somebody_elses() -> None:
+def test_a_name_that_only_begins_like_ours_may_belong_to_another_role() -> None:
     names = ["vault_become_password", "site_name", "jaws_wheel", "jaws_wheels", "boot_disk", "path"]
     assert other_names(names, SPEC) == ["site_name", "vault_become_password"]
 
@@ -222,8 +222,8 @@ def in_vain(name: str, value: Any, hosts: str = "one two", **raws: Data) -> list
         ("jaws_rest_port", "set deployment_rest_port."),
         ("jaws_wheels", "set site_wheels."),
         ("jaws_user", "set site_jaws_user or site_jtm_user."),
-        ("jaws_dir", "it follows from site_root. An exception belongs in host_vars."),
-        ("jaws_instance", "the playbooks set it. An exception belongs in host_vars."),
+        ("jaws_dir", "it follows from site_root. To override it for one host, use host_vars."),
+        ("jaws_instance", "the playbooks set it. To override it for one host, use host_vars."),
     ],
 )
 def test_a_value_that_the_wiring_overrides_is_told_with_what_to_set(
@@ -247,7 +247,7 @@ def test_what_has_no_effect_says_nothing_of_the_hosts_that_get_it_all_the_same()
     assert effective(ONE, vain) == ONE
 
 
-# ---- Where it stands
+# ---- Where it is stated
 
 
 def test_a_sentence_names_the_file_that_the_value_comes_from_or_else_the_hosts() -> None:

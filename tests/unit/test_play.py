@@ -124,6 +124,6 @@ def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
     nothings: list[Any] = ["", " , ", []]
     for nothing in nothings:
         assert chosen_programs(INSTANCES, nothing)["problem"] == (
-            "no program is named: give -e programs=NAME,NAME, or leave it out; there are auth, "
+            "-e programs is empty. Name programs (NAME,NAME), or leave it out; there are auth, "
             "jtm, rest"
         )

@@ -97,10 +97,10 @@ def test_deployments_are_taken_back_each_by_itself() -> None:
 @pytest.mark.parametrize(
     ("named", "sentence"),
     [
-        ("j9", "there is no release j9. There are, of jaws: j2, b, p; jtm: none."),
+        ("j9", "there is no release j9. The releases are: jaws: j2, b, p; jtm: none."),
         ("b", "release b is marked bad: it crashed. Choose another one."),
         ("p", "release p was never in use. Deploy it, or choose another one."),
-        ("", "dev has nothing to go back to: no earlier release of it is good."),
+        ("", "dev has nothing to go back to: it has no earlier good release."),
     ],
 )
 def test_what_cannot_be_gone_back_to_has_its_own_sentence(named: str, sentence: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deploy has to know of a gitlab-runner."""
+"""What a deploy must know about a gitlab-runner."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_nothing_is_in_the_way_of_a_runner_that_can_run() -> None:
         ({"units": [UNIT]}, {"own_units": ["x.service"]}, f"{UNIT} would start this runner a "),
         ({}, {"needs_lingering": True}, "jaws does not linger: its services would end at logout"),
         ({}, {"needs_lingering": "True"}, "jaws does not linger"),
-        ({}, {"binary": {"stat": {"exists": False}}}, "/b does not exist, or may not be executed."),
+        ({}, {"binary": {"stat": {"exists": False}}}, "/b does not exist or is not executable."),
         ({}, {"binary": BINARY, "sha256": "cd"}, "/b does not match gitlab_runner_binary_sha256."),
     ],
 )
