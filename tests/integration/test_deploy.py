@@ -204,7 +204,7 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
         "jaws-site-daemon is ",
         "exit status 7",
         "ending with status 7 because [STANDIN] says so",
-        "Everything was put back to ",
+        "The instance was put back to ",
     ):
         assert part in run.stdout
     after = deployment.pids()

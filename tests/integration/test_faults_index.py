@@ -242,7 +242,7 @@ def test_a_full_disk_leaves_the_conf_the_services_and_the_key_and_the_next_run_g
     ]
     for result in results:
         assert (result["failed"], result["reason"]) == (True, "cannot_write"), result
-        assert "No space left on device. What was there is untouched" in result["msg"]
+        assert "No space left on device. The old content is unchanged" in result["msg"]
         assert KEY not in str(result)
     assert (site.pids(), site.conf()) == (pids, conf)
     assert list(site.daemon.root.rglob("*.new")) == []

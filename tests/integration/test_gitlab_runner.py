@@ -285,12 +285,12 @@ def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(site, git
     assert done["status"] == "success", done["trace"]
     wait_until(lambda: "PLAY RECAP" in gitlab.job(number)["trace"], "the job's output")
     told = " ".join(gitlab.job(number)["trace"].split())
-    assert "this play runs inside it: it was left running" in told
+    assert "this play runs inside it, so it was left running" in told
     assert site.pid == pid
     # One that comes back by ssh is no child of the runner: its variables tell.
     env = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url + "/"}
     output = " ".join(site.play(env=env, **site.binary("2")).split())
-    assert "this play runs inside it: it was left running" in output
+    assert "this play runs inside it, so it was left running" in output
     assert site.pid == pid
 
 
@@ -370,7 +370,7 @@ def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daem
 def test_a_token_that_gitlab_does_not_know_changes_nothing(site):
     output = site.play(fails=True, gitlab_runner_token="glrt-unknown1")
     told = " ".join(output.split())
-    assert "knows no runner with this token." in told
+    assert "has no runner with this token." in told
     assert "Nothing was changed." in told
     assert "glrt-unknown1" not in output
     assert not site.directory.exists()
@@ -418,7 +418,7 @@ def test_a_binary_on_the_host_is_used_where_it_is_and_its_change_is_seen(site):
     site.play(**where)
     assert site.pid != pid
     path.chmod(0o644)
-    assert "may not be executed" in site.play(fails=True, **where)
+    assert "is not executable" in site.play(fails=True, **where)
 
 
 def test_two_runners_on_one_host_do_not_meet(site, gitlab, tmp_path):
@@ -509,7 +509,7 @@ def test_a_known_token_is_valid_and_the_dot_is_unknown_without_an_access_token(i
 def test_an_unknown_token_is_an_answer_and_is_not_shown(info):
     result = info(token="glrt-wrong-one")
     assert (result["valid"], result["runner_id"]) == (False, None)
-    assert "knows no runner" in result["saw"]
+    assert "has no runner" in result["saw"]
     assert "glrt-wrong-one" not in json.dumps(result)
 
 

@@ -213,7 +213,7 @@ def assert_reverted(site: Site, result: Result, conf: str, pids: Any, failed: st
     """See that everything is as it was before a release that broke program C(failed)."""
     assert result["failed"], result
     assert result["failed_programs"] == [failed], result
-    assert f"Everything was put back to {result['reverted_to']}" in result["msg"]
+    assert f"The instance was put back to {result['reverted_to']}" in result["msg"]
     assert site.conf() == conf
     assert site.statuses()[result["id"]] == "bad"
     after = site.pids()
@@ -287,7 +287,7 @@ def test_a_first_release_that_does_not_hold_leaves_nothing_running(site: Site) -
     before = site.conf()
     result = site.deploy({"one": SLEEP, "two": CRASH})
     assert (result["failed"], result["reverted_to"]) == (True, None)
-    assert "Everything was put back to what it was" in result["msg"]
+    assert "The instance was put back to what it ran before" in result["msg"]
     assert (site.states(), site.conf()) == ({}, before)
 
 
@@ -547,7 +547,7 @@ def test_a_release_that_lost_a_file_is_not_switched_to(site: Site) -> None:
 def test_a_health_check_for_no_program_is_refused(site: Site) -> None:
     result = site.prepare(TWO, health={"tow": {"tcp": "127.0.0.1:1"}})
     assert refused(site, result, "bad_option", site.conf(), {})
-    assert "health checks are given for tow, which the release does not have" in result["msg"]
+    assert "there are health checks for tow, but the release has no such program" in result["msg"]
 
 
 @pytest.mark.fault(45)

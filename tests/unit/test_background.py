@@ -176,7 +176,7 @@ def test_a_signal_is_told_with_or_without_sig(name: str, number: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "15", "SIG", "BYE", "SIG_DFL"])
 def test_another_word_is_no_signal(name: str) -> None:
-    with pytest.raises(JawsError, match="not a signal's name"):
+    with pytest.raises(JawsError, match="not the name of a signal"):
         parse_signal(name)
 
 

@@ -192,7 +192,7 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(
     (tmp_path / "f").write_text("old")
     monkeypatch.setattr(os, "fchown", lambda *_: None)
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(JawsError, match="untouched") as caught:
+    with pytest.raises(JawsError, match="unchanged") as caught:
         Candidate(str(tmp_path / "f"), "new", 0o640, os.getegid() + 1)
     assert caught.value.reason == "cannot_write"
     for told in (str(tmp_path / "f"), "0640", f"gid {os.getegid() + 1}", os.strerror(error)):

@@ -52,7 +52,7 @@ def test_only_old_and_unused_entries_are_left_over(tmp_path: Path) -> None:
     assert retention.leftovers(folders, {str(tmp_path / "used")}, 100) == [str(tmp_path / "old")]
 
 
-@pytest.mark.parametrize("name", retention.TOLD_BY)
+@pytest.mark.parametrize("name", retention.SEARCHED)
 def test_a_path_that_a_process_names_is_in_use(proc: Proc, name: str) -> None:
     proc.add(7)
     (proc.root / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")

@@ -161,7 +161,7 @@ def test_an_unknown_release_is_told_with_those_that_there_are(store: Store) -> N
 def test_a_broken_record_is_named(store: Store, tmp_path: Path, text: str) -> None:
     path = tmp_path / "releases" / "r1.json"
     path.write_text(text)
-    with pytest.raises(JawsError, match=f"{path} is no release's record"):
+    with pytest.raises(JawsError, match=f"{path} is not the record of a release"):
         store.all()
 
 

@@ -212,7 +212,7 @@ def test_an_item_that_makes_no_sense_is_refused(tmp_path: Path, given: dict[str,
 
 def test_a_file_in_the_place_of_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    with pytest.raises(JawsError, match=f"{tmp_path}/a.*no directory") as caught:
+    with pytest.raises(JawsError, match=f"{tmp_path}/a.*not a directory") as caught:
         make(item(tmp_path / "a"))
     assert caught.value.reason == "cannot_write"
     assert (tmp_path / "a").read_text() == "x"
@@ -247,7 +247,7 @@ def test_a_mode_that_the_filesystem_only_pretends_to_take_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "chmod", lambda *_: None)
-    with pytest.raises(JawsError, match="did not take the mode 2755"):
+    with pytest.raises(JawsError, match="did not apply the mode 2755"):
         make(item(tmp_path / "d", mode="2755"))
 
 

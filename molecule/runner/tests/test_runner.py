@@ -43,7 +43,7 @@ def test_status_notes_what_gitlab_says_of_one_that_is_not_online(runners: Runner
     finally:
         runners.gitlab.ask("down", down=False)
     for runner in runners:
-        told = f"{runner.host}: http://127.0.0.1:8929/ gave no answer to rely on: HTTP 503"
+        told = f"{runner.host}: http://127.0.0.1:8929/ did not answer properly: HTTP 503"
         assert told in shown.said
 
 
@@ -221,7 +221,7 @@ def test_a_deploy_in_its_own_job_leaves_it_running_and_says_so(
     inside = type(runners.operator)(*runners.operator.arguments, **job)
     played = runners.deploy(f"--limit={runner.host}", other=True, who=inside)
     assert played.succeeded, played.output
-    assert "this play runs inside it: it was left running" in played.said
+    assert "this play runs inside it, so it was left running" in played.said
     assert runner.pid == pid
 
 
