@@ -227,7 +227,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert run.returncode != 0
     assert "jaws-jtm is " in run.stdout
     assert "exit status 7" in run.stdout
-    assert "local_dev_jtm did not hold, for the reason above." in run.stdout
+    assert "The switch failed on local_dev_jtm, for the reason above" in run.stdout
     assert deployment.confs() == confs
     after = deployment.pids()
     assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}

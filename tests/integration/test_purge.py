@@ -180,7 +180,7 @@ def test_a_name_that_was_taken_meanwhile_is_not_taken_back(
         return {(info.st_dev, info.st_ino)}
 
     monkeypatch.setattr(scratch.program, "in_use", used)
-    assert "old has been made again, and what it was stays in .purge.old" in scratch.purge()
+    assert "old was made again meanwhile, so the old one stays in .purge.old" in scratch.purge()
     assert scratch.status == 1
     assert (aside / "a/b/file").exists()
     assert scratch.tree.exists()
@@ -278,7 +278,7 @@ def test_another_filesystem_is_not_crossed(scratch: Scratch) -> None:
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     command = [*namespace, "sh", "-ec", MOUNTED, str(place), *child("as us", scratch.inputs)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert f"{scratch.tree}: kept: mounted is another filesystem" in done.stdout
+    assert f"{scratch.tree}: kept: mounted is on another filesystem" in done.stdout
     assert done.stdout.endswith("status 1\nkept\n")
     assert (scratch.tree / "a/b/file").exists()
 
@@ -292,8 +292,8 @@ def test_a_root_that_is_unfit_is_refused(scratch: Scratch) -> None:
     link = scratch.precious.parent / "link"
     link.symlink_to(scratch.inputs)
     for root, words in (
-        (Path("/"), "too near to /"),
-        (Path("/home"), "too near to /"),
+        (Path("/"), "too close to /"),
+        (Path("/home"), "too close to /"),
         (link, "without symbolic links"),
     ):
         assert words in scratch.purge(root=root)
@@ -348,16 +348,17 @@ def test_what_cromwell_runs_stays(scratch: Scratch, cromwell: str) -> None:
     asked = ("--executions", str(scratch.inputs), "--cromwell", cromwell)
     assert f"{scratch.tree}: kept: Cromwell runs it" in scratch.purge(*asked)
     Cromwell.answer = {"results": [], "totalResultsCount": 1}
-    assert "names 0 of the 1 workflows" in scratch.purge(*asked)
+    assert "named 0 of the 1 workflows" in scratch.purge(*asked)
     assert scratch.status == 1
     Cromwell.answer = {"results": [], "totalResultsCount": 0}
     assert "removed 1 trees" in scratch.purge(*asked)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://gitlab.example", ""])
-def test_without_cromwells_word_its_executions_stay(scratch: Scratch, url: str) -> None:
+def test_executions_stay_if_cromwell_cannot_be_asked(scratch: Scratch, url: str) -> None:
     printed = scratch.purge("--executions", str(scratch.inputs), "--cromwell", url)
-    assert "left alone: Cromwell" in printed
+    assert "left alone: " in printed
+    assert "Cromwell" in printed
     assert scratch.status == 1
     assert scratch.tree.exists()
 
@@ -383,4 +384,4 @@ def test_two_at_once_are_one(scratch: Scratch) -> None:
         command = [sys.executable, PROGRAM, "--lock", lock, "--inputs", scratch.inputs]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"another purge holds {lock}" in done.stderr
+    assert f"another purge has locked {lock}" in done.stderr

@@ -150,7 +150,7 @@ def test_it_is_off_unless_it_is_wanted(site: Site) -> None:
 def test_a_second_run_changes_nothing_and_switching_off_removes_everything(site: Site) -> None:
     site.crontab.write_text("0 1 * * * theirs\n")
     predicted = changed(site.play("--check"))
-    assert "Bring the crontab to what it should be" in predicted
+    assert "Update the crontab" in predicted
     assert site.crontab.read_text() == "0 1 * * * theirs\n"
     site.play()
     assert "jaws-dev-purge" in site.crontab.read_text()
@@ -209,7 +209,7 @@ def test_a_timer_that_nothing_would_start_is_refused(site: Site) -> None:
 
 def test_a_job_of_somebody_else_is_an_operators_and_no_failure(site: Site) -> None:
     theirs = {"purge_user": "somebody-else"}
-    said = "jaws-dev-purge is a job of somebody-else, whom this play may not become"
+    said = "jaws-dev-purge is a job of somebody-else, and this play may not become that user"
     output = " ".join(site.play(**theirs).split())
     assert said in output
     assert "playbooks/deploy.yml --tags purge --limit local -K" in output
@@ -232,12 +232,12 @@ def test_a_job_of_somebody_else_is_an_operators_and_no_failure(site: Site) -> No
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("purge_time", "2:00", "purge_time has to be HH:MM"),
-        ("purge_days", 0, "purge_days has to be at least 1"),
+        ("purge_time", "2:00", "purge_time must be HH:MM"),
+        ("purge_days", 0, "purge_days must be at least 1"),
         ("purge_cromwell_url", "", "purge_executions needs purge_cromwell_url"),
-        ("purge_directory", "/a/b%c", "purge_directory has to be an absolute path without"),
-        ("purge_directory", "/a/b\\c", "purge_directory has to be an absolute path without"),
-        ("purge_name", "a b", "purge_name has to be of letters"),
+        ("purge_directory", "/a/b%c", "purge_directory must be an absolute path without"),
+        ("purge_directory", "/a/b\\c", "purge_directory must be an absolute path without"),
+        ("purge_name", "a b", "purge_name must consist of letters"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(

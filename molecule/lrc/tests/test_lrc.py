@@ -121,7 +121,7 @@ def test_the_scripts_start_what_is_down_and_are_what_the_units_call(site: Site) 
     for deployment, script in scripts.items():
         before = site.pids(deployment)
         told = site.jaws.check_output(script)
-        assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
+        assert told.splitlines() == ["supervisord jtm is running", "supervisord jaws is running"]
         assert site.pids(deployment) == before
 
 
