@@ -21,7 +21,7 @@ from .errors import JawsError
 LINK_TRIES = 100
 TAIL_BYTES = 4096
 TAIL_LINES = 20
-ADVICE = "Have it removed, or choose another path."
+ADVICE = "Ask its owner to remove it, or choose another path."
 
 # --- owners -------------------------------------------------------------------------------------
 

@@ -338,7 +338,7 @@ def test_a_socket_that_nobody_listens_at_means_down(tmp_path: Path) -> None:
         left.bind(str(tmp_path / "s"))
     error = error_of(f"unix://{tmp_path}/s")
     assert error.reason == "down"
-    assert "its socket is left of one that was killed" in str(error)
+    assert "the socket was left by a supervisord that was killed" in str(error)
 
 
 def test_a_port_that_nobody_listens_at_means_down() -> None:
@@ -354,7 +354,7 @@ def test_no_answer_in_time_means_frozen(tmp_path: Path) -> None:
         deaf.listen()
         error = error_of(f"unix://{tmp_path}/s", 0.01)
     assert error.reason == "frozen"
-    assert "does not answer within" in str(error)
+    assert "did not answer within" in str(error)
 
 
 def test_a_full_queue_of_connections_means_frozen(tmp_path: Path) -> None:

@@ -561,7 +561,7 @@ def test_a_bare_sign_of_interpolation_is_refused_without_showing_the_password(
     config, sign = {**LOADS[name][2]}, sign_of(name)
     config[section] = {**config[section], "password": "PLACE"}
     text = ini(config, sign).replace("PLACE", f"se{sign}cret")
-    words = re.escape(f"[{section}] password cannot be interpolated: a literal {sign}")
+    words = re.escape(f"[{section}] password cannot be interpolated: write write a literal {sign}")
     with pytest.raises(error_of(installed, name), match=words) as caught:
         load(installed, name, text, tmp_path)
     assert "cret" not in str(caught.value)

@@ -124,7 +124,7 @@ class Store:
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
 
     def sweep(self, folders: Iterable[str] = ()) -> None:
-        """Remove temporary files of a killed run: the conf's, the records', and in C(folders)."""
+        """Remove the temporary files that a killed run has left, here and in C(folders)."""
         sweep(self.config)
         for folder in {self.records, *folders}:
             sweep_folder(folder)

@@ -171,7 +171,7 @@ def test_an_environment_that_fits_needs_no_write(
 
 
 def test_who_may_not_set_it_up_is_told_who_may(call: Call, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=f"Let the owner of {tmp_path} do it, or name the Python"):
+    with pytest.raises(SystemExit, match=f"Ask the owner of {tmp_path} to do it, or name"):
         call()
 
 
