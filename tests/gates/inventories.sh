@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Validate every inventory as an operator would, in a copy (in_copy.sh): without a vault of one's
-# own. Where a site has only an example of its vault, the example's keys stand in.
+# own. If a site has only an example of its vault, the example is used instead.
 set -euo pipefail
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 failed=0
@@ -15,7 +15,7 @@ for site in inventories/*/; do
     ansible-inventory -i "$site" --list >/dev/null || failed=1
     ansible-playbook playbooks/deploy.yml "${arguments[@]}" || failed=1
 done
-# The same for every site, so one is enough.
+# It is the same for every site, so one is enough.
 if ! ansible-playbook playbooks/deploy.yml -i "$site" --tags inventory --list-tasks \
     | grep 'TAGS: \[.*inventory' >/dev/null; then
     echo "playbooks/deploy.yml has no task tagged inventory: nothing was validated" >&2

@@ -34,7 +34,7 @@ def program() -> Any:
 
 
 class Scratch:
-    """A scratch directory with one old tree, and what the program says and does there."""
+    """A scratch directory with one old tree, and what the program prints and does there."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.program = program()
@@ -81,7 +81,7 @@ def test_a_dry_run_removes_nothing(scratch: Scratch) -> None:
 
 def test_a_tree_changed_deep_inside_within_the_age_stays(scratch: Scratch) -> None:
     assert "removed 0 trees" in scratch.purge(ahead=13 * 86400)
-    # A copy keeps old times; when it arrived, tells ctime.
+    # A copy keeps old times, but its ctime shows when it arrived.
     os.utime(scratch.tree / "a/b/file", (0, 0))
     for path in (scratch.tree, scratch.tree / "a", scratch.tree / "a/b"):
         os.utime(path, (0, 0))
@@ -151,7 +151,7 @@ def test_a_tree_that_is_used_after_the_first_look_gets_its_name_back(
         file.close()
 
 
-def test_the_renaming_itself_is_no_change(scratch: Scratch) -> None:
+def test_the_renaming_itself_does_not_count_as_a_change(scratch: Scratch) -> None:
     newest = max(path.lstat().st_ctime for path in [scratch.tree, *scratch.tree.rglob("*")])
     probe = scratch.precious / "probe"
 
@@ -159,7 +159,7 @@ def test_the_renaming_itself_is_no_change(scratch: Scratch) -> None:
         probe.write_text("")
         return probe.stat().st_ctime > newest + 0.001
 
-    # By the true clock: the tree is old, and a renaming is later than that.
+    # By the true clock, the tree is old, and the renaming is recent.
     wait_until(later, "the clock of the filesystem goes on")
     sweep = scratch.program.Sweep(str(scratch.inputs), newest + 0.001, frozenset(), False)
     sweep.run()
@@ -209,7 +209,7 @@ def test_a_tree_that_a_process_works_in_stays(scratch: Scratch) -> None:
     assert "removed 1 trees" in scratch.purge()
 
 
-def test_what_vanishes_meanwhile_is_no_error(
+def test_what_vanishes_meanwhile_is_not_an_error(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = os.listdir
@@ -237,12 +237,12 @@ sys.exit(program.run(options, time.time() + 30 * 86400))
 
 
 def child(who: str, root: Path) -> list[str]:
-    """Return the words that purge a root in a process of its own, a month later."""
+    """Return the command that purges a root in a separate process, a month later."""
     words = [str(PROGRAM), who, "--lock", str(root / "lock"), "--inputs", str(root)]
     return [sys.executable, "-c", CHILD, *words]
 
 
-def test_what_may_not_be_read_is_left_and_somebody_gets_to_know(short_tmp: Path) -> None:
+def test_what_may_not_be_read_is_left_alone_and_reported(short_tmp: Path) -> None:
     root = short_tmp / "scratch/inputs"
     for folder in ("open/good/a", "open/shut/a", "shut/tree"):
         (root / folder).mkdir(parents=True)
@@ -301,7 +301,7 @@ def test_a_root_that_is_unfit_is_refused(scratch: Scratch) -> None:
     assert scratch.tree.exists()
 
 
-def test_a_root_of_somebody_else_is_refused(
+def test_a_root_of_another_user_is_refused(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     us = os.geteuid()
@@ -363,7 +363,7 @@ def test_executions_stay_if_cromwell_cannot_be_asked(scratch: Scratch, url: str)
     assert scratch.tree.exists()
 
 
-def test_the_log_takes_everything_and_stderr_what_is_wrong(scratch: Scratch) -> None:
+def test_everything_goes_to_the_log_and_problems_also_to_stderr(scratch: Scratch) -> None:
     log = scratch.inputs.parent / "log"
     with (scratch.tree / "a/b/file").open():
         assert scratch.purge("--log", str(log)) == ""
@@ -377,7 +377,7 @@ def test_the_log_takes_everything_and_stderr_what_is_wrong(scratch: Scratch) -> 
     assert log.read_text() == written
 
 
-def test_two_at_once_are_one(scratch: Scratch) -> None:
+def test_of_two_purges_at_once_one_runs(scratch: Scratch) -> None:
     lock = scratch.inputs.parent / "lock"
     with lock.open("w") as held:
         scratch.program.fcntl.flock(held, scratch.program.fcntl.LOCK_SH)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of what runs, as Ansible prints it."""
+"""The table of programs, as Ansible prints it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def runner(name: str, process: Result, **gitlab: Any) -> Result:
     return {"name": name, "runner": {"process": process, "gitlab": gitlab}}
 
 
-def test_a_gitlab_runner_is_a_row_and_what_gitlab_says_of_one_offline_is_a_note(
+def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note(
     tmp_path: Path,
 ) -> None:
     code, output = report(

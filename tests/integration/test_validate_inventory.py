@@ -35,7 +35,7 @@ def findings(output: str) -> list[str]:
 
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
-    # No such host can be reached from here; neither can it be missed.
+    # No such host can be reached from here, and none needs to be.
     code, output = validate(tmp_path, CORI, "-e", f"@{SECRETS}", ansible_connection="ssh")
     assert code == 0, output
     assert "cori_dev_jaws" in output
@@ -65,7 +65,7 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(28)
-def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
+def test_a_value_that_is_not_among_the_choices_is_named(tmp_path: Path) -> None:
     code, output = validate(tmp_path, CLONE / "inventories/local", jaws_log_level="QUIET")
     assert code != 0
     assert [line for line in findings(output) if "jaws_log_level" in line and "QUIET" in line]
@@ -112,10 +112,10 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_a_value_that_the_wiring_overrides_is_named_wherever_it_stands(site: Site) -> None:
+def test_a_value_that_the_wiring_overrides_is_named_in_every_file(site: Site) -> None:
     everywhere = site.write("group_vars/all/more.yml", jaws_log_level="INFO", jaws_java="java17")
     instances = site.write("group_vars/supervisord.yml", jaws_instance="mine", jaws_window=4)
-    # In a file of hosts too.
+    # This is also found in a file of hosts.
     hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
     hosts["dev"]["vars"] = {"supervisord_user": "joe"}
     site.write("hosts.yml", **hosts)
@@ -158,7 +158,7 @@ def test_other_peoples_variables_are_left_alone(site: Site) -> None:
     assert "purge_logs" not in output
 
 
-def test_the_file_that_a_wrong_value_stands_in_is_named(site: Site) -> None:
+def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
     wrong = {"site_rqm_host": "x", "site_series": "5", "jaws_window": "long"}
     path = site.write("group_vars/all/more.yml", **wrong)
     found = site.check()[0]
@@ -194,7 +194,7 @@ def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(si
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    """A second deployment on this machine, with paths of its own and some of the first's ports."""
+    """A second deployment on this machine, with its own paths but some ports of the first one."""
     hosts = {
         "supervisord": {"children": {"jaws": {"hosts": {"local_staging_jaws": None}}}},
         "staging": {"hosts": {"local_staging_jaws": None}},

@@ -23,7 +23,7 @@ def instance(current: str | None, *releases: dict[str, Any]) -> dict[str, Any]:
 
 
 def rollback_targets(hosts: dict[str, Any], named: str = "") -> dict[str, str]:
-    """Return what rollback_targets does; a host prod is a deployment of its own."""
+    """Return what rollback_targets returns; a host prod is a deployment of its own."""
     return rollback.rollback_targets(hosts, deployments(hosts), named)
 
 
@@ -45,7 +45,7 @@ def test_what_the_last_deploy_left_alone_stays() -> None:
     assert found == {"jaws": "j1", "jtm": "t1"}
 
 
-def test_going_back_again_goes_back_further_and_never_bounces() -> None:
+def test_going_back_again_goes_back_further_and_never_returns() -> None:
     jaws, jtm = (J3, J2, J1), (T2, T1)
     assert rollback_targets({"jaws": instance("j2", *jaws), "jtm": instance("t1", *jtm)}) == {
         "jaws": "j1",
