@@ -19,7 +19,7 @@ PROGRAMS = {
     | {"jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"},
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
-# What the accounts had before, and what the users' workloads have written into their scratch.
+# What the accounts had before, and what the users' workloads have written to their scratch.
 KEPT = ["/opt/jaws", "/scratch/jaws", "/scratch/jaws_jtm", "/scratch/jaws_jtm/jaws-dev"]
 
 

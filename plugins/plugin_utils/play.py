@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions that concern all instances of a play: does a switch hold, which programs are meant.
+"""Decisions about all instances of a play: does a switch hold, and which programs are meant.
 
-Pure functions on the control node. They take what the hosts have registered, by host. A host that
-is missing there has registered nothing: it failed earlier, or became unreachable.
+Pure functions on the control node. They take what the hosts have registered, by host. If a host is
+missing there, it failed earlier or became unreachable.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def switch(
     results: Mapping[str, Result],
     hosts: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Return which hosts switch, in which deploy, and which of them have not held.
+    """Return which hosts switch, the number of the deploy, and on which hosts it does not hold.
 
-    All of them switch back if one has not held.
+    If it does not hold on one of them, all switch back.
 
-    :param releases: by host: what was registered before the switch, with the number C(deploy) that
-        a deploy of this host has to have at least.
+    :param releases: by host: what was registered before the switch. The number of the deploy is
+        the largest C(deploy) in it.
     :param results: what the switch returned, by host, of every host that is still reachable.
-    :param hosts: the hosts that switch; without them, all that C(releases) has.
+    :param hosts: the hosts that switch; by default all in C(releases).
     """
     switching = list(releases if hosts is None else hosts)
     numbers = [int(releases[host]["deploy"]) for host in switching]
@@ -50,7 +50,7 @@ def switch(
 
 
 def has_held(result: Result | None) -> bool:
-    """Return whether a host has switched and holds: silence and doubt mean that it has not."""
+    """Return whether a host has switched and holds. Without a clear result, it has not."""
     if not result:
         return False
     lost = [boolean(result.get(key, False)) for key in ("unreachable", "skipped")]
@@ -60,7 +60,7 @@ def has_held(result: Result | None) -> bool:
 def chosen_programs(
     instances: Mapping[str, Result], wanted: str | Sequence[str], keep_stopped: bool = False
 ) -> dict[str, Any]:
-    """Return the programs that names mean on each instance, and a problem with the names, if any.
+    """Return by instance the programs that the names match, and a problem with the names, if any.
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
@@ -92,6 +92,6 @@ def _meant(named: Sequence[str], own: Mapping[str, str], left_out: Collection[st
 def _problem(named: Sequence[str], known: Collection[str]) -> str:
     there_are = f"there are {', '.join(known)}"
     if not named:
-        return f"no program is named: give -e programs=NAME,NAME, or leave it out; {there_are}"
+        return f"-e programs is empty. Name programs (NAME,NAME), or leave it out; {there_are}"
     unknown = [name for name in named if name not in known and name != ALL]
     return f"no instance has {', '.join(unknown)}; {there_are}" if unknown else ""

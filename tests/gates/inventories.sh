@@ -15,7 +15,7 @@ for site in inventories/*/; do
     ansible-inventory -i "$site" --list >/dev/null || failed=1
     ansible-playbook playbooks/deploy.yml "${arguments[@]}" || failed=1
 done
-# The same for every site, so one is enough.
+# It is the same for every site, so one is enough.
 if ! ansible-playbook playbooks/deploy.yml -i "$site" --tags inventory --list-tasks \
     | grep 'TAGS: \[.*inventory' >/dev/null; then
     echo "playbooks/deploy.yml has no task tagged inventory: nothing was validated" >&2

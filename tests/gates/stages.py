@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run stages of the Makefile, each whatever became of the others, and report how each ended.
+"""Run stages of the Makefile, even if others have failed, and report how each ended.
 
 python stages.py CACHE [--together STAGE[:NEED,...] ...]...
 
 A stage is a target of the Makefile. The stages that are named together run two at a time, in this
 order, and all of them end before those of the next group start. What a stage prints is shown in one
-piece when it ends; meanwhile the last line of it shows that it moves on. A need is a target that
-sets up what this stage alone uses: if it fails, the stage cannot run on this machine, and the
+piece when it ends; until then, its last line shows that it makes progress. A need is a target that
+sets up what only this stage uses: if it fails, the stage cannot run on this machine, and the
 others still do.
 
 The tests of a stage are counted from the reports that pytest left: NAME.xml or NAME-*.xml. A stage
@@ -31,13 +31,13 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 AT_ONCE = 2
-# Seconds after which the stages that still run are named, and characters of their last lines.
+# Seconds after which the running stages are listed, and the length of their last lines.
 HEARTBEAT = 10
 PROGRESS = 40
-# Lines of a failed need that are shown again at the end, as the reason.
+# The number of lines of a failed need that are shown again at the end, as the reason.
 REASON = 15
 ROW = "{:<22}{:>7}{:>9}{:>9}{:>9}"
-# A make that runs below another one is no part of its job server.
+# A make that runs below another one must not use its job server.
 JOBS = re.compile(r"(^|\s)(-j\d*|--jobserver-\S+)(?=\s|$)")
 
 
@@ -110,18 +110,18 @@ class Runner:
     def __init__(self, cache: Path, make: Sequence[str] = ("make",)) -> None:
         self.cache = cache
         self.make = [*make, "--no-print-directory"]
-        # A cache that is named is taken as it is: what sets the tools up has run by now. Not so for
-        # a need, which is what sets up more.
+        # A cache that is named is used as it is, because the tools are set up by now. Not so for a
+        # need, which sets up more.
         self.as_it_is = f"CACHE={cache}"
         flags = JOBS.sub("", os.environ.get("MAKEFLAGS", ""))
         self.environment = {**os.environ, "MAKEFLAGS": flags}
-        # Two that install packages at once would be in each other's way.
+        # Two that install packages at once would interfere.
         self.setting_up = Lock()
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = False
 
     def together(self, words: Sequence[str]) -> list[Outcome]:
-        """Run stages, some at a time, and say every few seconds how far they are."""
+        """Run stages, some at a time, and report their progress every few seconds."""
         stages = [Stage(word) for word in words]
         pool = ThreadPoolExecutor(AT_ONCE)
         pending = {pool.submit(self._run, stage): stage for stage in stages}
@@ -176,7 +176,7 @@ class Runner:
         return process.wait()
 
     def stop(self, terminate: bool) -> None:
-        """Wait for what still runs, and start nothing more."""
+        """Wait for the running stages, and start no more."""
         self.stopped = True
         for process in list(self.running):
             if terminate:
@@ -199,7 +199,7 @@ def show(outcome: Outcome, stage: Stage) -> Outcome:
 
 
 def say(text: str) -> None:
-    # In one write: two threads may say something at once.
+    # In one write, because two threads may print at once.
     print(f"-- {text}\n", end="", flush=True)
 
 
@@ -212,7 +212,7 @@ def clock(seconds: float) -> str:
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """Return one line a stage, the reasons of those that could not run, and the sum."""
+    """Return one line for each stage, the reasons why some could not run, and the sum."""
     lines = [ROW.format("STAGE", "TIME", "PASSED", "FAILED", "SKIPPED")]
     lines += [row(outcome) for outcome in outcomes]
     lines.append(ROW.format("all", clock(seconds), "", "", "").rstrip())
@@ -266,7 +266,7 @@ def main() -> None:
     try:
         outcomes = run(runner, options.together)
     except KeyboardInterrupt:
-        # A terminal sends it to the stages too, which clean up.
+        # A terminal also sends it to the stages, which clean up.
         runner.stop(terminate=False)
         sys.exit(128 + signal.SIGINT)
     except SystemExit:

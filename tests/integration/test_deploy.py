@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job: one command deploys the local site, and the other playbooks operate it."""
+"""The main purpose: one command deploys the local site, and the other playbooks operate it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULT
 
 
 def of(*groups: str) -> pytest.MarkDecorator:
-    """Mark a test of a group, which shares a deployment, one test after the other."""
+    """Mark a test as part of a group, which shares a deployment, one test after the other."""
     return pytest.mark.parametrize("installation", groups, indirect=True)
 
 
@@ -48,7 +48,7 @@ Run = subprocess.CompletedProcess[str]
 
 
 def changes(run: Run) -> dict[str, int]:
-    """Return the number of changed tasks by host; fail where a task failed."""
+    """Return the number of changed tasks by host; fail if a task failed."""
     found = RECAP.findall(run.stdout)
     assert run.returncode == 0, run.stdout
     assert {failed for *_rest, failed in found} == {"0"}, run.stdout
@@ -61,7 +61,7 @@ def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 class Deployment:
-    """The local site in a directory and on ports of its own.
+    """The local site in its own directory and with its own ports.
 
     :param python: the interpreter that makes its environments.
     """
@@ -115,7 +115,7 @@ class Deployment:
         return {instance: self.conf(instance).read_text() for instance in ("jaws", "jtm")}
 
     def programs(self) -> dict[str, list[str]]:
-        """Return each program's words of supervisorctl's table."""
+        """Return the words in each program's line of supervisorctl's table."""
         tables = [self.supervisorctl(instance) for instance in ("jaws", "jtm")]
         assert {table.returncode for table in tables} <= {0, 3}, tables
         lines = [line.split() for table in tables for line in table.stdout.splitlines()]
@@ -134,7 +134,7 @@ class Deployment:
         return {name: words[2] for name, words in programs if words[0] == "RUNNING"}
 
     def secrets(self) -> list[str]:
-        """Return every secret of the deployment, the keys of the instances included."""
+        """Return every secret of the deployment, including the keys of the instances."""
         found = [path.read_text().split()[0] for path in (self.site / "secrets").iterdir()]
         for conf in (self.site / "jaws-supervisord").glob("supervisord-*.conf"):
             found += re.findall(r"^password=(\S+)$", conf.read_text(), re.MULTILINE)
@@ -159,7 +159,7 @@ def answer(port: int, path: str) -> int:
 
 @pytest.fixture(scope="module")
 def installation(quick_python: str) -> Iterator[Deployment]:
-    """A directory for a group's deployment; its path is short, for the sockets in it."""
+    """A directory for a group's deployment, with a short path because of the sockets in it."""
     found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")), quick_python)
     yield found
     found.end()
@@ -214,7 +214,7 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
         "jaws-site-daemon is ",
         "exit status 7",
         "ending with status 7 because [STANDIN] says so",
-        "Everything was put back to ",
+        "The instance was put back to ",
     ):
         assert part in run.stdout
     after = deployment.pids()
@@ -237,7 +237,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert run.returncode != 0
     assert "jaws-jtm is " in run.stdout
     assert "exit status 7" in run.stdout
-    assert "local_dev_jtm did not hold, for the reason above." in run.stdout
+    assert "The switch failed on local_dev_jtm, for the reason above" in run.stdout
     assert deployment.confs() == confs
     after = deployment.pids()
     assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}
@@ -248,7 +248,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
 
 @CUT
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
+def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it(
     deployment: Deployment, sign: signal.Signals
 ) -> None:
     confs = deployment.confs()
@@ -265,7 +265,7 @@ def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
 
 
 def current(deployment: Deployment) -> dict[str, str]:
-    """Return the current release of each instance, as the table of releases says."""
+    """Return the current release of each instance, according to the table of releases."""
     shown = deployment.play("releases")
     assert shown.returncode == 0
     return dict(re.findall(r"^(local_dev_\S+) +(\S+) +good, current ", shown.stdout, re.M))
@@ -294,7 +294,7 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
 
 @DEPLOYED
 @pytest.mark.fault(45)
-def test_a_rollback_that_cannot_be_says_why_and_changes_nothing(deployment: Deployment) -> None:
+def test_an_impossible_rollback_says_why_and_changes_nothing(deployment: Deployment) -> None:
     pids, confs = deployment.pids(), deployment.confs()
     bad = re.search(r"^local_dev_jtm +(\S+) +bad ", deployment.play("releases").stdout, re.M)
     assert bad
@@ -353,9 +353,9 @@ def test_a_rotated_key_opens_and_the_old_one_does_not(
 
 
 @OPERATED
-def test_another_supervisor_waits_until_somebody_wants_the_restart(deployment: Deployment) -> None:
+def test_a_newer_supervisor_waits_until_a_restart_is_asked_for(deployment: Deployment) -> None:
     pids = deployment.pids()
-    # Another argument of pip's makes another environment.
+    # A changed argument of pip makes another environment.
     deployment.variables["supervisord_pip_arguments"] = ["--no-compile"]
     deployed = deployment.deploy()
     changes(deployed)
@@ -450,7 +450,7 @@ def test_no_secret_is_shown_or_readable_for_others(deployment: Deployment) -> No
             assert not [secret for secret in secrets if secret in shown], pid
     exposed = [path for path in readable_for_others(deployment.site) if holds(path, secrets)]
     assert exposed == []
-    # The search itself finds them where they are.
+    # Check that the search finds them where they should be.
     holders = [path for path in deployment.site.rglob("*.conf") if holds(path, secrets)]
     assert len({path.stem.rsplit("-", 1)[0] for path in holders}) > 4
 
@@ -472,7 +472,7 @@ def holds(path: Path, secrets: list[str]) -> bool:
 
 @BARE
 @pytest.mark.fault(42)
-def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
+def test_check_mode_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
     bare = installation.root / "bare"
     predicted = installation.deploy("--check", "--diff", site_root=str(bare))
     assert all(changed > 5 for changed in changes(predicted).values()), predicted.stdout

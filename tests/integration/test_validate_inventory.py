@@ -71,7 +71,7 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(28)
-def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
+def test_a_value_that_is_not_among_the_choices_is_named(tmp_path: Path) -> None:
     code, output = validate(tmp_path, CLONE / "inventories/local", jaws_log_level="QUIET")
     assert code != 0
     assert [line for line in findings(output) if "jaws_log_level" in line and "QUIET" in line]
@@ -125,17 +125,17 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_a_value_that_the_wiring_overrides_is_named_wherever_it_stands(site: Site) -> None:
+def test_a_value_that_the_wiring_overrides_is_named_in_every_file(site: Site) -> None:
     everywhere = site.write("group_vars/all/more.yml", jaws_log_level="INFO", jaws_java="java17")
     instances = site.write("group_vars/supervisord.yml", jaws_instance="mine", jaws_window=4)
-    # In a file of hosts too.
+    # This is also found in a file of hosts.
     hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
     hosts["dev"]["vars"] = {"supervisord_user": "joe"}
     site.write("hosts.yml", **hosts)
     found, _output = site.check()
     assert sorted(found) == [
-        f"jaws_instance has no effect in {instances}: the playbooks set it. An exception belongs "
-        "in host_vars.",
+        f"jaws_instance has no effect in {instances}: the playbooks set it. To override it for one "
+        "host, use host_vars.",
         f"jaws_log_level has no effect in {everywhere}: set deployment_log_level.",
         f"supervisord_user has no effect in {site.directory} (group dev): set site_jaws_user or "
         "site_jtm_user.",
@@ -171,7 +171,7 @@ def test_other_peoples_variables_are_left_alone(site: Site) -> None:
     assert "purge_logs" not in output
 
 
-def test_the_file_that_a_wrong_value_stands_in_is_named(site: Site) -> None:
+def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
     wrong = {"site_rqm_host": "x", "site_series": "5", "jaws_window": "long"}
     path = site.write("group_vars/all/more.yml", **wrong)
     found = site.check()[0]
@@ -207,7 +207,7 @@ def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(si
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    """A second deployment on this machine, with paths of its own and some of the first's ports."""
+    """A second deployment on this machine, with its own paths but some ports of the first one."""
     hosts = {
         "supervisord": {"children": {"jaws": {"hosts": {"local_staging_jaws": None}}}},
         "staging": {"hosts": {"local_staging_jaws": None}},

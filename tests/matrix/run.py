@@ -4,8 +4,8 @@
     python -m tests.matrix.run CACHE [--ends]
 
 With each: the unit, contract and module tests. Then, with all of them together, tests/matrix: the
-files that a deploy renders, and a local site from its first deploy to its removal. --ends takes the
-oldest and the newest alone, and of the tests those that touch Ansible most: it is a stage of make
+files that a deploy renders, and a local site from its first deploy to its removal. --ends uses only
+the oldest and the newest, and those tests that use Ansible most: it is a stage of make
 test, where everything else runs with the pinned ansible-core.
 """
 
@@ -36,7 +36,7 @@ EVERY = {
     "unit": ["tests/gates/contract", "tests/unit"],
     "modules": ["-n", "2", "--dist", "worksteal", "tests/integration"],
 }
-# What Ansible hands to a module and prints of its result, and what plugins do on the control node.
+# What Ansible passes to a module and prints of its result, and what plugins do on the control node.
 CHOSEN = {
     "chosen": [
         "tests/integration/test_status_report.py",
@@ -66,13 +66,13 @@ def main() -> None:
 
 
 def installed(name: str, cache: Path) -> Version | None:
-    """Return an environment with an ansible-core, where a Python of this machine runs it."""
+    """Return an environment with an ansible-core, if a Python of this machine can run it."""
     python = interpreter(name)
     return install(name, python, cache) if python else None
 
 
 class Runs:
-    """Runs pytest, and remembers the reports."""
+    """Runs pytest, and collects the reports."""
 
     def __init__(self, cache: Path, stage: str) -> None:
         self.cache = cache
@@ -83,7 +83,7 @@ class Runs:
             report.unlink()
 
     def alone(self, version: Version, part: str, arguments: list[str]) -> None:
-        """Run tests with an ansible-core of its own."""
+        """Run tests with one ansible-core."""
         print(
             f"-- ansible-core {version.ansible}, Python {version.interpreter}: {part}", flush=True
         )
@@ -92,7 +92,7 @@ class Runs:
 
     def together(self, names: tuple[str, ...], versions: list[Version], ends: bool) -> None:
         """Run the tests that compare one ansible-core with the others, with the tools' pytest."""
-        if len(versions) == 1:  # on few machines; it is compared with the one of the tools then
+        if len(versions) == 1:  # on few machines; then it is compared with that of the tools
             name = ".".join(__version__.split(".")[:2])
             versions = [*versions, found(name, Path(sys.executable))]
         told = {"names": names, "versions": [version.described() for version in versions]}
@@ -112,7 +112,7 @@ class Runs:
         return counts
 
     def table(self, names: tuple[str, ...], versions: list[Version]) -> list[str]:
-        """Return a line for each ansible-core and part, and for each Python that was not there."""
+        """Return a line for each ansible-core and part, and for each missing Python."""
         by_name = {version.name: version for version in versions}
         lines = [ROW.format("ANSIBLE", "PYTHON", "TESTS", "PASSED", "FAILED", "SKIPPED")]
         for (name, part), counts in self.counts.items():

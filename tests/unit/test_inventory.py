@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be wrong with an inventory, as pure functions say it."""
+"""What can be wrong with an inventory, according to pure functions."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def jtm(**changed: Any) -> Data:
 
 
 @pytest.mark.fault(28)
-def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     names = ["jaws_wheel", "site_id", "jaws_wheels", "path", "ansible_host", "site_name"]
     sentence = "jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?"
     assert misspelt_names(names, SPEC) == [Finding("jaws_wheel", sentence)]
 
 
-def test_a_name_that_only_begins_like_ours_may_be_somebody_elses() -> None:
+def test_a_name_that_only_begins_like_ours_may_belong_to_another_role() -> None:
     names = ["vault_become_password", "site_name", "jaws_wheel", "jaws_wheels", "boot_disk", "path"]
     assert other_names(names, SPEC) == ["site_name", "vault_become_password"]
 
@@ -174,7 +174,7 @@ def test_a_fact_without_a_default_of_its_deployment_is_missing() -> None:
     assert [finding.sentence for finding in told] == ["deployment_rest_port is missing: A port."]
 
 
-def test_another_cause_is_told_with_what_the_inventory_states() -> None:
+def test_another_cause_is_reported_with_what_the_inventory_states() -> None:
     error = "Attempting to decrypt but no vault secrets found."
     raw = {**ONE, "site_wheels": "{{ nope }}"}
     told = without_value({"jaws_wheels": error, "jaws_dir": error, "site_wheels": error}, raw, SPEC)
@@ -184,7 +184,7 @@ def test_another_cause_is_told_with_what_the_inventory_states() -> None:
     ]
 
 
-def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
+def test_an_error_of_a_variable_that_no_role_uses_is_ignored() -> None:
     assert without_value({"site_id": "'x' is undefined", "jaws_dir": "'x'"}, {}, SPEC) == []
 
 
@@ -197,11 +197,11 @@ def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
         ({"type": "dict", "no_log": True}, "x must be a mapping."),
     ],
 )
-def test_a_value_of_a_wrong_type_is_told_unless_it_is_secret(option: Data, sentence: str) -> None:
+def test_a_value_of_a_wrong_type_is_shown_unless_it_is_secret(option: Data, sentence: str) -> None:
     assert wrong_value("x", "many", option) == Finding("x", sentence)
 
 
-def test_a_wrong_change_is_told_in_the_words_of_the_inventory() -> None:
+def test_a_wrong_change_is_reported_by_the_names_of_the_inventory() -> None:
     told = ["jaws_wheels: there is no x.", "jaws_dir: there is no y."]
     assert wrong_changes(told, ONE, SPEC) == [
         Finding("site_wheels", "site_wheels: there is no x."),
@@ -226,17 +226,17 @@ def in_vain(name: str, value: Any, hosts: str = "one two", **raws: Data) -> list
         ("jaws_rest_port", "set deployment_rest_port."),
         ("jaws_wheels", "set site_wheels."),
         ("jaws_user", "set site_jaws_user or site_jtm_user."),
-        ("jaws_dir", "it follows from site_root. An exception belongs in host_vars."),
-        ("jaws_instance", "the playbooks set it. An exception belongs in host_vars."),
+        ("jaws_dir", "it follows from site_root. To override it for one host, use host_vars."),
+        ("jaws_instance", "the playbooks set it. To override it for one host, use host_vars."),
     ],
 )
-def test_a_value_that_the_wiring_overrides_is_told_with_what_to_set(
+def test_a_value_that_the_wiring_overrides_is_reported_with_what_to_set(
     name: str, sentence: str
 ) -> None:
     assert in_vain(name, "mine") == [f"{name} has no effect in site.yml: {sentence}"]
 
 
-def test_a_value_that_has_effect_is_not_told() -> None:
+def test_a_value_that_has_effect_is_not_reported() -> None:
     assert in_vain("site_id", "X") == []
     assert in_vain("jaws_wheels", "mine", hosts="other") == []
     assert in_vain("jaws_wheels", "mine", one={**ONE, "jaws_wheels": "mine"}, hosts="one") == []
@@ -244,14 +244,14 @@ def test_a_value_that_has_effect_is_not_told() -> None:
     assert in_vain("status_row", "mine", one={"status_row": "ours"}) == []
 
 
-def test_what_has_no_effect_says_nothing_of_the_hosts_that_get_it_all_the_same() -> None:
+def test_a_value_without_effect_does_not_hide_what_other_hosts_have() -> None:
     vain = [Statement("jaws_instance", "mine", "site.yml", frozenset(["one", "other"]))]
     raw = {"jaws_instance": "mine", "path": "x"}
     assert effective(raw, vain) == {"path": "x"}
     assert effective(ONE, vain) == ONE
 
 
-# ---- Where it stands
+# ---- Where it is stated
 
 
 def test_a_sentence_names_the_file_that_the_value_comes_from_or_else_the_hosts() -> None:
@@ -311,7 +311,7 @@ def test_two_instances_of_one_deployment_share_nothing() -> None:
         ),
     ],
 )
-def test_what_two_instances_of_one_machine_share_is_told(change: Data, sentence: str) -> None:
+def test_what_two_instances_of_one_machine_share_is_reported(change: Data, sentence: str) -> None:
     assert conflicts([*claims("one", values()), *claims("two", jtm(**change))]) == [sentence]
 
 
@@ -322,7 +322,7 @@ def test_two_ports_of_one_instance_may_not_be_the_same() -> None:
     ]
 
 
-def test_two_deployments_on_one_database_are_told_wherever_they_run() -> None:
+def test_two_deployments_on_one_database_are_reported_on_any_machines() -> None:
     other = values(ansible_host="elsewhere", ansible_connection="ssh")
     told = conflicts([*claims("one", values()), *claims("two", other)])
     assert told == [

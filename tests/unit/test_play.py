@@ -46,7 +46,7 @@ def test_a_host_that_became_unreachable_has_not_held() -> None:
     assert switch(PREPARED, {"jaws": lost, "jtm": HELD})["unheld"] == ["jaws"]
 
 
-def test_a_host_that_prepared_nothing_is_no_part_of_the_switch() -> None:
+def test_a_host_that_prepared_nothing_is_not_part_of_the_switch() -> None:
     found = switch({"jtm": PREPARED["jtm"]}, {"jaws": FAILED, "jtm": HELD})
     assert (found["hosts"], found["unheld"]) == (["jtm"], [])
 
@@ -54,7 +54,7 @@ def test_a_host_that_prepared_nothing_is_no_part_of_the_switch() -> None:
 def test_a_rollback_is_a_switch_of_the_hosts_that_have_a_target() -> None:
     found = switch(PREPARED, {"jaws": HELD, "jtm": FAILED}, {"jaws": "j1"})
     assert found == {"hosts": ["jaws"], "deploy": 10, "unheld": []}
-    # A host that is lost on the way stays a part of it.
+    # A host that is lost meanwhile remains part of it.
     assert switch(PREPARED, {}, {"jaws": "j1"})["unheld"] == ["jaws"]
 
 
@@ -136,6 +136,6 @@ def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
     nothings: list[Any] = ["", " , ", []]
     for nothing in nothings:
         assert chosen_programs(INSTANCES, nothing)["problem"] == (
-            "no program is named: give -e programs=NAME,NAME, or leave it out; there are auth, "
+            "-e programs is empty. Name programs (NAME,NAME), or leave it out; there are auth, "
             "jtm, rest"
         )

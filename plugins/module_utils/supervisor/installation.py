@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a running supervisord comes from the installation that is there now."""
+"""Whether a running supervisord was started from the current installation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..processes import PROC, read_process
 def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool | None:
     """Return whether a process was started by the Python of another virtual environment.
 
-    None where that cannot be told: the kernel hides the process, or its command line names a link
-    that may have been moved since.
+    None if that is unknown: the kernel hides the process, or its command line names a link, which
+    may have been changed since then.
     """
     process = read_process(pid, proc)
     command = process.cmdline[0] if process and process.cmdline else ""

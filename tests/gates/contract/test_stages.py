@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts about tests/gates/stages.py: each stage runs whatever became of the others."""
+"""Facts about tests/gates/stages.py: each stage runs even if others have failed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ needing:
 
 
 class Tree:
-    """A directory with a Makefile whose stages end in every way."""
+    """A directory with a Makefile whose stages end in different ways."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def row(lines: list[str], stage: str) -> list[str]:
-    """Return what the summary says of a stage, but for its time."""
+    """Return what the summary says about a stage, except its time."""
     words = [line.split() for line in lines[lines.index(heading(lines)) :]]
     return next(found[2:] for found in words if found and found[0] == stage)
 
@@ -96,7 +96,7 @@ def test_gates_and_tests_that_pass_are_a_success(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("after", [[], ["--together"]])
-def test_a_failure_keeps_no_other_stage_from_running(tree: Tree, after: list[str]) -> None:
+def test_a_failure_does_not_stop_the_other_stages(tree: Tree, after: list[str]) -> None:
     status, lines = tree.run("--together", "bad", *after, "tested", "good")
     assert (status, lines[-1]) == (1, "4 passed, 4 failed, 1 skipped")
     assert row(lines, "bad") == ["0", "1", "0"]
@@ -124,7 +124,7 @@ def test_a_stage_without_any_test_is_a_failure(tree: Tree) -> None:
     assert (status, lines[-1]) == (1, "0 passed, 1 failed, 0 skipped")
 
 
-def test_no_stage_at_all_is_no_success(tree: Tree) -> None:
+def test_a_run_without_any_stage_is_not_a_success(tree: Tree) -> None:
     status, lines = tree.run()
     assert (status, lines[-1]) == (1, "0 passed, 0 failed, 0 skipped")
 
@@ -151,7 +151,7 @@ def test_stages_that_take_long_are_named_while_they_run(tree: Tree) -> None:
     assert "-- still running: long 0:00 so far" in done.stdout.splitlines()
 
 
-def test_the_jobs_of_a_make_above_are_no_concern(tree: Tree) -> None:
+def test_the_jobs_of_an_outer_make_are_ignored(tree: Tree) -> None:
     flags = " -j4 --jobserver-auth=3,4 -- WORD=a\\ b"
     (tree.folder / "Makefile").write_text("good:\n\t@echo '$(WORD)'\n")
     _, lines = tree.run("--together", "good", MAKEFLAGS=flags)
@@ -159,7 +159,7 @@ def test_the_jobs_of_a_make_above_are_no_concern(tree: Tree) -> None:
     assert not [line for line in lines if "jobserver" in line]
 
 
-def test_what_runs_ends_with_us(tree: Tree) -> None:
+def test_running_stages_end_with_the_runner(tree: Tree) -> None:
     (tree.folder / "Makefile").write_text("long:\n\t@echo $$$$ | tee pid; exec sleep 1000\n")
     command = tree.command("--together", "long")
     with subprocess.Popen(command, cwd=tree.folder, stdout=subprocess.PIPE, text=True) as process:
