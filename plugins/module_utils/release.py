@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Dict, Iterator, Sequence
 
 from .errors import JawsError
-from .releases import health, retention
+from .releases import health, history, retention
 from .releases.convergence import apply, dead, drop
 from .releases.store import Links, Record, Store, last_good, new_id, next_deploy, planned
 from .releases.watch import Watch
@@ -145,9 +145,10 @@ class Switch:
         known = self.store.find(before.release)
         replaced = dict(
             by=self.deploy,
+            after=history.number(known),
             programs=before.programs,
             links=known["links"] if known else {},
-            was={key: record.get(key) for key in ("status", "deploy", "activated")},
+            was={key: record.get(key) for key in ("status", "deploy", "deploys", "activated")},
         )
         record = dict(record, replaced=replaced)
         self.store.save(record)
@@ -213,9 +214,9 @@ class Activation(Command):
         """Return the release to switch to."""
         return self.store.get(self.params["id"])
 
-    def _proof(self, _record: Record, deploy: int) -> dict[str, Any]:
+    def _proof(self, record: Record, _before: ConfText, deploy: int) -> dict[str, Any]:
         """Return what is recorded about a release that has held."""
-        return dict(deploy=deploy)
+        return history.proven(record, deploy)
 
     def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
@@ -252,7 +253,7 @@ class Activation(Command):
                 raise
             raise self._reverted(switch, record, error) from error
         if not proven:
-            proof = self._proof(record, switch.deploy)
+            proof = self._proof(record, before, switch.deploy)
             now = round(time.time(), 3)
             self.store.save(dict(record, status="good", activated=now, why="", **proof))
         touched += drop(switch.client, self.params["timeout"])
@@ -339,8 +340,8 @@ class Rollback(Activation):
             )
         return record
 
-    def _proof(self, record: Record, _deploy: int) -> dict[str, Any]:
-        return dict(deploy=record["deploy"])
+    def _proof(self, record: Record, before: ConfText, _deploy: int) -> dict[str, Any]:
+        return history.counting_again(record, self.store.find(before.release))
 
 
 class Verification(Command):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from .releases.history import deploys
 from .releases.store import Store, next_deploy
 
 # The parts of a release's record that are returned.
@@ -18,6 +19,8 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Return one instance's releases, newest first, and the id of the current one."""
     store = Store(params["directory"], params["config"])
     known = store.all()
-    found = [{key: record.get(key) for key in SHOWN} for record in known]
+    found = [
+        {**{key: record.get(key) for key in SHOWN}, "deploys": deploys(record)} for record in known
+    ]
     deploy = next_deploy(known, time.time())
     return dict(changed=False, current=store.conf().release, deploy=deploy, releases=found)

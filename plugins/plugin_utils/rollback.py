@@ -57,7 +57,7 @@ def rollback_targets(
         return _as_of(named, float(_find(release, named)["deploy"]))
     targets: dict[str, str] = {}
     for name, group in groups.items():
-        targets.update(_as_of(group, _before_the_last(group, name)))
+        targets.update(_before_the_last(group, name))
     return targets
 
 
@@ -98,17 +98,46 @@ def _deploy_of_current(instance: Instance) -> float:
     return next(numbers, math.inf)
 
 
-def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> float:
-    """Return the number of the deploy before the last one."""
-    last = max(_deploy_of_current(instance) for instance in instances.values())
-    numbers = [record["deploy"] for one in instances.values() for record in _good(one)]
-    earlier = [number for number in numbers if number < last]
-    if not earlier:
+def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> dict[str, str]:
+    """Return what each instance ran before the last deploy; nothing for one that ran nothing."""
+    numbers = {host: _deploy_of_current(one) for host, one in instances.items()}
+    last = max(numbers.values())
+    changed = {host: _before(one) for host, one in instances.items() if numbers[host] == last}
+    targets = {host: record["id"] for host, record in changed.items() if record}
+    if not targets:
         raise JawsError(
             f"{deployment} has nothing to go back to: it has no earlier good release. The playbook "
             "releases lists all releases."
         )
-    return float(max(earlier))
+    stay = {host: one["current"] for host, one in instances.items() if host not in changed}
+    return {**targets, **{host: current for host, current in stay.items() if current}}
+
+
+def _before(instance: Instance) -> Record | None:
+    """Return the good release that ran before the current one was deployed, or None."""
+    deploys = {
+        int(number): before
+        for record in instance["releases"]
+        for number, before in (record.get("deploys") or {}).items()
+    }
+    number = _last_deploy(instance)
+    # What has become bad since then, or was removed, is passed over.
+    while number in deploys:
+        number = deploys[number]
+        if number is None:
+            return None
+        for record in _good(instance):
+            if number == record["deploy"] or str(number) in (record.get("deploys") or {}):
+                return record
+    return _newest(_good(instance), number - 1)
+
+
+def _last_deploy(instance: Instance) -> Any:
+    """Return the number of the deploy of the current release, also if it has not held."""
+    current = (record for record in instance["releases"] if record["id"] == instance["current"])
+    unproven = [int(number) for record in current for number in record.get("deploys") or {}]
+    number = _deploy_of_current(instance)
+    return number if number != math.inf else max(unproven, default=math.inf)
 
 
 def _as_of(instances: Mapping[str, Instance], number: float) -> dict[str, str]:

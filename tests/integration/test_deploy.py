@@ -281,7 +281,9 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     after = current(deployment)
     assert after["local_dev_jaws"] != before["local_dev_jaws"]
     assert after["local_dev_jtm"] == before["local_dev_jtm"]
-    assert changes(deployment.play("rollback")) == {"local_dev_jaws": 1, "local_dev_jtm": 0}
+    run = deployment.play("rollback")
+    assert changes(run) == {"local_dev_jaws": 1, "local_dev_jtm": 0}
+    assert f"From {after['local_dev_jaws']} to {before['local_dev_jaws']}." in run.stdout
     assert current(deployment) == before
     assert {name: deployment.pids()[name] for name in JTM} == {name: pids[name] for name in JTM}
     changes(deployment.play("rollback"))
@@ -299,7 +301,7 @@ def test_an_impossible_rollback_says_why_and_changes_nothing(deployment: Deploym
     bad = re.search(r"^local_dev_jtm +(\S+) +bad ", deployment.play("releases").stdout, re.M)
     assert bad
     for release, sentence in {
-        "20200101T000000Z-00000000": "there is no release 20200101T000000Z-00000000. There are,",
+        "20200101T000000Z-00000000": "there is no release 20200101T000000Z-00000000. The releases",
         bad[1]: f"release {bad[1]} is marked bad: ",
     }.items():
         run = deployment.play("rollback", release=release)
