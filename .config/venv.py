@@ -10,6 +10,7 @@ gets the pip that pip.txt pins. Runs on Python 3.6 too, to refuse that version w
 """
 
 import argparse
+import configparser
 import fcntl
 import hashlib
 import os
@@ -22,6 +23,8 @@ from pathlib import Path
 
 OLDEST = (3, 10)
 PIP = Path(__file__).resolve().parent / "pip.txt"
+# What builds environments on hosts knows which of the user's settings count.
+SURROUNDINGS = PIP.parent.parent / "plugins/module_utils/environments"
 # Lines of a failed command's output that are shown.
 LAST_LINES = 12
 
@@ -82,9 +85,34 @@ def set_up(directory, requirements):
         stamp.unlink()
     if directory.exists():
         shutil.rmtree(str(directory))
-    pip = make(directory)
-    run(*pip, "install", "--quiet", "--require-hashes", "--requirement", requirements)
+    directory.mkdir()
+    with settings_of_pip(directory / "settings.conf"):
+        pip = make(directory)
+        run(*pip, "install", "--quiet", "--require-hashes", "--requirement", requirements)
     stamp.write_text(wanted)
+
+
+@contextmanager
+def settings_of_pip(config):
+    """Let pip read where packages come from, and nothing of where the user wants them installed."""
+    sys.path.insert(0, str(SURROUNDINGS))
+    from surroundings import for_pip, pip_config, without_python
+
+    before = dict(os.environ)
+    try:
+        text = pip_config(before)
+    except configparser.Error as error:
+        raise SetUpError(f"pip's configuration cannot be read: {error}") from error
+    config.touch(0o600)
+    config.write_text(text)
+    os.environ.clear()
+    os.environ.update(for_pip(without_python(before), str(config)))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        config.unlink()
 
 
 def identity(directory, requirements):

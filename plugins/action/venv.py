@@ -52,8 +52,9 @@ def _resolve(spec: Result, paths: dict[str, str]) -> Result:
     spec = dict(spec)
     refuse_credentials(spec)
     required, optional = spec.pop("wheels", []), spec.pop("optional_wheels", [])
-    found = [path for pattern in required for path in _one_wheel(pattern, True)]
-    found += [path for pattern in optional for path in _one_wheel(pattern, False)]
+    paired = [(pattern, True) for pattern in required] + [(pattern, False) for pattern in optional]
+    # One that is named twice, such as an optional one that a site requires, is installed once.
+    found = list(dict.fromkeys(path for pair in paired for path in _one_wheel(*pair)))
     spec["wheels"] = [
         {"name": os.path.basename(path), "digest": wheel_digest(path)} for path in found
     ]

@@ -52,7 +52,9 @@ options:
     type: dict
     default: {}
   modules:
-    description: Environment modules to load for the services that have a virtual environment.
+    description: >-
+      Environment modules to load for the services whose virtual environment does not say with
+      which ones it was built.
     type: list
     elements: str
     default: []
@@ -95,7 +97,8 @@ def release_plan(
 ) -> Data:
     """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
-    context = Context(directory, paths, artifacts or {}, python, modules or [])
+    own = {name: found["modules"] for name, found in environments.items() if "modules" in found}
+    context = Context(directory, paths, artifacts or {}, python, modules or [], own)
     return plan_release(services, configs, context)
 
 

@@ -10,6 +10,7 @@ a program names its code, and an environment that is there needs no work and no 
 from __future__ import annotations
 
 import base64
+import configparser
 import glob
 import hashlib
 import itertools
@@ -21,19 +22,22 @@ import subprocess
 import zipfile
 import zlib
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
+from .environments import installed, module_commands, surroundings
 from .errors import JawsError
 from .files import umask
 from .locks import locked_file
 
+REQUIRE_HASHES = "--require-hashes"
 MARKER = "jgi-jaws.json"
 INPUTS = ".inputs"
 IDENTIFY = (
     "import json, os, sys; "
     "print(json.dumps([os.path.realpath(sys.executable), '%d.%d.%d' % sys.version_info[:3]]))"
 )
-LOAD = 'for m in $JGI_JAWS_MODULES; do module load "$m" || exit 1; done; exec "$0" "$@"'
+SHOW = "printf '\\0\\0'; exec env -0"  # a login shell may print before it
 CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
 NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
 CREATE = "create the virtual environment"
@@ -48,7 +52,26 @@ CHANGED = (
     "uses it is restarted."
 )
 
+INCOMPLETE = (
+    "%s was marked complete without %s. It is left as it is; a new environment is built beside it."
+)
+UNSOUND = (
+    "the environment for %s is not sound: %s. What runs now is untouched; correct what is to be "
+    "installed, or name what is harmless in `tolerated`: such a sentence, or the package's name."
+)
+ELSEWHERE = (
+    "the environment for %s is incomplete: %s, although pip reported success. What runs now is "
+    "untouched; look for what makes pip install elsewhere, such as an option in pip_arguments."
+)
+
+INHERITED = (
+    "%s\nThe environment modules that the play has loaded (%s) reach neither builds nor services: "
+    "name those that are needed in `modules`."
+)
+
 Spec = Dict[str, Any]
+Variables = Mapping[str, str]
+Asked = installed.Asked
 
 
 def wheel_digest(path: str) -> str:
@@ -127,6 +150,12 @@ class Environment:
         record = self.record
         return record is not None and record.get("files") == self._fingerprint()
 
+    def lacks(self, names: Iterable[str]) -> list[str]:
+        """Return which distributions are not in its record: 0.2.0 did not look before it wrote."""
+        packages = (self.record or {}).get("packages")
+        known = installed.versions(packages or [])
+        return [name for name in names if packages is not None and name not in known]
+
     def complete(self, **record: Any) -> None:
         """Record that it is complete, in one step."""
         with open(self._marker + ".new", "w", encoding="utf-8") as stream:
@@ -147,20 +176,21 @@ class Environment:
                     yield [path, found.st_mode, found.st_size, int(found.st_mtime)]
 
 
-def place(directory: str, name: str) -> tuple[Environment, list[str]]:
-    """Return the environment to use, and the paths of those that were changed by hand.
+def place(directory: str, name: str, wanted: Iterable[str] = ()) -> tuple[Environment, list[str]]:
+    """Return the environment to use, and the paths of those in its place that cannot be used.
 
-    What was changed by hand is left to what runs from it; the next one is built beside it.
+    What was changed by hand is left to what runs from it; the next one is built beside it. So is
+    one that lacks a distribution that is wanted.
     """
     base = os.path.join(directory, name)
     known = [base, *sorted(glob.glob(glob.escape(base) + ".[0-9]*"))]
     for path in known:
-        if Environment(path).intact:
+        if Environment(path).intact and not Environment(path).lacks(wanted):
             return Environment(path), []
-    changed = [path for path in known if Environment(path).record is not None]
+    unusable = [path for path in known if Environment(path).record is not None]
     numbered = (f"{base}.{number}" for number in itertools.count(1))
-    free = (path for path in itertools.chain([base], numbered) if path not in changed)
-    return Environment(next(free)), changed
+    free = (path for path in itertools.chain([base], numbered) if path not in unusable)
+    return Environment(next(free)), unusable
 
 
 class Builder:
@@ -168,15 +198,22 @@ class Builder:
 
     :param directory: absolute path of the directory of all environments.
     :param spec: one item of the venv module's option C(environments).
+    :param environ: what its commands find in their environment, as C(begin) returns it.
     :param timeout: seconds to wait for another run that builds it, and for each of our commands.
     """
 
-    def __init__(self, directory: str, spec: Spec, timeout: float) -> None:
+    def __init__(self, directory: str, spec: Spec, environ: Variables, timeout: float) -> None:
         self.spec = spec
         self.timeout = timeout
-        self.interpreter = identify(spec["python"], tuple(spec["modules"]))
+        self.users = environ
+        self.environ = surroundings.for_pip(environ)
+        self.wheels = [installed.of_wheel(wheel["name"]) for wheel in spec["wheels"]]
+        self.asked = [*self.wheels, *installed.of_requirements(spec["requirements"])]
+        self.interpreter = _identified(spec, self.environ)
         name = f"{spec['name']}-{version_of(spec)}-{digest(spec, self.interpreter)}"
-        self.environment, self.changed = place(directory, name)
+        wanted = [one.name for one in self.asked if one.name and not one.conditional]
+        self.environment, unusable = place(directory, name, wanted)
+        self.warnings = [_unusable(path, wanted) for path in unusable]
         self.due = not self.environment.intact
         self.python = [os.path.join(self.environment.path, "bin", "python"), "-I"]
         self.pip = [*self.python, "-m", "pip"]
@@ -193,9 +230,11 @@ class Builder:
             with umask(int(self.spec["umask"], 8)), locked_file(lock_path, self.timeout) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
-        except OSError as error:
+        except (OSError, configparser.Error) as error:
+            # A broken configuration of pip is quoted, with its credentials.
+            told = CREDENTIALS.sub(r"\1***@", str(error))
             raise JawsError(
-                f"cannot build {path}: {error}. What runs now is untouched; correct the cause "
+                f"cannot build {path}: {told}. What runs now is untouched; correct the cause "
                 "and run this again.",
                 reason="build_failed",
             ) from error
@@ -213,15 +252,70 @@ class Builder:
         inputs = os.path.join(path, INPUTS)
         os.mkdir(path)
         os.mkdir(inputs, 0o700)
-        arguments = self._inputs(inputs, contents)
+        wheels = self._write_wheels(inputs, contents)
+        modules = {name: installed.modules(file) for name, file in zip(self.wheels, wheels)}
         self._create(path, lock)
-        if arguments:
-            self._pip(lock, "install", *self.spec["pip_arguments"], *arguments)
+        told = self._pip_install(inputs, wheels, lock)
         shutil.rmtree(inputs)
-        self._pip(lock, "check")
-        listed = self._pip(lock, "list", "--format=freeze")
-        packages = re.findall(r"^\S+==\S+$", listed, re.MULTILINE)
-        self.environment.complete(packages=packages, interpreter=self.interpreter)
+        self._complete(modules, told, lock)
+
+    def _pip_install(self, inputs: str, wheels: Sequence[str], lock: int) -> str:
+        """Install what was asked for, and return what pip said."""
+        arguments = self._inputs(inputs, wheels)
+        if not arguments:
+            return ""
+        config = os.path.join(inputs, "pip.conf")
+        write(config, os.fsencode(surroundings.pip_config(self.users)))
+        environ = surroundings.for_pip(self.environ, config)
+        command = self._pip_command("install", *self.spec["pip_arguments"], *arguments)
+        return self._run(command, "pip install", lock, environ)
+
+    def _complete(self, modules: Mapping[Asked, list[str]], told: str, lock: int) -> None:
+        """See that it is whole, and record that.
+
+        :param modules: the modules of each wheel.
+        :param told: what pip said when it installed.
+        """
+        names = [name for found in modules.values() for name in found]
+        probed = self._run(
+            [*self.python, "-c", installed.PROBE, *names], "import what was installed", lock
+        )
+        paths, faults = json.loads(probed.splitlines()[-1])
+        packages = installed.packages(paths)
+        found = installed.versions(packages)
+        absent = list(installed.missing(self.asked, installed.passed_over(told), found))
+        if absent:
+            raise JawsError(ELSEWHERE % (self.spec["name"], "; ".join(absent)), "build_failed")
+        tolerated = self._judge([*self._check(lock), *_unimportable(modules, faults)])
+        self.environment.complete(
+            packages=packages, interpreter=self.interpreter, tolerated=tolerated
+        )
+
+    def _check(self, lock: int) -> list[str]:
+        """Return what C(pip check) finds."""
+        command = self._pip_command("check")
+        done = self._attempt(command, "pip check", lock, self.environ)
+        findings = os.fsdecode(done.stdout).strip().splitlines()
+        if done.returncode and not findings:
+            raise failed(command, f"pip check for {self.spec['name']}", done)
+        return findings if done.returncode else []
+
+    def _judge(self, findings: Sequence[str]) -> list[str]:
+        """Return the findings, if all of them are tolerated.
+
+        :raises JawsError: names the others (build_failed).
+        """
+        tolerated = {entry.strip() for entry in self.spec.get("tolerated", [])}
+        names = {installed.normal(entry) for entry in tolerated}
+        others = [
+            finding
+            for finding in findings
+            if finding not in tolerated and installed.normal(finding.split()[0]) not in names
+        ]
+        if others:
+            told = UNSOUND % (self.spec["name"], "; ".join(others))
+            raise JawsError(told, "build_failed", findings=others)
+        return list(findings)
 
     def _create(self, path: str, lock: int) -> None:
         command = [self.spec["python"], "-I", "-m", "venv", path]
@@ -252,67 +346,147 @@ class Builder:
         self.pip = [*lent, self.python[0]]
         return True
 
-    def _inputs(self, folder: str, contents: Mapping[str, str]) -> list[str]:
-        """Write what pip is to read, and return its arguments."""
-        arguments = []
-        requirements = "".join(line + "\n" for line in self.spec["requirements"])
-        for option, text in (("--constraint", self.spec["constraints"]), ("-r", requirements)):
-            if text:
-                path = os.path.join(folder, option.strip("-") + ".txt")
-                write(path, text.encode())
-                arguments += [option, path]
+    def _write_wheels(self, folder: str, contents: Mapping[str, str]) -> list[str]:
+        """Write the wheels that were sent, and return their paths."""
+        paths = []
         for wheel in self.spec["wheels"]:
             path = os.path.join(folder, os.path.basename(wheel["name"]))
             write(path, base64.b64decode(contents[wheel["digest"]]))
             if wheel_digest(path) != wheel["digest"]:
                 raise JawsError(f"{wheel['name']} arrived damaged: run this again.", "bad_wheel")
-            arguments.append(path)
-        return arguments
+            paths.append(path)
+        return paths
 
-    def _pip(self, lock: int, *arguments: str) -> str:
-        options = ["--no-input", "--disable-pip-version-check"]
-        return self._run([*self.pip, *options, *arguments], f"pip {arguments[0]}", lock)
+    def _inputs(self, folder: str, wheels: Sequence[str]) -> list[str]:
+        """Write what pip is to read, and return its arguments."""
+        arguments, lines = [], list(self.spec["requirements"])
+        if any("--hash" in line for line in lines) or REQUIRE_HASHES in self.spec["pip_arguments"]:
+            # Then pip wants a hash of everything: these wheels have theirs from the control node.
+            lines += [_hashed(path) for path in wheels]
+            wheels = []
+        requirements = "".join(line + "\n" for line in lines)
+        for option, text in (("--constraint", self.spec["constraints"]), ("-r", requirements)):
+            if text:
+                path = os.path.join(folder, option.strip("-") + ".txt")
+                write(path, text.encode())
+                arguments += [option, path]
+        return [*arguments, *wheels]
 
-    def _run(self, command: Sequence[str], what: str, lock: int) -> str:
+    def _pip_command(self, *arguments: str) -> list[str]:
+        return [*self.pip, "--isolated", "--no-input", "--disable-pip-version-check", *arguments]
+
+    def _run(
+        self, command: Sequence[str], what: str, lock: int, environ: Variables | None = None
+    ) -> str:
+        done = self._attempt(command, what, lock, environ or self.environ)
+        if done.returncode:
+            raise failed(command, f"{what} for {self.spec['name']}", done)
+        return os.fsdecode(done.stdout)
+
+    def _attempt(
+        self, command: Sequence[str], what: str, lock: int, environ: Variables
+    ) -> subprocess.CompletedProcess[bytes]:
         # A command that outlives us still writes: it holds the lock for as long.
         what = f"{what} for {self.spec['name']}"
-        return run(command, what, self.spec["modules"], (lock,), self.timeout)
+        return attempt(command, what, environ, (lock,), self.timeout)
 
     def _remove(self) -> None:
         if os.path.lexists(self.environment.path):
             shutil.rmtree(self.environment.path)
 
 
+def _unusable(path: str, wanted: Iterable[str]) -> str:
+    if Environment(path).intact:
+        return INCOMPLETE % (path, ", ".join(Environment(path).lacks(wanted)))
+    return CHANGED % path
+
+
+def _unimportable(
+    modules: Mapping[Asked, Iterable[str]], faults: Mapping[str, str]
+) -> Iterator[str]:
+    for wheel, names in modules.items():
+        for name in names:
+            if name in faults:
+                yield f"{wheel.name} {wheel.version} cannot be imported: {name}: {faults[name]}"
+
+
+def _hashed(path: str) -> str:
+    """Return a line for a requirements file that installs a wheel, with its hash."""
+    content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return f"{Path(path).as_uri()} --hash=sha256:{content}"
+
+
+def begin(modules: Iterable[str], timeout: float) -> dict[str, str]:
+    """Return what commands find in their environment, after the modules were loaded.
+
+    :raises JawsError: a module is not loaded afterwards; with what was printed (build_failed).
+    """
+    loads = module_commands.script(modules)
+    environ = surroundings.start(os.environ, bool(loads))
+    if not loads:
+        return environ
+    what = f"load the environment modules ({', '.join(modules)})"
+    told = run(["bash", "-lc", loads + SHOW], what, environ, timeout=timeout)
+    pairs = told.rpartition("\0\0")[2].rstrip("\0").split("\0")
+    return surroundings.without_python(dict(pair.split("=", 1) for pair in pairs))
+
+
 @lru_cache(maxsize=None)
-def identify(python: str, modules: tuple[str, ...]) -> list[str]:
+def identify(python: str, environ: tuple[tuple[str, str], ...] = ()) -> list[str]:
     """Return the path and the version of an interpreter, the same for all that lead to it.
 
     :raises JawsError: there is none (build_failed).
     """
-    told = run([python, "-I", "-c", IDENTIFY], "find the Python interpreter", modules)
-    found: list[str] = json.loads(told.splitlines()[-1])  # a login shell may print before it
+    told = run([python, "-I", "-c", IDENTIFY], "find the Python interpreter", dict(environ))
+    found: list[str] = json.loads(told.splitlines()[-1])
     return found
+
+
+def _identified(spec: Spec, environ: Variables) -> list[str]:
+    try:
+        return identify(spec["python"], tuple(sorted(environ.items())))
+    except JawsError as error:
+        inherited = os.environ.get("LOADEDMODULES")
+        if not inherited:
+            raise
+        raise JawsError(INHERITED % (error, inherited), error.reason) from error
 
 
 def run(
     command: Sequence[str],
     what: str,
-    modules: Iterable[str] = (),
+    environ: Variables | None = None,
     descriptors: Iterable[int] = (),
     timeout: float = 0,
 ) -> str:
-    """Return a command's standard output.
+    """Return a command's standard output; the parameters are those of C(attempt).
 
-    :param modules: environment modules to load first.
-    :param descriptors: open files that the command inherits.
-    :param timeout: seconds that it may take; 0: as long as it does.
     :raises JawsError: it fails; with the last lines that it printed (build_failed).
     """
-    names = " ".join(modules)
+    done = attempt(command, what, environ, descriptors, timeout)
+    if done.returncode:
+        raise failed(command, what, done)
+    return os.fsdecode(done.stdout)
+
+
+def attempt(
+    command: Sequence[str],
+    what: str,
+    environ: Variables | None,
+    descriptors: Iterable[int] = (),
+    timeout: float = 0,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end, whatever that is.
+
+    :param environ: its environment; None for ours.
+    :param descriptors: open files that the command inherits.
+    :param timeout: seconds that it may take; 0: as long as it does.
+    :raises JawsError: it cannot be run, or does not end (build_failed).
+    """
     try:
-        done = subprocess.run(
-            ["bash", "-lc", LOAD, *command] if names else command,
-            env=dict(os.environ, JGI_JAWS_MODULES=names),
+        return subprocess.run(
+            command,
+            env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             pass_fds=tuple(descriptors),
@@ -325,10 +499,14 @@ def run(
     except OSError as error:
         told = NOT_THERE % (what, command[0], error.strerror)
         raise JawsError(told, "build_failed") from error
-    if done.returncode:
-        told = _last(done.stdout + done.stderr)
-        raise JawsError(_explain(command, what, done.returncode, told), "build_failed")
-    return done.stdout.decode()
+
+
+def failed(
+    command: Sequence[str], what: str, done: subprocess.CompletedProcess[bytes]
+) -> JawsError:
+    """Return the error of a command that failed."""
+    told = _last(done.stdout + done.stderr)
+    return JawsError(_explain(command, what, done.returncode, told), "build_failed")
 
 
 def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
@@ -362,24 +540,44 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    directory, timeout = params["directory"], params["timeout"]
-    builders = [Builder(directory, spec, timeout) for spec in params["environments"]]
+    builders = _builders(params["directory"], params["environments"], params["timeout"])
     due = [builder for builder in builders if builder.due]
     needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
     lacking = sorted(needed.difference(params["contents"]))
-    if not check_mode and not lacking:
-        for builder in due:
-            builder.build(params["contents"])
+    built = [] if check_mode or lacking else due
+    for builder in built:
+        builder.build(params["contents"])
     paths = [builder.environment.path for builder in due]
     return dict(
         changed=bool(due),
         lacking=lacking,
-        environments={builder.spec["name"]: _describe(builder.environment) for builder in builders},
+        environments={builder.spec["name"]: _describe(builder) for builder in builders},
         diff=dict(before="", after="".join(path + "\n" for path in paths)),
-        warn=[CHANGED % path for builder in due for path in builder.changed],
+        warn=[text for builder in due for text in builder.warnings]
+        + [text for builder in built for text in _tolerated(builder)],
     )
 
 
-def _describe(environment: Environment) -> dict[str, Any]:
-    record = environment.record or {}
-    return dict(path=environment.path, packages=record.get("packages", []))
+def _builders(directory: str, specs: Iterable[Spec], timeout: float) -> list[Builder]:
+    """Return a builder for each; modules that several of them need are loaded once."""
+    lists = {tuple(spec["modules"]) for spec in specs}
+    environs = {modules: begin(modules, timeout) for modules in sorted(lists)}
+    return [Builder(directory, spec, environs[tuple(spec["modules"])], timeout) for spec in specs]
+
+
+def _tolerated(builder: Builder) -> list[str]:
+    findings = (builder.environment.record or {}).get("tolerated", [])
+    return [f"{builder.environment.path}: tolerated: {finding}" for finding in findings]
+
+
+def _describe(builder: Builder) -> dict[str, Any]:
+    path, spec = builder.environment.path, builder.spec
+    record = builder.environment.record or {}
+    packages = record.get("packages", [])
+    return dict(
+        path=path,
+        packages=packages,
+        builds=installed.builds(packages, path, spec["wheels"]),
+        tolerated=record.get("tolerated", []),
+        modules=spec["modules"],
+    )

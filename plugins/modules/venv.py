@@ -14,7 +14,13 @@ description:
     digest of everything that goes into it. Such an environment is never changed afterwards, so the
     old one serves while the new one is built.
   - Nothing is built, sent or downloaded where the environment is there already.
-  - A build that fails or is killed leaves nothing that looks complete.
+  - A build that fails or is killed leaves nothing that looks complete. An environment counts as
+    complete when each wheel and requirement is installed in it, in its version, when the modules
+    of the wheels can be imported, and when C(pip check) finds nothing.
+  - Where packages come from is the user's business, so pip's settings for that count, from its
+    configuration files and from variables such as E(PIP_INDEX_URL), as do proxies, certificates and
+    C(~/.netrc). All others are ignored, such as C(user), C(target), C(prefix), C(root) and
+    C(dry-run), as are E(PYTHONPATH) and the like.
   - An environment that was changed by hand is left to what runs from it, and the next one
     is built beside it.
 options:
@@ -49,6 +55,8 @@ options:
         description:
           - Requirements as in pip's requirements files, pinned. C(--hash) is supported, as are git
             URLs with a commit.
+          - They can be given beside O(environments[].wheels). If one has a hash, all need one;
+            the wheels get theirs from the control node.
           - What a moving reference (a branch, an unpinned name) means is looked up once, when the
             environment is built.
           - No URL may hold credentials; pip and git read C(~/.netrc) on the host.
@@ -60,7 +68,7 @@ options:
         type: str
         default: ""
       pip_arguments:
-        description: More arguments for C(pip install), for example V(--no-index).
+        description: More arguments for C(pip install), for example V(--no-index) or V(--no-deps).
         type: list
         elements: str
         default: []
@@ -69,10 +77,24 @@ options:
         type: str
         default: python3
       modules:
-        description: Environment modules to load first, as in C(module load NAME).
+        description:
+          - Environment modules to load first, by name, or commands of C(module) in their order, for
+            example V(purge), V(unload python), V(swap gcc intel) and V(use /site/modulefiles).
+          - They start from a login shell of its own, without what the play has loaded, as services
+            do. Whatever C(module load) returns, the build fails if the module is not loaded after
+            it. This holds for Environment Modules 3.2, 4 and 5 and for Lmod.
         type: list
         elements: str
         default: []
+      tolerated:
+        description:
+          - What C(pip check), or the import of a wheel's module, may find without failing the
+            build. Each is the whole sentence, or the name of a package for all that is found of it.
+          - What was tolerated is a warning of the build, and in RV(environments).
+        type: list
+        elements: str
+        default: []
+        version_added: 0.3.0
       umask:
         description: The umask to build with, octal. V(022) is for what holds nothing private.
         type: str
@@ -119,6 +141,18 @@ EXAMPLES = r"""
         modules: [python]
   register: built
 
+- name: Build it from local wheels, and from pinned requirements with their hashes
+  jgi.jaws.venv:
+    directory: /tmp/jaws-dev/jaws/venvs
+    environments:
+      - name: site
+        wheels: [/builds/jaws/site/dist/*.whl, /builds/jaws/rpc/dist/*.whl]
+        requirements: "{{ lookup('ansible.builtin.file', 'requirements.txt').splitlines() }}"
+        pip_arguments: [--no-deps]
+        modules: [purge, use /site/modulefiles, python/3.8]
+        tolerated:
+          - jaws-site 2.6.0 requires jaws-common, which is not installed.
+
 - name: Show where it is
   ansible.builtin.debug:
     var: built.environments.site.path
@@ -126,19 +160,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 environments:
-  description: The environments by name. In check mode, one that is not there has no packages.
+  description:
+    - The environments by name. In check mode, one that is not there has no packages.
+    - C(builds) are the packages again, each from a wheel or a URL with the beginning of its digest
+      or commit; C(tolerated) is what was found and tolerated; C(modules) are those it was built
+      with.
   returned: success
   type: dict
   sample:
     site:
       path: /tmp/jaws-dev/jaws/venvs/site-2.6.0-0123456789ab
-      packages: [jaws-site==2.6.0]
+      packages: [jaws-site==2.6.0, PyYAML==6.0.2]
+      builds: [jaws-site==2.6.0 (2c26b46b), PyYAML==6.0.2]
+      tolerated: []
+      modules: [python]
 lacking:
   description: The digests of the wheels whose content is needed. The action plugin answers it.
   returned: to the action plugin only
   type: list
   elements: str
   sample: [2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae]
+findings:
+  description: What C(pip check) and the import of the wheels' modules found and is not tolerated.
+  returned: failure, where that is its cause
+  type: list
+  elements: str
+  sample: ["jaws-site 2.6.0 has requirement jaws-rpc<2, but you have jaws-rpc 2.6.0."]
 reason:
   description:
     - One word for the cause of a failure, for example V(no_wheels), V(build_failed).
@@ -162,6 +209,7 @@ ENVIRONMENT = dict(
     pip_arguments=dict(type="list", elements="str", default=[]),
     python=dict(type="str", default="python3"),
     modules=dict(type="list", elements="str", default=[]),
+    tolerated=dict(type="list", elements="str", default=[]),
     umask=dict(type="str", default="027"),
 )
 

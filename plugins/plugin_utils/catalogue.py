@@ -59,7 +59,9 @@ COMPONENT_KEYS = (
     "pip_arguments",
     "python",
     "modules",
+    "tolerated",
 )
+WHEEL_KEYS = ("wheels", "optional_wheels")
 # The same for a health check. A list shows the type of its elements by an example.
 HEALTH_KEYS: dict[str, Any] = {"tcp": "", "http": "", "status": [0], "command": [""]}
 
@@ -125,6 +127,9 @@ def check_service(name: str, service: Service) -> Service:
             f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed."
         )
     _check_environment(what, complete["environment"])
+    complete["modules"] = [
+        _typed(f"{what}: modules: {one}", one, "") for one in complete["modules"]
+    ]
     complete["health"] = _checked_health(what, complete["health"])
     return complete
 
@@ -217,14 +222,27 @@ def environments_of(
     _refuse_unknown_components(catalogue, changes, services)
     found = []
     for name in sorted(_components(services)):
-        component = merge(catalogue.get(name, {}), changes.get(name, {}))
+        component = _component(catalogue.get(name, {}), changes.get(name, {}))
         if not component.get("requirements") and not (wheels and component.get("wheels")):
             raise JawsError(
                 f"component {name} has nothing to install. Set jaws_wheels, or its requirements "
                 "in jaws_components."
             )
+        if component.get("wheels") and not wheels:
+            raise JawsError(
+                f"component {name}: wheels are to be installed; set jaws_wheels, the directory "
+                "that holds them."
+            )
         found.append({**defaults, "name": name, **_located(component, wheels)})
     return found
+
+
+def _component(known: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component; a site's requirements take the place of the wheels that are known."""
+    if change.get("requirements"):
+        known = {key: value for key, value in known.items() if key not in WHEEL_KEYS}
+    component: dict[str, Any] = merge(known, change)
+    return component
 
 
 def _refuse_unknown_components(
@@ -250,10 +268,10 @@ def _components(services: Mapping[str, Service]) -> set[str]:
 
 
 def _located(component: Mapping[str, Any], wheels: str) -> dict[str, Any]:
-    """Return the component with a pattern for each wheel; requirements replace wheels."""
+    """Return the component with a pattern for each wheel."""
     located = dict(component)
-    for key in ("wheels", "optional_wheels"):
-        names = [] if component.get("requirements") or not wheels else component.get(key, [])
+    for key in WHEEL_KEYS:
+        names = component.get(key, []) if wheels else []
         located[key] = [os.path.join(wheels, "**", f"{name}-*.whl") for name in names]
     return located
 

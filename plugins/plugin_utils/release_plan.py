@@ -14,8 +14,10 @@ import os
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..module_utils.environments.module_commands import script
 from ..module_utils.errors import JawsError
 from ..module_utils.supervisor.conf import section
 from .catalogue import TOKEN, Service
@@ -51,7 +53,9 @@ class Context(NamedTuple):
     :param environments: by component: path of its virtual environment.
     :param artifacts: by name: path of a file that commands use, for example V(cromwell.jar).
     :param python: an interpreter that needs no environment module, such as Supervisor's.
-    :param modules: environment modules that the virtual environments' Python needs.
+    :param modules: environment modules that the virtual environments' Python needs, where
+        C(own_modules) has none by component.
+    :param own_modules: the environment modules by component that its environment was built with.
     """
 
     directory: str
@@ -59,6 +63,7 @@ class Context(NamedTuple):
     artifacts: Mapping[str, str]
     python: str
     modules: Sequence[str] = ()
+    own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @property
     def logs(self) -> str:
@@ -116,14 +121,18 @@ def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str
 
 def shim(name: str, service: Service, context: Context) -> str:
     """Return the script that a program's command= names: its environment, then exec."""
-    modules = [*(context.modules if service["component"] else ()), *service["modules"]]
+    own = context.own_modules.get(service["component"], context.modules)
+    modules = [*(own if service["component"] else ()), *service["modules"]]
     lines = [
         "#!/bin/bash -l" if modules else "#!/bin/bash",
         f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
         "set -e",
         "umask 027",
     ]
-    lines += [f"module load {_quoted(module)}" for module in modules]
+    lines += script(modules).splitlines()
+    if modules and (service["component"] or service["path"]):
+        # An environment holds all that it was checked with; a profile's Python is another one.
+        lines.append("unset ${!PYTHON*}")
     lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
     lines += [f"export {key}={value}" for key, value in _environment(service, context).items()]
     for source, target in service["copies"]:

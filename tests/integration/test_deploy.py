@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from tests.integration.conftest import (
     CLONE,
     PATIENCE,
@@ -182,6 +183,14 @@ def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> N
     shown = deployment.play("status")
     assert changes(shown) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
     assert len(re.findall(r"^local_dev_\S+ +jaws-\S+ +RUNNING +\d+ ", shown.stdout, re.M)) == 8
+
+
+@DEPLOYED
+def test_releases_tell_two_builds_of_one_version_apart(deployment: Deployment) -> None:
+    shown = deployment.play("releases").stdout
+    for name in ("central", "site", "jtm"):
+        (wheel,) = (deployment.root / "dist").rglob(f"jaws_{name}-*.whl")
+        assert f"jaws-{name}=={wheel.name.split('-')[1]} ({wheel_digest(str(wheel))[:8]})" in shown
 
 
 @DEPLOYED

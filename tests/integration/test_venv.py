@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from module_system import add_module, write_profile
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
@@ -28,17 +29,24 @@ Result = dict[str, Any]
 OFFLINE = ["--no-index", "--no-cache-dir"]
 
 
-def make_wheel(folder: Path, version: str = "1.0", code: str = "", requires: str = "") -> Path:
-    """Write a wheel of a distribution `demo`, and return its path."""
-    info = f"demo-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: demo\nVersion: {version}\n"
+def make_wheel(
+    folder: Path,
+    version: str = "1.0",
+    code: str = "",
+    requires: str = "",
+    name: str = "demo",
+    tag: str = "py3-none-any",
+) -> Path:
+    """Write a wheel of a distribution and return its path."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
-        "demo.py": code or f"version = '{version}'\n",
+        f"{name}.py": code or f"version = '{version}'\n",
         f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
-    path = folder / f"demo-{version}-py3-none-any.whl"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as stream:
         for name, text in {**files, f"{info}/RECORD": record}.items():
             stream.writestr(name, text)
@@ -119,6 +127,7 @@ def test_an_environment_is_built_once_and_then_nothing_is_run(
     assert (first["changed"], path) == (True, venvs.path(predicted)), first
     assert first["diff"]["after"] == f"{path}\n"
     assert "demo==1.0" in first["environments"]["site"]["packages"]
+    assert f"demo==1.0 ({wheel_digest(str(wheel))[:8]})" in first["environments"]["site"]["builds"]
     assert demo_version(path) == "1.0"
     assert names(venvs.folder) == [path.name]
     open_to_others = [f for f in [path, *path.rglob("*.py")] if f.stat().st_mode & 0o007]
@@ -181,7 +190,137 @@ def test_constraints_and_hashes_hold(venvs: Venvs, tmp_path: Path) -> None:
     assert names(venvs.folder) == [venvs.path(loose).name]
 
 
+def test_local_wheels_are_installed_beside_pinned_requirements_with_hashes(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    wheels = [make_wheel(tmp_path, name=name, requires="left==3") for name in ("demo", "other")]
+    pinned = make_wheel(tmp_path, "2.0", name="pinned")
+    make_wheel(tmp_path, "3.0", name="left")
+    result = venvs(
+        *wheels,
+        requirements=["pinned==2.0 \\", f"    {file_hash(pinned)}"],
+        pip_arguments=[*OFFLINE, "--find-links", str(tmp_path), "--no-deps"],
+        tolerated=["other", "demo 1.0 requires left, which is not installed."],
+    )
+    installed = [p for p in result["environments"]["site"]["packages"] if not p.startswith("pip")]
+    assert installed == ["demo==1.0", "other==1.0", "pinned==2.0"], result
+    sentences = [f"{name} 1.0 requires left, which is not installed." for name in ("demo", "other")]
+    assert sorted(result["environments"]["site"]["tolerated"]) == sentences
+    for sentence in sentences:
+        assert f"{venvs.path(result)}: tolerated: {sentence}" in str(result["warnings"])
+
+
+# ---- The user's settings
+
+
+SETTINGS = """\
+[global]
+target = {elsewhere}
+require-virtualenv = true
+quiet = 3
+[install]
+user = true
+prefix = {elsewhere}
+root = {elsewhere}
+dry-run = true
+no-deps = true
+requirement = /no/such
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory of a user without settings for pip, on a host without them."""
+    for name in [name for name in os.environ if name.startswith(("PIP_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home/.config/pip").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+def test_the_user_s_settings_of_where_to_install_have_no_effect(
+    venvs: Venvs, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (home / ".config/pip/pip.conf").write_text(SETTINGS.format(elsewhere=elsewhere))
+    for name in ("USER", "DRY_RUN", "REQUIRE_VIRTUALENV", "QUIET"):
+        monkeypatch.setenv(f"PIP_{name}", "1")
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONHOME"):
+        monkeypatch.setenv(name, str(elsewhere))
+    for name in ("PYTHONPATH", "PYTHONUSERBASE", "VIRTUAL_ENV"):
+        monkeypatch.setenv(name, str(elsewhere))
+    result = venvs(make_wheel(tmp_path))
+    assert result["environments"]["site"]["packages"][0] == "demo==1.0", result
+    assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("where", ["mine.conf", "PIP_INDEX_URL"])
+def test_the_user_s_index_counts(
+    venvs: Venvs, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    wheel = make_wheel(tmp_path)
+    with serving(wheel) as index:
+        index.open.set()
+        if where.startswith("PIP_"):
+            monkeypatch.setenv(where, index.url)
+        else:
+            (home / where).write_text(f"[global]\nindex-url = {index.url}\nuser = yes\n")
+            monkeypatch.setenv("PIP_CONFIG_FILE", str(home / "mine.conf"))
+        result = venvs(requirements=["demo==1.0"], pip_arguments=["--no-cache-dir"])
+    assert result["environments"]["site"]["packages"][0] == "demo==1.0", result
+    assert index.downloads == 1
+
+
 # ---- What fails leaves nothing
+
+
+def test_an_environment_without_what_was_asked_for_is_not_complete(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    elsewhere = ["--target", str(tmp_path / "elsewhere"), *OFFLINE, "--find-links", str(tmp_path)]
+    make_wheel(tmp_path, name="other")
+    result = venvs(make_wheel(tmp_path), requirements=["other"], pip_arguments=elsewhere)
+    assert (tmp_path / "elsewhere/demo.py").exists()
+    assert (
+        "the environment for site is incomplete: demo is not installed in it; "
+        "other is not installed in it, although pip reported success."
+    ) in result["msg"]
+    assert result["reason"] == "build_failed"
+    assert names(venvs.folder) == []
+
+
+def test_a_broken_configuration_of_pip_is_named_without_its_credentials(
+    venvs: Venvs, home: Path, tmp_path: Path
+) -> None:
+    path = home / ".config/pip/pip.conf"
+    path.write_text("index-url = https://me:hunter2@host/simple\n")
+    result = venvs(make_wheel(tmp_path))
+    assert str(path) in result["msg"]
+    assert "https://***@host/simple" in result["msg"]
+    assert names(venvs.folder) == []
+
+
+def test_what_cannot_be_imported_fails_the_build(venvs: Venvs, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, code="print('hello')\nimport no_such_module\n")
+    finding = (
+        "demo 1.0 cannot be imported: demo: ModuleNotFoundError: No module named 'no_such_module'"
+    )
+    result = venvs(wheel)
+    assert f"the environment for site is not sound: {finding}. What runs now" in result["msg"]
+    assert (result["reason"], result["findings"]) == ("build_failed", [finding])
+    assert names(venvs.folder) == []
+
+
+def test_what_pip_check_finds_fails_the_build_with_how_to_tolerate_it(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    wheel = make_wheel(tmp_path, requires="no-such-thing==1", tag="cp27-cp27m-odd")
+    sentence = "demo 1.0 requires no-such-thing, which is not installed."
+    odd = "demo 1.0 is not supported on this platform"
+    result = venvs(wheel, pip_arguments=[*OFFLINE, "--no-deps"], tolerated=["other", sentence])
+    assert f"the environment for site is not sound: {odd}. What runs now" in result["msg"]
+    assert "name what is harmless in `tolerated`" in result["msg"]
+    assert names(venvs.folder) == []
 
 
 @pytest.mark.fault(7)
@@ -274,36 +413,56 @@ def test_a_directory_that_is_not_there_is_named(venvs: Venvs, tmp_path: Path) ->
 # ---- Environment modules
 
 
-PROFILE = """\
-echo welcome to this site
-module() {{ [ "$2" = python/9 ] || {{ echo "no module $2" >&2; return 1; }}; PATH={bin}:$PATH; }}
-export -f module
-"""
-
-
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A site with environment modules, and a profile that talks."""
-    home = tmp_path / "home"
-    (home / "bin").mkdir(parents=True)
-    (home / ".bash_profile").write_text(PROFILE.format(bin=home / "bin"))
-    script(home / "bin/python-of-the-module", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    monkeypatch.setenv("HOME", str(home))
-    return home
+def site(home: Path) -> Path:
+    """A site with Environment Modules 3.2, whose profile talks; the modules' directory."""
+    folder = write_profile(home)
+    for version in ("8", "9"):
+        text = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
+        script(add_module(folder, f"python/{version}") / f"python-of-the-module-{version}", text)
+    return folder
 
 
-@pytest.mark.usefixtures("site")
-def test_an_environment_module_is_loaded_before_python_is_looked_for(venvs: Venvs) -> None:
-    spec = {"python": "python-of-the-module", "modules": ["python/9"]}
+def test_an_environment_module_is_loaded_before_python_is_looked_for(
+    venvs: Venvs, site: Path
+) -> None:
+    spec = {"python": "python-of-the-module-9", "modules": ["python/9"]}
     assert venvs(check=True, **spec)["changed"]
+    assert venvs(check=True, **dict(spec, modules=["load python/8", "swap python/8 python"]))
     assert venvs(check=True, **dict(spec, modules=[]))["failed"]
+    (site / "python/9").unlink()
+    assert venvs(check=True, **spec)["failed"]
 
 
 @pytest.mark.usefixtures("site")
-def test_an_environment_module_that_is_not_there_is_named(venvs: Venvs) -> None:
+def test_an_environment_module_that_is_not_loaded_fails_the_build_with_what_was_printed(
+    venvs: Venvs,
+) -> None:
     result = venvs(check=True, modules=["python/10"])
-    assert result["failed"]
-    assert "no module python/10" in result["msg"]
+    assert result["msg"].startswith("cannot load the environment modules (python/10): ")
+    assert "Unable to locate a modulefile for 'python/10'" in result["msg"]
+    assert "python/10 is not loaded; loaded are: none." in result["msg"]
+
+
+def test_a_python_that_the_profile_has_loaded_can_be_unloaded(venvs: Venvs, site: Path) -> None:
+    write_profile(site.parent, "module load python/8")
+    spec = {"python": "python-of-the-module-9", "check": True}
+    assert "conflicts with" in venvs(modules=["python/9"], **spec)["msg"]
+    for modules in (["unload python", "python/9"], ["purge", "python/9"]):
+        assert venvs(modules=modules, **spec)["changed"]
+
+
+@pytest.mark.parametrize("modules", [[], ["python/9"]])
+def test_modules_that_the_play_has_inherited_do_not_reach_a_build(
+    venvs: Venvs, site: Path, monkeypatch: pytest.MonkeyPatch, modules: list[str]
+) -> None:
+    monkeypatch.setenv("LOADEDMODULES", "python/8")
+    monkeypatch.setenv("PATH", f"{site.parent}/opt/python/8:{os.environ['PATH']}")
+    result = venvs(check=True, modules=modules, python="python-of-the-module-8")
+    assert "python-of-the-module-8: No such file or directory" in result["msg"]
+    assert "modules that the play has loaded (python/8) reach neither builds nor" in result["msg"]
+    result = venvs(check=True, modules=["python/9"], python="python-of-the-module-9")
+    assert result["changed"], result
 
 
 # ---- An index of packages that misbehaves
@@ -486,7 +645,7 @@ def test_a_wheel_of_the_control_node_is_found_and_sent_once(venvs: Venvs, tmp_pa
     spec = {
         "name": "site",
         "wheels": [f"{tmp_path}/**/demo-*.whl"],
-        "optional_wheels": [f"{tmp_path}/none-*.whl"],
+        "optional_wheels": [f"{tmp_path}/none-*.whl", f"{tmp_path}/demo-*.whl"],
         "constraints": str(tmp_path / "constraints.txt"),
         "python": venvs.python,
         "pip_arguments": OFFLINE,

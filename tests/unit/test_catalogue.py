@@ -7,7 +7,6 @@ import configparser
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from module_system import add_module, write_profile
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
@@ -254,6 +254,15 @@ def test_environments_come_from_wheels_or_else_from_requirements() -> None:
     assert site["python"] == "python3"
 
 
+def test_a_component_that_names_both_has_wheels_and_requirements() -> None:
+    found = services_of(CATALOGUE, {}, "jaws", "2")
+    both = {"wheels": ["jaws_site", "jaws_rpc"], "requirements": ["a==1"], "tolerated": ["a"]}
+    site = environments_of(COMPONENTS, {"site": both}, found, "/w", {})[1]
+    assert site["wheels"] == ["/w/**/jaws_site-*.whl", "/w/**/jaws_rpc-*.whl"]
+    assert site["optional_wheels"] == []
+    assert (site["requirements"], site["tolerated"]) == (["a==1"], ["a"])
+
+
 def test_a_component_in_a_path_is_built_too() -> None:
     found = services_of(CATALOGUE, {"jtm": None}, "jtm", "2")
     assert [e["name"] for e in environments_of(COMPONENTS, {}, found, "/w", {})] == ["jtm"]
@@ -412,6 +421,16 @@ def test_an_unknown_token_is_named() -> None:
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
             "component central has nothing to install. Set jaws_wheels",
         ),
+        (
+            lambda found: environments_of(
+                COMPONENTS,
+                {"central": {"wheels": ["jaws_central"], "requirements": ["a==1"]}},
+                found,
+                "",
+                {},
+            ),
+            "component central: wheels are to be installed; set jaws_wheels, the directory",
+        ),
     ],
 )
 def test_what_is_wrong_with_configurations_and_components_is_named(
@@ -520,19 +539,73 @@ def test_a_copy_is_closed_to_others_and_follows_no_link(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-def test_a_shim_loads_the_modules_of_its_site_and_its_own() -> None:
-    service = {
-        "instance": "jaws",
-        "component": "site",
-        "command": ["x"],
-        "modules": ["java/11 it's"],
-    }
-    context = Context("/d", {"site": "/v"}, {}, "/s/python", modules=["python"])
-    planned = plan_release({"a": check_service("a", service)}, {}, context)
-    lines = planned["files"][0]["content"].splitlines()
-    assert lines[0] == "#!/bin/bash -l"
-    loaded = [shlex.split(line) for line in lines if line.startswith("module ")]
-    assert loaded == [["module", "load", "python"], ["module", "load", "java/11 it's"]]
+SITE: Data = {"component": "site"}
+
+
+def site_with_modules(home: Path) -> Path:
+    """Make a site with Environment Modules 3.2, where a login has loaded another Python."""
+    folder = write_profile(home, "module load python/2.7", "export PYTHONHOME=/opt/python2.7")
+    for name in ("python/2.7", "python/3.8", "python/3.9", "java/11"):
+        add_module(folder, name)
+    return folder
+
+
+def run_with_modules(
+    folder: Path, own: list[str], component: Data = SITE, **context: Any
+) -> tuple[int, str]:
+    """Run the shim of a service that has an environment; return its status, and what it said."""
+    site_with_modules(folder)
+    command = ["/bin/sh", "-c", 'echo "loaded $LOADEDMODULES $PYTHONHOME"']
+    service = {"instance": "jaws", "command": command, "modules": own, **component}
+    where = Context(str(folder), {"site": "/v"}, {}, sys.executable, **context)
+    planned = plan_release({"a": check_service("a", service)}, {}, where)
+    (folder / "shim").write_text(planned["files"][0]["content"])
+    (folder / "shim").chmod(0o700)
+    done = subprocess.run(
+        [folder / "shim"],
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_service_loads_the_modules_of_its_site_and_its_own(tmp_path: Path) -> None:
+    site = ["unload python", "python/3.8"]
+    code, said = run_with_modules(tmp_path, ["java"], modules=site)
+    assert (code, said.splitlines()[-1]) == (0, "loaded python/3.8:java/11 ")
+
+
+def test_a_service_loads_the_modules_that_its_environment_was_built_with(tmp_path: Path) -> None:
+    own = {"site": ["purge", "python/3.9"]}
+    code, said = run_with_modules(tmp_path, [], modules=["python/3.8"], own_modules=own)
+    assert (code, said.splitlines()[-1]) == (0, "loaded python/3.9 ")
+
+
+def test_the_python_of_a_profile_does_not_reach_what_a_service_finds_in_its_path(
+    tmp_path: Path,
+) -> None:
+    said = run_with_modules(tmp_path, ["java"], {"path": ["site"]}, modules=["python/3.8"])[1]
+    assert said.splitlines()[-1] == "loaded python/2.7:java/11 "
+    said = run_with_modules(tmp_path, ["java"], {}, modules=["python/3.8"])[1]
+    assert said.splitlines()[-1] == "loaded python/2.7:java/11 /opt/python2.7"
+
+
+def test_a_service_does_not_start_without_its_module_and_says_which(tmp_path: Path) -> None:
+    code, said = run_with_modules(tmp_path, ["java/21"])
+    assert code == 1
+    assert "Unable to locate a modulefile for 'java/21'" in said
+    assert "java/21 is not loaded; loaded are: python/2.7" in said
+    assert "loaded python" not in said
+
+
+def test_a_module_is_text_or_a_number() -> None:
+    whole = {"instance": "jaws", "command": ["x"]}
+    assert check_service("a", {**whole, "modules": ["python", 3]})["modules"] == ["python", "3"]
+    with pytest.raises(JawsError, match="must be text"):
+        check_service("a", {**whole, "modules": [{"use": "/x"}]})
 
 
 def test_a_program_without_an_environment_of_its_own_loads_no_python_module() -> None:

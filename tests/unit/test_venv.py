@@ -86,6 +86,11 @@ def test_whatever_determines_an_environment_changes_its_name(changed: dict[str, 
     assert digest(spec(**changed), PYTHON) != digest(spec(wheels=WHEELS), PYTHON)
 
 
+def test_what_does_not_determine_an_environment_leaves_its_name_as_it_was_in_0_2_0() -> None:
+    found = spec(wheels=WHEELS, tolerated=["a"], modules=["purge"], umask="022")
+    assert digest(found, PYTHON) == "6a094e218ec0"
+
+
 def test_another_interpreter_changes_the_name() -> None:
     assert digest(spec(), PYTHON) != digest(spec(), [PYTHON[0], "3.11.3"])
     assert digest(spec(), PYTHON) != digest(spec(), ["/opt/python", PYTHON[1]])
@@ -217,6 +222,24 @@ def test_what_was_never_complete_is_built_in_its_place(tmp_path: Path, marker: s
     found, changed = place(str(tmp_path), "site-1-ab")
     assert not found.intact
     assert (os.path.basename(found.path), changed) == ("site-1-ab", [])
+
+
+def test_what_an_earlier_version_built_is_used_as_it_is(tmp_path: Path) -> None:
+    build(tmp_path / "site-1-ab")  # its record has packages, and nothing newer
+    found, unusable = place(str(tmp_path), "site-1-ab", ["a"])
+    assert (found.path, unusable) == (str(tmp_path / "site-1-ab"), [])
+
+
+def test_what_was_marked_complete_without_its_wheel_is_built_again_beside_it(
+    tmp_path: Path,
+) -> None:
+    build(tmp_path / "site-1-ab")
+    found, unusable = place(str(tmp_path), "site-1-ab", ["a", "jaws-site"])
+    assert (found.path, unusable) == (
+        str(tmp_path / "site-1-ab.1"),
+        [str(tmp_path / "site-1-ab")],
+    )
+    assert Environment(unusable[0]).lacks(["a", "jaws-site"]) == ["jaws-site"]
 
 
 def test_another_environment_s_directory_is_not_taken_for_it(tmp_path: Path) -> None:

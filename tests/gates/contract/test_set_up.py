@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -39,10 +40,13 @@ class Recorded:
         self.script.run = self.run
         self.script.has_ensurepip = lambda: True
         self.commands: list[str] = []
+        self.config = ""
 
     def run(self, *command: object) -> None:
         words = [str(word) for word in command]
         self.commands.append(" ".join(words))
+        if "install" in words:
+            self.config = Path(os.environ["PIP_CONFIG_FILE"]).read_text()
         if words[1:3] == ["-m", "venv"]:
             python = Path(words[-1]) / "bin/python"
             python.parent.mkdir(parents=True)
@@ -74,6 +78,19 @@ def test_an_environment_is_made_with_hashes(
     made, filled = set_up(recorded, tmp_path / "venv", requirements)
     assert made.endswith(f"-m venv {tmp_path}/venv")
     assert f"--require-hashes --requirement {requirements}" in filled
+
+
+def test_the_user_s_settings_of_where_to_install_have_no_effect(
+    recorded: Recorded, requirements: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PIP_PROXY", "http://proxy.example")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "none.conf"))
+    set_up(recorded, tmp_path / "venv", requirements)
+    assert "proxy = http://proxy.example\n" in recorded.config
+    assert "user = \n" in recorded.config
+    assert os.environ["PIP_CONFIG_FILE"] == str(tmp_path / "none.conf")
+    assert {path.name for path in (tmp_path / "venv").iterdir()} == {"bin", ".complete"}
 
 
 def test_an_environment_that_fits_is_left_alone(
