@@ -214,11 +214,23 @@ class Controller:
     def _await_running(self, names: Sequence[str]) -> None:
         lasting = [name for name in names if name not in self._ending]
         self._await_started(lasting, "start", _is_started(self.exits), self._is_up)
-        ending = [name for name in names if name in self._ending]
-        test = _has_ended()
-        self._unfinished += self._await_started(ending, "finish", test, self._has_done)
+        ends = _Ends()
+        self._unfinished += self._await_started(
+            [name for name in names if name in self._ending],
+            "finish",
+            ends.is_over,
+            lambda program: program.name not in ends.restarted and self._has_done(program),
+            ends.hint,
+        )
 
-    def _await_started(self, names: Sequence[str], verb: str, done: Test, is_good: Test) -> list[str]:
+    def _await_started(
+        self,
+        names: Sequence[str],
+        verb: str,
+        done: Test,
+        is_good: Test,
+        hint: Callable[[Program], str] = lambda _program: "",
+    ) -> list[str]:
         """Wait for a verdict about what was started, and return what did not do well."""
 
         def limit() -> int:
@@ -229,8 +241,8 @@ class Controller:
         told = {name: f"{name}: {FAULTS[BAD_NAME]}" for name in names if name not in found}
         settled = [found[name] for name in names if name in found and name not in late]
         bad = [program for program in settled if not is_good(program)]
-        hints = {program.name: _hint(program) for program in bad if verb == "finish"}
-        told.update({name: text + hints.get(name, "") for name, text in self._described(bad).items()})
+        described = self._described(bad)
+        told.update({program.name: described[program.name] + hint(program) for program in bad})
         self._note(verb, told)
         return late + list(told)
 
@@ -355,33 +367,37 @@ def _is_started(exits: int | None) -> Test:
     return test
 
 
-def _has_ended() -> Test:
-    """Return the test whether a program that is to end is over, well or not.
+class _Ends:
+    """Tells whether programs that are to end are over, from one look at them to the next."""
 
-    EXITED counts when it is seen twice, because supervisord may start the program again.
-    """
-    looks: dict[str, int] = {}
-    pids: dict[str, set[int | None]] = {}
+    def __init__(self) -> None:
+        self._pids: dict[str, set[int | None]] = {}
+        self._exits: dict[str, int] = {}
+        self.restarted: set[str] = set()
 
-    def test(program: Program) -> bool:
-        if program.state == "EXITED":
-            looks[program.name] = looks.get(program.name, 0) + 1
-            return looks[program.name] > 1
-        looks[program.name] = 0
+    def is_over(self, program: Program) -> bool:
+        """Whether it will not change any more; counts this look.
+
+        EXITED counts when it is seen twice, because supervisord may start the program again.
+        """
+        name = program.name
+        has_exited = program.state == "EXITED"
+        self._exits[name] = self._exits.get(name, 0) + 1 if has_exited else 0
         if program.state == "RUNNING":
-            pids.setdefault(program.name, set()).add(program.pid)
-            return len(pids[program.name]) > 1
+            self._pids.setdefault(name, set()).add(program.pid)
+            if len(self._pids[name]) > 1:
+                self.restarted.add(name)
+        if has_exited or program.state == "RUNNING":
+            return name in self.restarted or self._exits[name] > 1
         return _is_final(program)
 
-    return test
-
-
-def _hint(program: Program) -> str:
-    if program.state in ("STARTING", "RUNNING"):
-        return "\n  It ended and was started again: it needs autorestart=false."
-    if program.state == "FATAL":
-        return "\n  What may end at once needs startsecs=0."
-    return ""
+    def hint(self, program: Program) -> str:
+        """Return what its configuration needs, if that is why it has not ended well."""
+        if program.name in self.restarted:
+            return "\n  It ended and was started again: it needs autorestart=false."
+        if program.state == "FATAL":
+            return "\n  What may end at once needs startsecs=0."
+        return ""
 
 
 def _is_not_stopping(program: Program) -> bool:
