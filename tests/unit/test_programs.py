@@ -559,7 +559,7 @@ def test_a_group_that_differs_restarts_as_a_whole_or_is_refused() -> None:
         (["z"], [], [], ["z"]),
         ([], [], ["new"], []),
     ]
-    with pytest.raises(JawsError, match="np differs on disk.*2 programs cannot") as caught:
+    with pytest.raises(JawsError, match=r"np differs on disk.*2 programs cannot") as caught:
         work_for("restarted", ["np"], programs, change, configured, serial="1")
     assert caught.value.reason == "partial_group"
 

@@ -56,7 +56,8 @@ class Work(NamedTuple):
     @property
     def whole(self) -> Plan:
         """All of it as one plan, to tell what it comes to."""
-        return Plan(*(sum(parts, []) for parts in zip(self.others, *self.plans)))
+        fields = zip(self.others, *self.plans)
+        return Plan(*([name for part in field for name in part] for field in fields))
 
 
 def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[Program]:

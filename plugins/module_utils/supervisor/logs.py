@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The logs that a supervisord writes: whether they are still where they should be.
+
+Facts from Supervisor 4.3.0: at SIGUSR2 it opens its own log and those of what runs again; it ends
+where it cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from typing import Iterable
+
+from ..errors import JawsError
+from ..files import user_name
+from ..processes import PROC, Process, read_process, send_signal
+from ..waiting import wait_until
+from .client import Supervisor
+from .daemon import config_of
+from .observation import observe
+
+
+class Logs:
+    """The logs of one live supervisord and of what it runs.
+
+    :param main: the path of its own log; None: it is not known.
+    :raises JawsError: its process, or what that has open, cannot be seen (not_permitted).
+    """
+
+    def __init__(self, client: Supervisor, pid: int, main: str | None) -> None:
+        self.client = client
+        self.main = main
+        self.process = _visible(pid)
+
+    def moved(self) -> list[str]:
+        """Return the paths that are not, or not any more, the files that are written to."""
+        opened = _open_files(self.process)
+        return sorted(path for path in self._paths() if _is_moved(path, opened))
+
+    def reopen(self, timeout: float) -> None:
+        """Have all logs opened again, and wait until they are.
+
+        :raises JawsError: a directory is missing (unusable_directory), or some are still not open
+            after C(timeout) seconds (timed_out).
+        """
+        for path in self._paths():
+            _refuse_lost_directory(path)
+        send_signal(self.process, signal.SIGUSR2)
+        # Each request lets supervisord's loop turn, in which it handles the signal.
+        if not wait_until(lambda: not self.moved(), timeout):
+            raise JawsError(
+                f"supervisord ({self.process}) has not opened {', '.join(self.moved())} again "
+                f"within {timeout:g} s. See {self.main or 'its log'}, then run this again.",
+                reason="timed_out",
+            )
+
+    def _paths(self) -> set[str]:
+        running = [program for program in observe(self.client).programs if program.pid]
+        paths = [path for one in running for path in (one.log_file, one.error_log_file)]
+        return {path for path in [self.main, *paths] if path and os.path.isabs(path)}
+
+
+def _visible(pid: int) -> Process:
+    found = read_process(pid)
+    if found is None or config_of(found.cmdline) is None:
+        raise JawsError(
+            f"supervisord (pid {pid}) is no process that {user_name(os.geteuid())} can see here: "
+            "it runs as another user, or in a container. Run this there, as its user.",
+            reason="not_permitted",
+        )
+    return found
+
+
+def _open_files(process: Process) -> set[tuple[int, int]]:
+    folder = f"{PROC}/{process.pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except PermissionError as error:
+        raise JawsError(
+            f"{user_name(os.geteuid())} may not see which files {process} has open. Run this as "
+            f"{user_name(process.uid)}.",
+            reason="not_permitted",
+        ) from error
+    except FileNotFoundError:  # it has ended
+        return set()
+    return set(_identities(f"{folder}/{name}" for name in names))
+
+
+def _identities(paths: Iterable[str]) -> Iterable[tuple[int, int]]:
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError:  # it was closed meanwhile
+            continue
+        yield (found.st_dev, found.st_ino)
+
+
+def _is_moved(path: str, opened: set[tuple[int, int]]) -> bool:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) not in opened
+
+
+def _refuse_lost_directory(path: str) -> None:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise JawsError(
+            f"{folder} does not exist, and supervisord would end if it opened {path} again. "
+            "Nothing was changed; make the directory, then run this again.",
+            reason="unusable_directory",
+        )
