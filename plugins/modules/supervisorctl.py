@@ -38,8 +38,9 @@ options:
       - V(started) starts what does not run.
       - V(stopped) stops what runs, starts, or waits to be started again.
       - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that
-        this has not restarted already. Programs that O(name) does not mean fail no task: if one
-        of them cannot be started, or cannot be stopped for its new definition, there is a warning.
+        this has not restarted already. The task does not fail for a program that O(name) does not
+        mean. If such a program does not start, or does not stop for its new definition, there is
+        a warning.
       - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are
         added, changed groups are restarted with their new definition, and groups that are gone are
         stopped and removed. The rest is left alone.

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The logs that a supervisord writes: whether they are still where they should be.
 
-Facts from Supervisor 4.3.0: at SIGUSR2 it opens its own log and those of what runs again; it ends
-where it cannot.
+Facts from Supervisor 4.3.0: at SIGUSR2 it opens its own log and those of what runs again. It ends,
+and leaves all programs behind, where it cannot open one, and where one is closed because its own
+rotation of that log has failed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from typing import Iterable
+from typing import Collection, Iterable, Iterator
 
 from ..errors import JawsError
 from ..files import user_name
@@ -38,16 +39,17 @@ class Logs:
     def moved(self) -> list[str]:
         """Return the paths that are not, or not any more, the files that are written to."""
         opened = _open_files(self.process)
-        return sorted(path for path in self._paths() if _is_moved(path, opened))
+        return sorted(path for path in set(self._paths()) if _is_moved(path, opened))
 
     def reopen(self, timeout: float) -> None:
         """Have all logs opened again, and wait until they are.
 
-        :raises JawsError: a directory is missing (unusable_directory), or some are still not open
-            after C(timeout) seconds (timed_out).
+        :raises JawsError: a directory is missing (unusable_directory) or a log is closed (failed),
+            so that supervisord would end; or it did not open all in C(timeout) seconds (timed_out).
         """
         for path in self._paths():
             _refuse_lost_directory(path)
+        self._refuse_closed()
         send_signal(self.process, signal.SIGUSR2)
         # Each request lets supervisord's loop turn, in which it handles the signal.
         if not wait_until(lambda: not self.moved(), timeout):
@@ -57,10 +59,24 @@ class Logs:
                 reason="timed_out",
             )
 
-    def _paths(self) -> set[str]:
+    def _paths(self) -> list[str]:
+        """Return the path of each log; one that two programs write to is there twice."""
         running = [program for program in observe(self.client).programs if program.pid]
         paths = [path for one in running for path in (one.log_file, one.error_log_file)]
-        return {path for path in [self.main, *paths] if path and os.path.isabs(path)}
+        return [path for path in [self.main, *paths] if path and os.path.isabs(path)]
+
+    def _refuse_closed(self) -> None:
+        opened, paths = _open_files(self.process), self._paths()
+        there = [identity for path in paths for identity in _identities([path])]
+        moved = [path for path in paths if _is_moved(path, opened)]
+        elsewhere = [identity for identity in opened if identity not in there]
+        if len(elsewhere) < len(moved):
+            raise JawsError(
+                f"supervisord ({self.process}) has closed one of {', '.join(sorted(moved))}: its "
+                "own rotation of that log has failed, for example because the disk was full. It "
+                "would end if it were told to open its logs again. Nothing was changed; restart "
+                "the programs that write there, then run this again.",
+            )
 
 
 def _visible(pid: int) -> Process:
@@ -74,10 +90,11 @@ def _visible(pid: int) -> Process:
     return found
 
 
-def _open_files(process: Process) -> set[tuple[int, int]]:
+def _open_files(process: Process) -> list[tuple[int, int]]:
+    """Return the regular files that it has open, but for its standard output."""
     folder = f"{PROC}/{process.pid}/fd"
     try:
-        names = os.listdir(folder)
+        numbers = [int(name) for name in os.listdir(folder)]
     except PermissionError as error:
         raise JawsError(
             f"{user_name(os.geteuid())} may not see which files {process} has open. Run this as "
@@ -85,20 +102,21 @@ def _open_files(process: Process) -> set[tuple[int, int]]:
             reason="not_permitted",
         ) from error
     except FileNotFoundError:  # it has ended
-        return set()
-    return set(_identities(f"{folder}/{name}" for name in names))
+        return []
+    return list(_identities(f"{folder}/{number}" for number in numbers if number > 2))
 
 
-def _identities(paths: Iterable[str]) -> Iterable[tuple[int, int]]:
+def _identities(paths: Iterable[str]) -> Iterator[tuple[int, int]]:
     for path in paths:
         try:
             found = os.stat(path)
         except OSError:  # it was closed meanwhile
             continue
-        yield (found.st_dev, found.st_ino)
+        if stat.S_ISREG(found.st_mode):
+            yield (found.st_dev, found.st_ino)
 
 
-def _is_moved(path: str, opened: set[tuple[int, int]]) -> bool:
+def _is_moved(path: str, opened: Collection[tuple[int, int]]) -> bool:
     try:
         found = os.stat(path)
     except FileNotFoundError:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The logs of a supervisord after something else has moved them away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import HEAD, Daemon, Result, Run, has_ended, wait_until
+
+Reopen = Callable[..., Result]
+
+# It says something whenever somebody asks, by a file.
+CHATTY = """\
+[program:{name}]
+command=/bin/sh -c 'while :; do test -e ask && echo heard from $$; sleep 0.05; done'
+directory={root}
+startsecs=0
+stdout_logfile={root}/logs/{name}.out
+redirect_stderr=true
+"""
+
+
+@pytest.fixture
+def reopen(daemon: Daemon, run_module: Run) -> Reopen:
+    """Run the module on the daemon, whose logs are in a directory of their own."""
+    (daemon.root / "logs").mkdir()
+    head = HEAD.replace("{root}/supervisord.log", "{root}/logs/supervisord.log")
+    daemon.write("".join(CHATTY.format(name=n, root=daemon.root) for n in "ab"), head)
+    daemon.start()
+    wait_until(lambda: len(logs(daemon)) == 3, "the logs")
+
+    def run(**options: Any) -> Result:
+        return run_module("supervisord", config=str(daemon.conf), state="reopened", **options)
+
+    return run
+
+
+def logs(daemon: Daemon) -> list[str]:
+    return sorted(path.name for path in (daemon.root / "logs").iterdir())
+
+
+def rotate(daemon: Daemon) -> None:
+    """Move all logs away, as logrotate does without copytruncate."""
+    for path in list((daemon.root / "logs").iterdir()):
+        path.rename(path.with_name(path.name + ".1"))
+
+
+def test_logs_that_were_moved_away_are_opened_again_and_nothing_restarts(
+    daemon: Daemon, reopen: Reopen
+) -> None:
+    children = Path(f"/proc/{daemon.pids[0]}/task/{daemon.pids[0]}/children")
+    before = children.read_text()
+    rotate(daemon)
+    result = reopen()
+    assert (result["changed"], result["pid"], result["running"]) == (True, daemon.pids[0], True)
+    assert children.read_text() == before
+    (daemon.root / "ask").touch()
+    for name in ("a.out", "b.out"):
+        log = daemon.root / "logs" / name
+        wait_until(lambda log=log: "heard from" in log.read_text(), f"words in {name}")
+    assert "log reopen" in (daemon.root / "logs/supervisord.log.1").read_text()
+    assert reopen()["changed"] is False
+
+
+def test_one_log_that_was_removed_or_made_anew_by_the_rotation_is_enough(
+    daemon: Daemon, reopen: Reopen
+) -> None:
+    log = daemon.root / "logs/a.out"
+    log.unlink()
+    assert reopen()["changed"] is True
+    log.rename(log.with_suffix(".1"))
+    log.touch()  # logrotate's option create
+    assert reopen()["changed"] is True
+    (daemon.root / "ask").touch()
+    wait_until(lambda: "heard from" in log.read_text(), "words in the new file")
+
+
+def test_where_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
+    daemon: Daemon, reopen: Reopen
+) -> None:
+    written = (daemon.root / "logs/supervisord.log").read_text()
+    assert reopen()["changed"] is False
+    assert (daemon.root / "logs/supervisord.log").read_text() == written
+    daemon.end()
+    result = reopen()
+    assert (result["changed"], result["running"], "failed" in result) == (False, False, False)
+
+
+def test_a_dry_run_says_whether_logs_were_moved_and_sends_nothing(
+    daemon: Daemon, reopen: Reopen
+) -> None:
+    assert reopen(check=True)["changed"] is False
+    rotate(daemon)
+    assert reopen(check=True)["changed"] is True
+    assert logs(daemon) == ["a.out.1", "b.out.1", "supervisord.log.1"]
+
+
+def test_logs_whose_directory_is_gone_are_refused_and_supervisord_lives(
+    daemon: Daemon, reopen: Reopen
+) -> None:
+    (daemon.root / "logs").rename(daemon.root / "archive")
+    result = reopen()
+    assert result["reason"] == "unusable_directory"
+    assert f"{daemon.root}/logs does not exist" in result["msg"]
+    assert not has_ended(daemon.pids[0])
+
+
+def test_a_log_that_supervisord_lost_by_itself_is_refused_and_supervisord_lives(
+    daemon: Daemon, run_module: Run
+) -> None:
+    # Its own rotation fails where the directory is away, as it does where the disk is full.
+    folder = daemon.root / "logs"
+    folder.mkdir()
+    sections = CHATTY.format(name="a", root=daemon.root) + "stdout_logfile_maxbytes=20\n"
+    daemon.write(sections)
+    daemon.start()
+    wait_until(lambda: (folder / "a.out").exists(), "a log")
+    folder.rename(daemon.root / "away")
+    (daemon.root / "ask").touch()
+    fds = Path(f"/proc/{daemon.pids[0]}/fd")
+
+    def is_closed() -> bool:
+        return not any("away" in os.readlink(path) for path in fds.iterdir())
+
+    wait_until(is_closed, "a log that is closed")
+    (daemon.root / "away").rename(folder)
+    result = run_module("supervisord", config=str(daemon.conf), state="reopened")
+    assert (result["failed"], result["reason"]) == (True, "failed")
+    assert f"has closed one of {folder}/a.out" in result["msg"]
+    assert not has_ended(daemon.pids[0])
+    run_module("supervisorctl", config=str(daemon.conf), state="restarted", name=["a"])
+    assert run_module("supervisord", config=str(daemon.conf), state="reopened")["changed"] is False
