@@ -13,7 +13,6 @@ from .supervisor import planning
 from .supervisor.client import Supervisor
 from .supervisor.controller import Controller
 from .supervisor.endpoint import Endpoint, endpoint_for, is_taken
-from .supervisor.living import refuse_living
 from .supervisor.observation import Observation, observe, settings
 from .supervisor.planning import Plan, Work
 from .supervisor.programs import (
@@ -88,6 +87,9 @@ def _is_not_there(params: Params, endpoint: Endpoint | None, error: JawsError) -
     else:
         is_gone = error.reason == "down" and not is_taken(endpoint)
     if is_gone and not params["server_url"]:
+        # What looks at processes is long to import, and hardly any task needs it.
+        from .supervisor.living import refuse_living  # pylint: disable=import-outside-toplevel
+
         refuse_living(params["config"] or (endpoint.source if endpoint else ""))
     return is_gone
 
