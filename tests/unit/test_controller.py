@@ -612,6 +612,24 @@ def test_a_program_without_startsecs_has_started_however_it_ends(clock: Clock, s
         assert [program.state for program in run(simulation, plan)] == ["EXITED"]
 
 
+def test_programs_without_startsecs_that_end_over_and_over_have_started(clock: Clock) -> None:
+    simulation = Simulation(clock, {f"p{n}": ("one_shot", "STOPPED") for n in range(9)})
+    simulation.startsecs = dict.fromkeys(simulation.processes, 0)
+    circle = ["STARTING", "RUNNING", "EXITED"]
+    for number, process in enumerate(simulation.processes.values()):
+        process.turns = number  # type: ignore[attr-defined]
+
+    def turn(process: Any) -> None:
+        process.turns += 1
+        process.become(circle[process.turns % 3])
+
+    for process in simulation.processes.values():
+        process.turn = functools.partial(turn, process)  # type: ignore[method-assign]
+    begun = clock.now
+    run(simulation, Plan(start=list(simulation.processes)))
+    assert clock.now - begun < 5
+
+
 # --- what is to end -----------------------------------------------------------------------------
 
 

@@ -213,7 +213,8 @@ class Controller:
 
     def _await_running(self, names: Sequence[str]) -> None:
         lasting = [name for name in names if name not in self._ending]
-        self._await_started(lasting, "start", _is_started(self.exits), self._is_up)
+        test = _is_started(self.exits, self._is_instant)
+        self._await_started(lasting, "start", test, self._is_up)
         ends = _Ends()
         self._unfinished += self._await_started(
             [name for name in names if name in self._ending],
@@ -321,11 +322,15 @@ class Controller:
         }
 
     def _is_up(self, program: Program) -> bool:
-        if program.state != "EXITED":
-            return program.state == "RUNNING"
-        setting = self.settings.get(program.name)
-        # Without startsecs it was RUNNING once it was spawned: when we look does not matter.
-        return bool(setting and not setting.startsecs) or self._has_done(program)
+        if program.state == "RUNNING":
+            return True
+        ran = program.state in ("STARTING", "EXITED") and self._is_instant(program.name)
+        return ran or self._has_done(program)
+
+    def _is_instant(self, name: str) -> bool:
+        """Whether it is RUNNING once it is spawned (startsecs=0), whatever becomes of it then."""
+        setting = self.settings.get(name)
+        return bool(setting) and setting.startsecs == 0
 
     def _has_done(self, program: Program) -> bool:
         """Whether it has ended as it should."""
@@ -354,14 +359,20 @@ def _is_final(program: Program) -> bool:
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
 
-def _is_started(exits: int | None) -> Test:
+def _is_started(exits: int | None, is_instant: Callable[[str], bool]) -> Test:
     """Return the test whether a start is over, well or not; it counts from one call to the next."""
     spawned: dict[str, set[int | None]] = {}
+    ran: set[str] = set()
 
     def test(program: Program) -> bool:
-        ended = spawned.setdefault(program.name, set())
+        name = program.name
+        ended = spawned.setdefault(name, set())
         if program.state == "BACKOFF":
             ended.add(program.start_time)
+        if program.state == "STARTING" and name in ran:  # it ended, and is started over and over
+            return is_instant(name)
+        if program.state in ("RUNNING", "EXITED"):
+            ran.add(name)
         return _is_final(program) or (exits is not None and len(ended) >= exits)
 
     return test
