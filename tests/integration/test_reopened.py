@@ -13,6 +13,7 @@ import pytest
 from tests.integration.conftest import HEAD, Daemon, Result, Run, has_ended, wait_until
 
 Reopen = Callable[..., Result]
+NOBODY = 65534
 
 # It says something whenever somebody asks, by a file.
 CHATTY = """\
@@ -83,9 +84,8 @@ def test_one_log_that_was_removed_or_made_anew_by_the_rotation_is_enough(
 def test_where_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
     daemon: Daemon, reopen: Reopen
 ) -> None:
-    written = (daemon.root / "logs/supervisord.log").read_text()
     assert reopen()["changed"] is False
-    assert (daemon.root / "logs/supervisord.log").read_text() == written
+    assert "log reopen" not in (daemon.root / "logs/supervisord.log").read_text()
     daemon.end()
     result = reopen()
     assert (result["changed"], result["running"], "failed" in result) == (False, False, False)
@@ -105,8 +105,31 @@ def test_logs_whose_directory_is_gone_are_refused_and_supervisord_lives(
 ) -> None:
     (daemon.root / "logs").rename(daemon.root / "archive")
     result = reopen()
-    assert result["reason"] == "unusable_directory"
-    assert f"{daemon.root}/logs does not exist" in result["msg"]
+    assert result["reason"] == "cannot_write"
+    assert f"cannot write to {daemon.root}/logs/a.out" in result["msg"]
+    assert not has_ended(daemon.pids[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start it as another user")
+def test_a_log_that_others_made_anew_is_refused_and_supervisord_lives(
+    daemon: Daemon, run_module: Run
+) -> None:
+    daemon.root.chmod(0o777)
+    head = HEAD.replace("[supervisord]", "[supervisord]\nuser=nobody")
+    daemon.write(CHATTY.format(name="a", root=daemon.root), head)
+    (daemon.root / "logs").mkdir(mode=0o777)
+    (daemon.root / "logs").chmod(0o777)
+    daemon.start()
+    log = daemon.root / "logs/a.out"
+    wait_until(log.exists, "a log")
+    log.rename(log.with_suffix(".1"))
+    log.touch(mode=0o644)  # root's
+    result = run_module("supervisord", config=str(daemon.conf), state="reopened")
+    assert result["reason"] == "cannot_write", result
+    assert "runs as nobody and cannot write to" in result["msg"]
+    os.chown(log, NOBODY, NOBODY)
+    assert run_module("supervisord", config=str(daemon.conf), state="reopened")["changed"] is True
+    assert (os.geteuid(), os.getegid()) == (0, 0)
     assert not has_ended(daemon.pids[0])
 
 

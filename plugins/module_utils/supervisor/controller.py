@@ -173,7 +173,8 @@ class Controller:
         """Whether these are not to be started any more, because something before them failed."""
         if self._unfinished:
             why = f"it waits for {', '.join(self._unfinished)}, and was not started"
-            self._note("start", {name: f"{name}: {why}" for name in names})
+            told = {name: f"{name}: {why}" for name in names}
+            self._note("start", told, self._errors[-1].reason)
         return bool(self._unfinished) or (self._halts and bool(self._errors))
 
     def _phases(self, names: Sequence[str], reverse: bool = False) -> list[list[str]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from contextlib import contextmanager
 from typing import Collection, Iterable, Iterator
 
 from ..errors import JawsError
@@ -44,11 +45,10 @@ class Logs:
     def reopen(self, timeout: float) -> None:
         """Have all logs opened again, and wait until they are.
 
-        :raises JawsError: a directory is missing (unusable_directory) or a log is closed (failed),
-            so that supervisord would end; or it did not open all in C(timeout) seconds (timed_out).
+        :raises JawsError: a log cannot be opened (cannot_write) or is closed (failed), so that
+            supervisord would end; or it did not open all in C(timeout) seconds (timed_out).
         """
-        for path in self._paths():
-            _refuse_lost_directory(path)
+        self._refuse_unwritable()
         self._refuse_closed()
         send_signal(self.process, signal.SIGUSR2)
         # Each request lets supervisord's loop turn, in which it handles the signal.
@@ -61,9 +61,22 @@ class Logs:
 
     def _paths(self) -> list[str]:
         """Return the path of each log; one that two programs write to is there twice."""
-        running = [program for program in observe(self.client).programs if program.pid]
+        with self.client as client:
+            running = [program for program in observe(client).programs if program.pid]
         paths = [path for one in running for path in (one.log_file, one.error_log_file)]
         return [path for path in [self.main, *paths] if path and os.path.isabs(path)]
+
+    def _refuse_unwritable(self) -> None:
+        paths = set(self._paths())
+        with _as_user_of(self.process):
+            bad = sorted(path for path in paths if not _can_be_opened(path))
+        if bad:
+            raise JawsError(
+                f"supervisord ({self.process}) runs as {user_name(self.process.uid)} and cannot "
+                f"write to {', '.join(bad)}: it would end if it were told to open its logs again. "
+                "Nothing was changed; see to the directory and the owner, then run this again.",
+                reason="cannot_write",
+            )
 
     def _refuse_closed(self) -> None:
         opened, paths = _open_files(self.process), self._paths()
@@ -124,11 +137,34 @@ def _is_moved(path: str, opened: Collection[tuple[int, int]]) -> bool:
     return stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) not in opened
 
 
-def _refuse_lost_directory(path: str) -> None:
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise JawsError(
-            f"{folder} does not exist, and supervisord would end if it opened {path} again. "
-            "Nothing was changed; make the directory, then run this again.",
-            reason="unusable_directory",
-        )
+def _can_be_opened(path: str) -> bool:
+    where = path if os.path.exists(path) else os.path.dirname(path)
+    return os.access(where, os.W_OK, effective_ids=True)
+
+
+@contextmanager
+def _as_user_of(process: Process) -> Iterator[None]:
+    """Be the user of a process for a moment, if we are root, since root may write anywhere."""
+    if os.geteuid() or not process.uid:
+        yield
+        return
+    found, groups = os.stat(f"{PROC}/{process.pid}"), os.getgroups()
+    os.setgroups(_groups_of(process))
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(os.getgid())
+        os.setgroups(groups)
+
+
+def _groups_of(process: Process) -> list[int]:
+    with open(f"{PROC}/{process.pid}/status", encoding="utf-8", errors="replace") as stream:
+        return [
+            int(group)
+            for line in stream
+            if line.startswith("Groups:")
+            for group in line.split()[1:]
+        ]
