@@ -70,7 +70,7 @@ def _result(params: Params, check_mode: bool) -> dict[str, Any]:
     except JawsError as error:
         is_answer = params["state"] == "absent" or (params["state"] == "present" and check_mode)
         if is_answer and _is_not_there(params, endpoint, error):
-            return _without_supervisord(params, error)
+            return _without_supervisord(params, endpoint, error)
         raise
 
 
@@ -78,20 +78,10 @@ def _result(params: Params, check_mode: bool) -> dict[str, Any]:
 
 
 def _is_not_there(params: Params, endpoint: Endpoint | None, error: JawsError) -> bool:
-    """Whether no supervisord listens, or the configuration that says where it would is gone.
-
-    :raises JawsError: a supervisord with this configuration lives all the same (unreachable).
-    """
+    """Whether no supervisord listens, or the configuration that says where it would is gone."""
     if endpoint is None:
-        is_gone = error.reason == "unreadable_conf" and _is_missing(params["config"])
-    else:
-        is_gone = error.reason == "down" and not is_taken(endpoint)
-    if is_gone and not params["server_url"]:
-        # What looks at processes is long to import, and hardly any task needs it.
-        from .supervisor.living import refuse_living  # pylint: disable=import-outside-toplevel
-
-        refuse_living(params["config"] or (endpoint.source if endpoint else ""))
-    return is_gone
+        return error.reason == "unreadable_conf" and _is_missing(params["config"])
+    return error.reason == "down" and not is_taken(endpoint)
 
 
 def _is_missing(path: str | None) -> bool:
@@ -102,15 +92,27 @@ def _is_missing(path: str | None) -> bool:
     return False
 
 
-def _without_supervisord(params: Params, error: JawsError) -> dict[str, Any]:
-    """Return the result where no supervisord runs, so that no program is active."""
+def _without_supervisord(
+    params: Params, endpoint: Endpoint | None, error: JawsError
+) -> dict[str, Any]:
+    """Return the result where no supervisord runs, so that no program is active.
+
+    :raises JawsError: one with this configuration lives all the same (unreachable).
+    """
+    # What looks at processes takes long to import, and hardly any task needs it.
+    from .supervisor.living import look_for_rest  # pylint: disable=import-outside-toplevel
+
+    config = params["config"] or (endpoint.source if endpoint else "")
+    left = ""
+    if not params["server_url"]:  # which need not be the configuration's
+        left = look_for_rest(config, endpoint.url if endpoint else "")
     predicted = [] if params["state"] == "absent" else sorted(_wanted(params))
     told = "is predicted as if it ran" if predicted else "had nothing to do: no program is active"
     return dict(
         changed=bool(predicted),
         affected=predicted,
         programs=[],
-        warn=[f"{error} state={params['state']} {told}."],
+        warn=[f"{error} state={params['state']} {told}.{left}"],
         diff=_diff([], {}),
     )
 

@@ -237,6 +237,21 @@ def test_where_no_supervisord_runs_what_is_to_be_absent_is_and_a_warning_says_wh
     assert served("stopped", "np:")["reason"] in ("down", "unreadable_conf")
 
 
+def test_what_a_killed_supervisord_left_is_named_where_it_is_to_be_absent(
+    daemon: Daemon, served: Ctl
+) -> None:
+    left = list(pids(served("started", "all")).values())
+    os.kill(daemon.pids[0], signal.SIGKILL)
+    wait_until(lambda: has_ended(daemon.pids[0]), "the end of supervisord")
+    try:
+        result = served("absent", "np:", stop_before_removing=True)
+        assert (result["changed"], "failed" in result) == (False, False)
+        assert all(f"pid {pid} " in str(result["warnings"]) for pid in left)
+    finally:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_what_cannot_be_known_is_not_absent(daemon: Daemon, served: Ctl) -> None:
     wrong = served("absent", "np:", server_url=f"unix://{daemon.root}/s", password="no-such-key")
     assert wrong["reason"] == "wrong_key"
