@@ -236,7 +236,8 @@ def _act(
     if not work.whole.changes and not (params["wait"] and work.whole.waits):
         return before.programs, []
     arguments = (client, params["timeout"], params["wait"], configured or None)
-    programs, told = before.programs, []
+    programs = before.programs
+    told: list[str] = []
     if work.others.changes:
         programs, told = _update_others(Controller(*arguments, exits=1, goes_on=True), work.others)
     for done, plan in enumerate(work.plans):

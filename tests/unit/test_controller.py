@@ -650,11 +650,14 @@ MIGRATE = Plan(start=["m", "serve"], await_ended=["m"])
 
 def test_what_comes_after_a_one_shot_program_starts_when_that_has_ended(clock: Clock) -> None:
     simulation = one_shot(clock)
-    ended = simulation.processes["m"].become
+    become = simulation.processes["m"].become
     at: dict[str, float] = {}
-    simulation.processes["m"].become = (  # type: ignore[method-assign]
-        lambda state: at.__setitem__(state, clock.now) or ended(state)
-    )
+
+    def noted(state: str) -> None:
+        at[state] = clock.now
+        become(state)
+
+    simulation.processes["m"].become = noted  # type: ignore[method-assign]
     assert {one.name: one.state for one in run(simulation, MIGRATE)} == {
         "m": "EXITED",
         "serve": "RUNNING",

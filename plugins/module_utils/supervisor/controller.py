@@ -331,7 +331,7 @@ class Controller:
     def _is_instant(self, name: str) -> bool:
         """Whether it is RUNNING once it is spawned (startsecs=0), whatever becomes of it then."""
         setting = self.settings.get(name)
-        return bool(setting) and setting.startsecs == 0
+        return setting is not None and setting.startsecs == 0
 
     def _has_done(self, program: Program) -> bool:
         """Whether it has ended as it should."""
