@@ -61,7 +61,11 @@ def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
 
 
 def _logs(daemon: Daemon, status: Status) -> Logs:
-    return Logs(daemon.client, status.pid, daemon.conf.get_path("supervisord", "logfile"))
+    given = daemon.conf.get("supervisord", "logfile") or ""
+    # Only supervisord knows from which directory another path counts.
+    is_known = os.path.isabs(os.path.expanduser(given))
+    main = daemon.conf.get_path("supervisord", "logfile") if is_known else None
+    return Logs(daemon.client, status.pid, main)
 
 
 def _absent(state: str) -> Result:

@@ -101,7 +101,7 @@ def twins(daemon: Daemon, request: pytest.FixtureRequest) -> Twins:
 @pytest.fixture
 def ctl(run_module: Run) -> Ctl:
     def run(state: str, name: str, **options: Any) -> Result:
-        return run_module("supervisorctl", state=state, name=[name], **options)
+        return run_module("supervisorctl", state=state, name=name, **options)
 
     return run
 

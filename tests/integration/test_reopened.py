@@ -92,6 +92,16 @@ def test_where_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
     assert (result["changed"], result["running"], "failed" in result) == (False, False, False)
 
 
+def test_what_is_no_file_at_a_known_path_cannot_be_moved(daemon: Daemon, run_module: Run) -> None:
+    head = HEAD.replace("{root}/supervisord.log", "relative.log")
+    device = CHATTY.replace("{root}/logs/{name}.out", "/dev/stdout") + "stdout_logfile_maxbytes=0\n"
+    none = CHATTY.replace("{root}/logs/{name}.out", "NONE")
+    daemon.write((device + none.replace("{name}", "b")).format(name="a", root=daemon.root), head)
+    daemon.start()
+    result = run_module("supervisord", config=str(daemon.conf), state="reopened")
+    assert result["changed"] is False, result
+
+
 def test_a_dry_run_says_whether_logs_were_moved_and_sends_nothing(
     daemon: Daemon, reopen: Reopen
 ) -> None:

@@ -64,7 +64,7 @@ class Logs:
         with self.client as client:
             running = [program for program in observe(client).programs if program.pid]
         paths = [path for one in running for path in (one.log_file, one.error_log_file)]
-        return [path for path in [self.main, *paths] if path and os.path.isabs(path)]
+        return [path for path in [self.main, *paths] if path and _is_file_name(path)]
 
     def _refuse_unwritable(self) -> None:
         paths = set(self._paths())
@@ -127,6 +127,11 @@ def _identities(paths: Iterable[str]) -> Iterator[tuple[int, int]]:
             continue
         if stat.S_ISREG(found.st_mode):
             yield (found.st_dev, found.st_ino)
+
+
+def _is_file_name(path: str) -> bool:
+    """Whether a log is a file that can be moved, and not C(syslog) or another process's output."""
+    return os.path.isabs(path) and not path.startswith(("/dev/", "/proc/"))
 
 
 def _is_moved(path: str, opened: Collection[tuple[int, int]]) -> bool:
