@@ -285,13 +285,20 @@ def _warnings(params: Params, before: Observation, missing: Sequence[str]) -> li
     if params["state"] == "absent":
         told += _not_removed(before.programs, _wanted(params))
     if params["state"] == "restarted":
-        told += [
-            f"{one.name} (pid {one.pid}) is UNKNOWN, so what differs on disk of {one.group} was "
-            "not applied. End that process by hand, then restart supervisord."
-            for one in before.programs
-            if one.state == "UNKNOWN" and one.group in before.change.groups
-        ]
+        told += _not_applied(before)
     return told
+
+
+def _not_applied(before: Observation) -> list[str]:
+    """Say which groups differ on disk, but have a program that supervisord has lost."""
+    groups = before.change.groups
+    lost = [one for one in before.programs if one.state == "UNKNOWN" and one.group in groups]
+    try:
+        planning.plan_stopped(lost)
+    except JawsError as error:
+        left = ", ".join(sorted({one.group for one in lost}))
+        return [f"What differs on disk of {left} was not applied: {error}"]
+    return []
 
 
 def _not_removed(programs: Sequence[Program], wanted: Sequence[str]) -> list[str]:
