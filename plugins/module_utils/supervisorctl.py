@@ -31,6 +31,8 @@ Settings = Mapping[str, Setting]
 
 # The states that depend on what the configuration on disk says.
 REREADING = ("present", "restarted", "updated")
+# The states that add what an earlier task of the play may have to write: not so in check mode.
+ADDING = ("present", "updated")
 # The states that start programs, which may therefore be waited for until they end.
 STARTING = ("present", "started", "restarted", "updated")
 
@@ -68,7 +70,7 @@ def _result(params: Params, check_mode: bool) -> dict[str, Any]:
         with Supervisor(endpoint) as client:
             return _manage(client, params, check_mode)
     except JawsError as error:
-        is_answer = params["state"] == "absent" or (params["state"] == "present" and check_mode)
+        is_answer = params["state"] == "absent" or (params["state"] in ADDING and check_mode)
         if is_answer and _is_not_there(params, endpoint, error):
             return _without_supervisord(params, endpoint, error)
         raise
@@ -106,11 +108,11 @@ def _without_supervisord(
     left = ""
     if not params["server_url"]:  # which need not be the configuration's
         left = look_for_rest(config, endpoint.url if endpoint else "")
-    predicted = [] if params["state"] == "absent" else sorted(_wanted(params))
-    told = "is predicted as if it ran" if predicted else "had nothing to do: no program is active"
+    wanted = [] if params["state"] == "absent" else _wanted(params)
+    told = "is predicted as if it ran" if wanted else "had nothing to do: no program is active"
     return dict(
-        changed=bool(predicted),
-        affected=predicted,
+        changed=bool(wanted),
+        affected=sorted(name for name in wanted if name != "all"),
         programs=[],
         warn=[f"{error} state={params['state']} {told}.{left}"],
         diff=_diff([], {}),
@@ -143,7 +145,7 @@ def _manage(client: Supervisor, params: Params, check_mode: bool) -> dict[str, A
 
 def _missing(params: Params, before: Observation, configured: Settings) -> list[str]:
     """Return the names to be added of what is on disk only once this is no dry run."""
-    if params["state"] != "present":
+    if params["state"] not in ADDING:
         return []
     return select(_present(before, configured), _wanted(params))[1]
 

@@ -44,8 +44,7 @@ options:
       - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are
         added, changed groups are restarted with their new definition, and groups that are gone are
         stopped and removed. The rest is left alone.
-      - V(present) adds groups that are on disk and not yet active. In check mode, what is not on
-        disk yet is predicted to be added, since an earlier task of the play may have to write it.
+      - V(present) adds groups that are on disk and not yet active.
       - V(absent) removes groups. Running ones are refused, unless O(stop_before_removing=true).
         If no supervisord runs, or O(config) does not exist, no program is active, so the task
         succeeds with a warning. It fails if a supervisord with that configuration still lives.
@@ -110,7 +109,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Asks, predicts, and changes nothing.
+    details: >-
+      Asks, predicts, and changes nothing. With O(state=present) or O(state=updated), it predicts as
+      if an earlier task of the play had written what is not on disk yet, and had started a
+      supervisord that does not run.
   diff_mode:
     support: full
     details: Shows the programs' states before and after.

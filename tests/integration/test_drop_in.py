@@ -278,11 +278,12 @@ def test_what_a_supervisord_out_of_reach_runs_is_not_absent(
 def test_a_dry_run_predicts_that_a_section_which_is_not_on_disk_yet_will_be_added(
     served: Ctl,
 ) -> None:
-    result = served("present", "later", "alone", check=True)
-    assert (result["changed"], result["affected"]) == (True, ["later"])
-    assert "later is not in the configuration" in str(result["warnings"])
-    assert served("present", "later")["reason"] == "unknown_program"
-    assert served("present", "alone", check=True)["changed"] is False
+    for state in ("present", "updated"):
+        result = served(state, "later", "alone", check=True)
+        assert (result["changed"], result["affected"]) == (True, ["later"])
+        assert "later is not in the configuration" in str(result["warnings"])
+        assert served(state, "later")["reason"] == "unknown_program"
+        assert served(state, "alone", check=True)["changed"] is False
 
 
 @pytest.mark.parametrize("ended", [killed, unconfigured, without_directory])
@@ -290,9 +291,12 @@ def test_a_dry_run_predicts_what_a_supervisord_will_run_that_does_not_run_yet(
     daemon: Daemon, served: Ctl, ended: Callable[[Daemon], None]
 ) -> None:
     ended(daemon)
-    result = served("present", "later", check=True)
-    assert (result["changed"], result["affected"]) == (True, ["later"])
-    assert served("present", "later")["reason"] in ("down", "unreadable_conf")
+    for state in ("present", "updated"):
+        result = served(state, "later", check=True)
+        assert (result["changed"], result["affected"]) == (True, ["later"])
+        assert served(state, "later")["reason"] in ("down", "unreadable_conf")
+    assert served("updated", name=None, check=True)["changed"] is True
+    assert served("started", "later", check=True)["reason"] in ("down", "unreadable_conf")
 
 
 # --- a restart is about what it names ---------------------------------------------------------

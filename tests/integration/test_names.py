@@ -75,13 +75,16 @@ NAMES = {
 
 
 def test_every_name_that_supervisor_takes_is_taken_and_means_what_it_says(
-    daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, ctl: Ctl, run_module: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABEL", "my worker, no. 1")
     monkeypatch.setenv("COLON", "a:b")
     daemon.write("".join(ODD))
     daemon.start()
     for name, meant in NAMES.items():
+        config = str(daemon.conf)
+        shown = run_module("supervisorctl_info", config=config, name=[name])["programs"]
+        assert [one["name"] for one in shown] == meant
         started = ctl("started", name)
         assert started["affected"] == meant, name
         assert {one for one, state in states(started).items() if state == "RUNNING"} == set(meant)
