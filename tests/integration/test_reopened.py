@@ -34,12 +34,16 @@ def reopen(daemon: Daemon, run_module: Run) -> Reopen:
     head = HEAD.replace("{root}/supervisord.log", "{root}/logs/supervisord.log")
     daemon.write("".join(CHATTY.format(name=n, root=daemon.root) for n in "ab"), head)
     daemon.start()
-    wait_until(lambda: len(logs(daemon)) == 3, "the logs")
+    wait_until(lambda: len(children(daemon)) == 2, "the programs, whose logs come before them")
 
     def run(**options: Any) -> Result:
         return run_module("supervisord", config=str(daemon.conf), state="reopened", **options)
 
     return run
+
+
+def children(daemon: Daemon) -> list[str]:
+    return Path(f"/proc/{daemon.pids[0]}/task/{daemon.pids[0]}/children").read_text().split()
 
 
 def logs(daemon: Daemon) -> list[str]:
@@ -55,12 +59,11 @@ def rotate(daemon: Daemon) -> None:
 def test_logs_that_were_moved_away_are_opened_again_and_nothing_restarts(
     daemon: Daemon, reopen: Reopen
 ) -> None:
-    children = Path(f"/proc/{daemon.pids[0]}/task/{daemon.pids[0]}/children")
-    before = children.read_text()
+    before = children(daemon)
     rotate(daemon)
     result = reopen()
     assert (result["changed"], result["pid"], result["running"]) == (True, daemon.pids[0], True)
-    assert children.read_text() == before
+    assert children(daemon) == before
     (daemon.root / "ask").touch()
     for name in ("a.out", "b.out"):
         log = daemon.root / "logs" / name
