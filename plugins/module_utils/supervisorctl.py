@@ -88,7 +88,8 @@ def _is_not_there(params: Params, endpoint: Endpoint | None, error: JawsError) -
 
 def _is_missing(path: str | None) -> bool:
     try:
-        os.stat(path or "")
+        if path:
+            os.stat(path)
     except OSError as error:
         return isinstance(error, (FileNotFoundError, NotADirectoryError))
     return False
