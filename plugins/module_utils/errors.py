@@ -39,7 +39,7 @@ REASONS = {
     "not_a_member": "this process is not a member of a group that files are to belong to",
     "not_installed": "there is no Supervisor where the options say",
     "not_permitted": "another user's process cannot be signalled",
-    "partial_group": "removing a program would remove others of its group",
+    "partial_group": "only the whole group of a program can be removed or replaced",
     "program_failed": "a program could not be started or stopped, or failed after its start",
     "refused_by_supervisord": "supervisord refused a request for another reason",
     "runs_this_play": "a process cannot be stopped because it runs this play",

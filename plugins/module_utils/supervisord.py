@@ -11,6 +11,7 @@ from typing import Any, Dict
 
 from .errors import JawsError
 from .supervisor.daemon import Daemon, Status
+from .supervisor.logs import Logs
 from .supervisor.parser import parse, refuse_missing
 
 Result = Dict[str, Any]
@@ -55,20 +56,32 @@ def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
     # Only a stop asks what runs although the daemon is down: a start clears that anyhow.
     asked = not status and params["state"] == "stopped"
     leftovers = asked and bool(daemon.processes() or daemon.orphans())
-    return daemon, status, plan(params["state"], status is not None, leftovers)
+    moved = bool(status and params["state"] == "reopened" and _logs(daemon, status).moved())
+    return daemon, status, plan(params["state"], status is not None, leftovers, moved)
+
+
+def _logs(daemon: Daemon, status: Status) -> Logs:
+    given = daemon.conf.get("supervisord", "logfile") or ""
+    # Only supervisord knows from which directory another path counts.
+    is_known = os.path.isabs(os.path.expanduser(given))
+    main = daemon.conf.get_path("supervisord", "logfile") if is_known else None
+    return Logs(daemon.client, status.pid, main)
 
 
 def _absent(state: str) -> Result:
     """Predict for an instance that a play which is no dry run would have configured by now."""
-    running = state != "stopped"
+    running = state not in ("stopped", "reopened")
     return dict(changed=running, running=running, pid=None, diff=_diff(False, running))
 
 
-def plan(state: str, running: bool, leftovers: bool = False) -> list[str]:
+def plan(state: str, running: bool, leftovers: bool = False, moved: bool = False) -> list[str]:
     """Return the steps from what is to what is wanted.
 
     :param leftovers: a daemon that lost its socket, or what a killed one has left, still runs.
+    :param moved: logs are not the files that are written to any more.
     """
+    if state == "reopened":
+        return ["reopen"] if moved else []
     if state == "stopped":
         return ["stop"] if running else ["clear"] if leftovers else []
     if not running:
@@ -81,7 +94,7 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
     wanted = daemon.user
     if state == "restarted":  # which makes it that user's, or would make it ours
         wanted = None if daemon.user else daemon.me
-    if state == "stopped" or not wanted or status.user in (None, wanted):
+    if state in ("stopped", "reopened") or not wanted or status.user in (None, wanted):
         return
     raise JawsError(
         f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}) and should "
@@ -103,6 +116,8 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
             daemon.stop(status.pid)
         elif step == "reload":
             daemon.reload()
+        elif step == "reopen" and status:
+            _logs(daemon, status).reopen(daemon.timeout)
         elif step == "clear":
             with suppress(JawsError):  # then each program is stopped as is the default
                 programs = parse(daemon.config, daemon.python)
@@ -121,7 +136,7 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
 def _result(
     daemon: Daemon, steps: list[str], before: Status | None, after: Status | None
 ) -> Result:
-    running = steps[-1] in ("start", "reload") if steps else bool(before)
+    running = steps[-1] not in ("stop", "clear") if steps else bool(before)
     outdated = daemon.is_outdated(after) if after else None
     return dict(
         changed=bool(steps),

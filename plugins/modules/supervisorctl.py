@@ -23,6 +23,12 @@ options:
       - The programs or groups. V(group:program) is a program, V(group), V(group:) and V(group:*)
         are all programs of a group, and V(all) is every program.
       - A program of a group may be named without its group where the name is not ambiguous.
+      - A name may be a pattern with C(*), C(?) and C([…]), for example V(worker_*),
+        V(group:worker_*) or V(web*:). A pattern without a colon means the programs that it fits
+        with or without their group, and those of the groups that it fits.
+      - O(state=absent) takes names as they are written, as M(community.general.supervisorctl) does.
+        A group has its colon there, a program of a group its group, and a pattern fits either
+        programs without a group or, with a colon, those with one.
       - An empty list means no program.
       - Required unless O(state=updated), where it defaults to V(all).
     type: list
@@ -32,12 +38,16 @@ options:
       - V(started) starts what does not run.
       - V(stopped) stops what runs, starts, or waits to be started again.
       - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that
-        this has not restarted already.
+        this has not restarted already. The task does not fail for a program that O(name) does not
+        mean. If such a program does not start, or does not stop for its new definition, there is
+        a warning.
       - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are
         added, changed groups are restarted with their new definition, and groups that are gone are
         stopped and removed. The rest is left alone.
       - V(present) adds groups that are on disk and not yet active.
       - V(absent) removes groups. Running ones are refused, unless O(stop_before_removing=true).
+        If no supervisord runs, or O(config) does not exist, no program is active, so the task
+        succeeds with a warning. It fails if a supervisord with that configuration still lives.
       - V(signalled) sends O(signal) to what runs.
     type: str
     required: true
@@ -47,8 +57,33 @@ options:
     type: bool
     default: false
   signal:
-    description: With O(state=signalled), the signal's name or number, for example V(USR1).
+    description:
+      - With O(state=signalled), the signal's name, with or without C(SIG), or its number, for
+        example V(USR1), V(SIGUSR1) or V(10).
     type: str
+  serial:
+    description:
+      - With O(state=restarted), how many programs restart at a time, as a number or as a
+        percentage of all that O(name) means, rounded down to at least one.
+      - The next ones are stopped once these run. If one fails, the task ends there, and
+        RV(not_restarted) names the programs that were left as they were.
+      - Programs of a lower C(priority) come first. A group that differs on disk restarts as a
+        whole, which is refused if it has more programs than that.
+    type: str
+    version_added: 0.3.0
+  one_shot:
+    description:
+      - Programs that are expected to end, in the same words as O(name). Of these, the ones that the
+        task starts, or finds running with O(state=started), are waited for until they have ended,
+        and have succeeded when their exit status is among their C(exitcodes).
+      - If one fails, programs of a later C(priority) are not started. If it takes longer than
+        O(timeout), on top of what its C(startsecs) and C(startretries) allow, it has failed.
+      - Such a program needs C(startsecs=0) and C(autorestart=false) in the configuration.
+      - Without O(wait), or with another O(state) than V(present), V(started), V(restarted) or
+        V(updated), it has no effect.
+    type: list
+    elements: str
+    version_added: 0.3.0
   wait:
     description:
       - Wait until the programs have reached their final state.
@@ -74,7 +109,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Asks, predicts, and changes nothing.
+    details: >-
+      Asks, predicts, and changes nothing. With O(state=present) or O(state=updated), it predicts as
+      if an earlier task of the play had written what is not on disk yet, and had started a
+      supervisord that does not run.
   diff_mode:
     support: full
     details: Shows the programs' states before and after.
@@ -83,8 +121,8 @@ notes:
     waits for the one before; programs of one priority go in parallel.
   - A program in C(BACKOFF) is waited for until supervisord has started it or given it up
     (C(FATAL)).
-  - A program that ends at once and is meant to (C(startsecs=0)) counts as started when its exit
-    status is among its C(exitcodes).
+  - A program with C(startsecs=0) has started when it has been spawned, however it ends, as for
+    supervisord itself. O(one_shot) says that its exit status counts.
 seealso:
   - module: jgi.jaws.supervisorctl_info
   - module: jgi.jaws.supervisord
@@ -104,6 +142,21 @@ EXAMPLES = r"""
     state: started
     config: /tmp/jaws-supervisord/supervisord-jtm.conf
     timeout: 120
+
+- name: Restart all workers, two at a time
+  jgi.jaws.supervisorctl:
+    name: worker_*
+    state: restarted
+    serial: 2
+    config: /home/me/supervisord.conf
+
+- name: Migrate the database, and serve once that has succeeded
+  jgi.jaws.supervisorctl:
+    name: [migrate, serve]  # migrate has the lower priority
+    state: started
+    one_shot: migrate
+    config: /home/me/supervisord.conf
+    timeout: 600
 
 - name: Apply what has changed in the configuration, and nothing else
   jgi.jaws.supervisorctl:
@@ -187,6 +240,13 @@ failed_programs:
   type: list
   elements: str
   sample: [jaws-jtm]
+not_restarted:
+  description: The programs that had yet to be restarted when one failed; they are as they were.
+  returned: when a program failed or timed out and O(serial) is set
+  type: list
+  elements: str
+  version_added: 0.3.0
+  sample: ["worker:worker_02", "worker:worker_03"]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -207,6 +267,8 @@ def main() -> None:
             signal=dict(type="str"),
             wait=dict(type="bool", default=True),
             timeout=dict(type="int", default=60),
+            serial=dict(type="str"),
+            one_shot=dict(type="list", elements="str"),
         ),
         required_if=[("state", "signalled", ["signal"])]
         + [("state", state, ["name"]) for state in STATES if state != "updated"],

@@ -15,7 +15,8 @@ description:
 options:
   name:
     description:
-      - The programs or groups, as for M(jgi.jaws.supervisorctl). Without it, every program.
+      - The programs or groups, or patterns of them, as for M(jgi.jaws.supervisorctl). Without it,
+        every program.
     type: list
     elements: str
   python:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: supervisord
-short_description: Start, stop, restart or reload a supervisord
+short_description: Start, stop, restart or reload a supervisord, or have it open its logs again
 version_added: 0.1.0
 description:
   - Manages the supervisord daemon of one configuration, without root and without the operating
@@ -33,8 +33,11 @@ options:
       - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's
         own parser refuses the configuration, where a program's command does not exist, or where
         the daemon could not come back for another reason that can be known before.
+      - V(reopened), since 0.3.0, has it open its log and those of its programs again where the
+        files that it writes to are not at their paths any more, because something else has rotated
+        them. Nothing restarts. Where all logs are in place, or it is down, there is nothing to do.
     type: str
-    choices: [started, stopped, restarted, reloaded]
+    choices: [started, stopped, restarted, reloaded, reopened]
     default: started
   config:
     required: true
@@ -93,6 +96,11 @@ EXAMPLES = r"""
     python: /tmp/jaws-supervisord/venv/bin/python
     user: jaws_jtm
     owner: jaws
+
+- name: Have it write to new logs, after others have moved the old ones
+  jgi.jaws.supervisord:
+    config: /tmp/jaws-supervisord/supervisord-jtm.conf
+    state: reopened
 
 - name: Stop it with everything that it runs
   jgi.jaws.supervisord:
@@ -164,7 +172,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.module import run
 from ..module_utils.supervisord import manage
 
-STATES = ["started", "stopped", "restarted", "reloaded"]
+STATES = ["started", "stopped", "restarted", "reloaded", "reopened"]
 
 
 def main() -> None:

@@ -342,6 +342,17 @@ def test_a_program_out_of_control_is_an_error_and_not_a_stopped_one(lost: int, c
     assert ctl("started", "b")["changed"] is False
 
 
+def test_a_program_out_of_control_does_not_fail_the_restart_of_another(
+    daemon: Daemon, lost: int, ctl: Ctl
+) -> None:
+    ctl("stopped", "a")
+    daemon.write(program("a", "stopwaitsecs=9") + program("b") + program("c"))
+    result = ctl("restarted", "c")
+    assert states(result) == {"a": "UNKNOWN", "b": "RUNNING", "c": "RUNNING"}
+    warning = str(result["warnings"])
+    assert f"of a was not applied: supervisord has lost control of a (pid {lost})" in warning
+
+
 # --- what differs on disk ---------------------------------------------------------------------
 
 

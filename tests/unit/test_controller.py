@@ -129,6 +129,7 @@ class Simulation(Supervisor):
         self.on_disk = {name: kind for name, (kind, _state) in active.items()}
         self.idle: set[str] = set()
         self.priorities: dict[str, int] = {}
+        self.startsecs: dict[str, int] = {}
         self.sent: list[tuple[Any, ...]] = []
         self.log = ""
 
@@ -172,7 +173,7 @@ class Simulation(Supervisor):
                 "autostart": name not in self.idle,
                 "group_prio": self.priorities.get(group_of(name), 999),
                 "process_prio": 999,
-                "startsecs": STARTSECS,
+                "startsecs": self.startsecs.get(name, STARTSECS),
                 "startretries": 3,
                 "stopwaitsecs": STOPWAITSECS,
                 "exitcodes": [0],
@@ -597,6 +598,159 @@ def test_a_one_shot_program_may_end_with_any_of_its_exit_codes(clock: Clock) -> 
     known["a"] = known["a"]._replace(exitcodes=[0, 3])
     simulation.processes["a"].state = "STOPPED"
     assert run(simulation, Plan(start=["a"]), known=known)[0].state == "EXITED"
+
+
+@pytest.mark.parametrize("status", [0, 1, 127])
+def test_a_program_without_startsecs_has_started_however_it_ends(clock: Clock, status: int) -> None:
+    simulation = Simulation(clock, {"a": ("one_shot", "STOPPED")})
+    simulation.startsecs = {"a": 0}
+    info = simulation.getProcessInfo
+    simulation.getAllProcessInfo = (  # type: ignore[method-assign]
+        lambda: [dict(info("a"), exitstatus=status)]
+    )
+    for plan in (Plan(start=["a"]), Plan(await_running=["a"])):
+        assert [program.state for program in run(simulation, plan)] == ["EXITED"]
+
+
+def test_programs_without_startsecs_that_end_over_and_over_have_started(clock: Clock) -> None:
+    simulation = Simulation(clock, {f"p{n}": ("one_shot", "STOPPED") for n in range(9)})
+    simulation.startsecs = dict.fromkeys(simulation.processes, 0)
+    circle = ["STARTING", "RUNNING", "EXITED"]
+    for number, process in enumerate(simulation.processes.values()):
+        process.turns = number  # type: ignore[attr-defined]
+
+    def turn(process: Any) -> None:
+        process.turns += 1
+        process.become(circle[process.turns % 3])
+
+    for process in simulation.processes.values():
+        process.turn = functools.partial(turn, process)  # type: ignore[method-assign]
+    begun = clock.now
+    run(simulation, Plan(start=list(simulation.processes)))
+    assert clock.now - begun < 5
+
+
+# --- what is to end -----------------------------------------------------------------------------
+
+
+def one_shot(clock: Clock, state: str = "STOPPED", status: int = 0) -> Simulation:
+    """Return a migration, which takes a turn, and what it comes before."""
+    simulation = Simulation(clock, {"m": ("one_shot", state), "serve": ("healthy", "STOPPED")})
+    simulation.priorities, simulation.startsecs = {"m": 1, "serve": 2}, {"m": 0}
+    found = Process.info
+    migration = simulation.processes["m"]
+    migration.info = (  # type: ignore[method-assign]
+        lambda: dict(found(migration), exitstatus=status)
+    )
+    return simulation
+
+
+MIGRATE = Plan(start=["m", "serve"], await_ended=["m"])
+
+
+def test_what_comes_after_a_one_shot_program_starts_when_that_has_ended(clock: Clock) -> None:
+    simulation = one_shot(clock)
+    become = simulation.processes["m"].become
+    at: dict[str, float] = {}
+
+    def noted(state: str) -> None:
+        at[state] = clock.now
+        become(state)
+
+    simulation.processes["m"].become = noted  # type: ignore[method-assign]
+    assert {one.name: one.state for one in run(simulation, MIGRATE)} == {
+        "m": "EXITED",
+        "serve": "RUNNING",
+    }
+    assert at["EXITED"] < simulation.processes["serve"].started
+
+
+def test_nothing_starts_after_a_one_shot_program_that_failed(clock: Clock) -> None:
+    simulation = one_shot(clock, status=4)
+    error = fails(simulation, MIGRATE)
+    assert error.reason == "program_failed"
+    assert error.details["failed_programs"] == ["m", "serve"]
+    assert "could not finish m " in str(error)
+    assert "m is EXITED, exit status 4" in str(error)
+    assert "serve: it waits for m, and was not started" in str(error)
+    assert simulation.states() == {"m": "EXITED", "serve": "STOPPED"}
+
+
+def test_nothing_is_added_after_a_one_shot_program_that_failed(clock: Clock) -> None:
+    simulation = one_shot(clock, status=4)
+    crashed = simulation.processes.pop("m")
+    del simulation.processes["serve"]
+    add = simulation.addProcessGroup
+
+    def adding(group: str) -> bool:
+        add(group)
+        crashed.is_new = True
+        simulation.processes["m"] = crashed
+        return True
+
+    simulation.addProcessGroup = adding  # type: ignore[method-assign]
+    error = fails(simulation, Plan(add=["m", "serve"], await_ended=["m"]))
+    assert error.details["failed_programs"] == ["m", "serve"]
+    assert simulation.states() == {"m": "EXITED"}
+
+
+def test_a_one_shot_program_that_runs_already_is_awaited_before_what_comes_after(
+    clock: Clock,
+) -> None:
+    simulation = one_shot(clock, state="RUNNING")
+    migration, took = simulation.processes["m"], clock.now + 20
+    turn = migration.turn
+    migration.turn = (  # type: ignore[method-assign]
+        lambda: turn() if clock.now < took else migration.become("EXITED")
+    )
+    run(simulation, Plan(start=["serve"], await_ended=["m"]))
+    assert simulation.processes["serve"].started >= took
+    assert methods(simulation) == [("startProcess", "serve")]
+
+
+def test_a_one_shot_program_that_does_not_end_in_time_has_failed(clock: Clock) -> None:
+    simulation = Simulation(clock, {"m": ("healthy", "STOPPED")})
+    error = fails(simulation, Plan(start=["m"], await_ended=["m"]))
+    assert error.reason == "timed_out"
+    assert "could not finish within" in str(error)
+
+
+def test_a_one_shot_program_that_is_started_again_has_failed(clock: Clock) -> None:
+    simulation = one_shot(clock)
+    migration = simulation.processes["m"]
+    pids = iter(range(100, 100000))
+
+    def flap() -> None:
+        migration.become("EXITED" if migration.state == "RUNNING" else "RUNNING")
+        migration.tries = next(pids)
+
+    migration.turn = flap  # type: ignore[method-assign]
+    migration.info = (  # type: ignore[method-assign]
+        lambda: dict(Process.info(migration), pid=migration.tries)
+    )
+    error = fails(simulation, MIGRATE)
+    assert "It ended and was started again: it needs autorestart=false." in str(error)
+
+
+def test_a_one_shot_program_that_ends_too_early_is_told_what_it_needs(clock: Clock) -> None:
+    simulation = Simulation(clock, {"m": ("crash", "STOPPED")})
+    error = fails(simulation, Plan(start=["m"], await_ended=["m"]))
+    assert "What may end at once needs startsecs=0." in str(error)
+
+
+def test_without_waiting_nothing_waits_for_an_end(clock: Clock) -> None:
+    simulation = one_shot(clock, status=4)
+    run(simulation, MIGRATE, wait=False)
+    assert methods(simulation) == [("startProcess", "m"), ("startProcess", "serve")]
+
+
+def test_what_is_not_the_task_is_tried_once_and_keeps_nothing_else_down(clock: Clock) -> None:
+    simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("healthy", "STOPPED")})
+    simulation.priorities = {"a": 1, "b": 2}
+    with pytest.raises(JawsError, match="a is BACKOFF"):
+        run(simulation, Plan(start=["a", "b"]), exits=1, goes_on=True)
+    assert clock.now < 1003  # giving a up takes 1 + 2 + 3 seconds
+    assert simulation.states()["b"] == "RUNNING"
 
 
 def test_a_controller_forgets_the_errors_of_its_last_plan(clock: Clock) -> None:

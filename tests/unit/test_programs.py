@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from supervisor.datatypes import signal_number
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import Observation
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.planning import (
     Plan,
+    Work,
     arriving,
+    batch_size,
+    batches,
     phases,
     plan_absent,
     plan_restarted,
@@ -33,9 +37,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs impor
     group_of,
     names,
     namespec,
+    process_of,
     select,
+    select_written,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import affected, make_plan
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisorctl import affected, make_work
 
 STATES = ["STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL"]
 NOTHING = Change([], [], [])
@@ -69,6 +75,8 @@ wanted_ = st.lists(
     namespecs
     | word.map("{}:".format)
     | word.map("{}:*".format)
+    | word.map("{}*".format)
+    | word.map("?:{}".format)
     | st.sampled_from(["all", "none", "none:a", "a:none", ":", ":*", ""]),
     max_size=4,
 )
@@ -131,6 +139,83 @@ def test_a_name_means_a_program_then_a_group_then_a_member(wanted: str, meant: l
 @pytest.mark.parametrize("name", ["q", "q:", "a:q", "x:", "b:x:", "", ":", "b:x:*"])
 def test_a_name_that_means_nothing_is_unknown(name: str) -> None:
     assert select(FARM, [name]) == ([], [name])
+
+
+def test_a_process_name_may_hold_a_colon_that_an_expansion_brought() -> None:
+    odd = program("g:a:b")
+    assert (group_of(odd.name), process_of(odd.name)) == ("g", "a:b")
+    for name in ("g:a:b", "g", "g:", "a:b"):
+        assert select([odd, program("a:c")], [name]) == ([odd], []), name
+
+
+PATTERNS = {
+    "*": ["a", "a:b", "b:x", "b:y", "c:z", "d:z"],
+    "a*": ["a", "a:b"],  # what it fits, and the group that it fits
+    "[bc]:*": ["b:x", "b:y", "c:z"],
+    "?:z": ["c:z", "d:z"],
+    "z*": ["c:z", "d:z"],
+    "b:[!x]": ["b:y"],
+    "[ad]:": ["a", "a:b", "d:z"],
+    "[ab]": ["a", "a:b", "b:x", "b:y"],
+    "?:?": ["a", "a:b", "b:x", "b:y", "c:z", "d:z"],
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_what_it_fits_with_or_without_the_group(pattern: str) -> None:
+    selected, unknown = select(FARM, [pattern])
+    assert (names(selected), unknown) == (PATTERNS[pattern], [])
+
+
+@pytest.mark.parametrize("pattern", ["q*", "b:q*", "q*:", "A*", "a[", "b:*x*x*"])
+def test_a_pattern_that_fits_nothing_is_unknown(pattern: str) -> None:
+    assert select(FARM, [pattern]) == ([], [pattern])
+
+
+def test_a_name_that_looks_like_a_pattern_means_the_program_that_has_it() -> None:
+    odd = [program("w*"), program("wa"), program("g:[1]"), program("g:1")]
+    assert select(odd, ["w*"]) == (odd[:1], [])
+    assert select(odd, ["g:[1]"]) == (odd[2:3], [])
+    assert select_written(odd, ["w*", "g:[1]"]) == ([odd[0], odd[2]], [])
+
+
+WRITTEN = {
+    "a": ["a"],
+    "a:": ["a", "a:b"],
+    "a:*": ["a", "a:b"],
+    "b:x": ["b:x"],
+    "b:": ["b:x", "b:y"],
+    "all": ["a", "a:b", "b:x", "b:y", "c:z", "d:z"],
+    "?": ["a"],  # a pattern without a colon fits programs without a group
+    "[ab]:": ["a", "a:b", "b:x", "b:y"],
+    "*:z": ["c:z", "d:z"],
+    "b": [],
+    "x": [],
+    "z": [],
+    "[bx]": [],
+    "q": [],
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_where_nothing_may_be_left_out_a_group_has_its_colon_and_a_member_its_group(
+    name: str,
+) -> None:
+    selected, unknown = select_written(FARM, [name])
+    assert names(selected) == WRITTEN[name]
+    assert unknown == ([] if WRITTEN[name] else [name])
+
+
+@given(programs_, wanted_)
+def test_what_is_written_means_nothing_wider_than_it_does_anywhere_else(
+    programs: list[Program], wanted: list[str]
+) -> None:
+    for name in wanted:
+        try:
+            meant = select(programs, [name])[0]
+        except JawsError:
+            meant = programs
+        assert set(select_written(programs, [name])[0]) <= set(meant)
 
 
 def test_all_of_nothing_is_nothing_and_known() -> None:
@@ -230,12 +315,25 @@ def test_only_what_runs_is_signalled(state: str) -> None:
     assert plan_signalled([program("a", state)], "USR1") == expected
 
 
-@pytest.mark.parametrize("signal", ["HUP", "SIGHUP", "usr1", "1", " TERM ", "15"])
+ACCEPTED = ["HUP", "SIGHUP", "usr1", "sigUsr1", "1", " TERM ", "15", "CLD", "RTMIN", "64", "0"]
+REFUSED = ["", "NONE", "999", "-1", "33", "35", "63", "²", "SIGSIGHUP", "SIGRTMIN+1", "HUP TERM"]
+
+
+@pytest.mark.parametrize("signal", ACCEPTED)
 def test_a_signal_is_a_name_or_a_number(signal: str) -> None:
     assert plan_signalled([program("a")], signal).changes
 
 
-@pytest.mark.parametrize("signal", ["", "NONE", "0", "999", "-1", "_DFL", "²"])
+@pytest.mark.parametrize("signal", [*ACCEPTED, *REFUSED])
+def test_a_signal_is_what_supervisord_takes_for_one(signal: str) -> None:
+    try:
+        is_accepted = bool(signal_number(signal)) or signal == "0"
+    except ValueError:
+        is_accepted = False
+    assert is_accepted is (signal in ACCEPTED)
+
+
+@pytest.mark.parametrize("signal", REFUSED)
 def test_what_is_no_signal_is_refused_before_anything_is_sent(signal: str) -> None:
     with pytest.raises(JawsError, match="not a signal") as caught:
         plan_signalled([program("a")], signal)
@@ -281,6 +379,15 @@ def test_a_single_member_is_not_removed_with_its_whole_group() -> None:
     assert caught.value.reason == "partial_group"
 
 
+def test_a_group_goes_by_its_programs_name_when_the_others_are_down() -> None:
+    # As for community.general.supervisorctl, where the name is the group's too.
+    programs = [program("g", "STOPPED"), program("g:y", "EXITED")]
+    assert plan_for("absent", ["g"], programs).remove == ["g"]
+    with pytest.raises(JawsError, match="removing g would remove g:y too") as caught:
+        plan_for("absent", ["g"], [program("g", "STOPPED"), program("g:y")])
+    assert caught.value.reason == "partial_group"
+
+
 # --- the module's options ---------------------------------------------------------------------
 
 
@@ -291,8 +398,20 @@ def plan_for(
     change: Change = NOTHING,
     configured: dict[str, Setting] | None = None,
 ) -> Plan:
+    return work_for(state, name, programs, change, configured).whole
+
+
+def work_for(
+    state: str,
+    name: list[str] | None,
+    programs: list[Program],
+    change: Change = NOTHING,
+    configured: dict[str, Setting] | None = None,
+    **options: Any,
+) -> Work:
     params = dict(state=state, name=name, stop_before_removing=False, signal="HUP")
-    return make_plan(params, Observation(programs, change), configured or {})
+    params.update(dict(serial=None, one_shot=None, wait=True), **options)
+    return make_work(params, Observation(programs, change), configured or {})
 
 
 def test_an_empty_list_of_names_means_no_program_and_not_every_one() -> None:
@@ -312,6 +431,20 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(state: str) -> None:
 
 def test_an_unknown_name_is_absent_already() -> None:
     assert plan_for("absent", ["q"], [program("a")]) == Plan()
+
+
+@pytest.mark.parametrize("name", ["web", "g", "np", "np_00", "w*", "np_*"])
+def test_a_name_without_its_group_or_its_colon_removes_nothing(name: str) -> None:
+    programs = [program(one) for one in ("g:web", "g:worker", "np:np_00", "np:np_01")]
+    work = work_for("absent", [name], programs, stop_before_removing=True)
+    assert work.whole == Plan()
+
+
+@pytest.mark.parametrize("name", ["np:", "np:*", "n*:", "np:np_*"])
+def test_a_group_is_removed_by_its_name_with_the_colon(name: str) -> None:
+    programs = [program(one) for one in ("g:web", "np:np_00", "np:np_01")]
+    plan = work_for("absent", [name], programs, stop_before_removing=True).whole
+    assert (plan.stop, plan.remove) == (["np:np_00", "np:np_01"], ["np"])
 
 
 def test_present_adds_what_is_new_on_disk_and_nothing_else() -> None:
@@ -347,6 +480,139 @@ def test_what_is_new_on_disk_can_be_restarted() -> None:
     configured = {"g:a": setting("g:a", autostart=False), "g:b": setting("g:b")}
     plan = plan_for("restarted", ["g"], [], Change(["g"], [], []), configured)
     assert plan == Plan(add=["g"], start=["g:a"])
+
+
+def test_a_restart_is_about_the_named_and_applies_what_else_differs_beside_it() -> None:
+    programs = [program("a"), program("b"), program("gone"), program("same")]
+    change = Change(["new"], ["a", "b"], ["gone"])
+    configured = {name: setting(name) for name in ("a", "b", "new", "same")}
+    work = work_for("restarted", ["a"], programs, change, configured)
+    assert work.plans == [Plan(stop=["a"], remove=["a"], add=["a"])]
+    assert work.others == Plan(stop=["b", "gone"], remove=["b", "gone"], add=["new", "b"])
+    everything = work_for("restarted", ["all"], programs, change, configured)
+    assert everything.others == Plan()
+    assert everything.plans[0].remove == ["a", "b", "gone"]
+
+
+def test_a_restart_leaves_what_is_lost_elsewhere_alone() -> None:
+    programs = [program("a"), program("b", "UNKNOWN")]
+    configured = {name: setting(name) for name in "ab"}
+    work = work_for("restarted", ["a"], programs, Change([], ["b"], []), configured)
+    assert (work.others, work.plans) == (Plan(), [Plan(stop=["a"], start=["a"])])
+    with pytest.raises(JawsError, match="lost control of b"):
+        work_for("restarted", ["b"], programs, Change([], ["b"], []), configured)
+
+
+# --- a few at a time ----------------------------------------------------------------------------
+
+POOL = [program(f"np:np_{number:02}") for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("serial", "sizes"),
+    [
+        ("1", [1, 1, 1, 1, 1]),
+        ("2", [2, 2, 1]),
+        ("9", [5]),
+        ("50%", [2, 2, 1]),
+        (" 40 % ", [2, 2, 1]),
+        ("1%", [1, 1, 1, 1, 1]),
+        ("100%", [5]),
+    ],
+)
+def test_a_rolling_restart_goes_in_batches_of_a_number_or_a_percentage(
+    serial: str, sizes: list[int]
+) -> None:
+    work = work_for("restarted", ["np"], POOL, serial=serial)
+    assert [len(plan.start) for plan in work.plans] == sizes
+    assert [name for plan in work.plans for name in plan.start] == names(POOL)
+    assert all(plan.stop == plan.start for plan in work.plans)
+    assert work.whole.start == names(POOL)
+
+
+@pytest.mark.parametrize("serial", ["0", "-1", "0%", "101%", "two", "1.5", "%", " ", "1 2", "²"])
+def test_what_is_neither_a_number_nor_a_percentage_is_refused(serial: str) -> None:
+    with pytest.raises(JawsError, match="give a number of programs, or a percentage") as caught:
+        batch_size(serial, 5)
+    assert caught.value.reason == "bad_option"
+
+
+def test_batches_begin_with_a_low_priority() -> None:
+    configured = {f"np:np_{n:02}": setting("np:x", priority=(999, 9 - n)) for n in range(5)}
+    found = batches(POOL, NOTHING, configured, 2)
+    assert [names(batch) for batch in found] == [
+        ["np:np_04", "np:np_03"],
+        ["np:np_02", "np:np_01"],
+        ["np:np_00"],
+    ]
+
+
+def test_a_group_that_differs_restarts_as_a_whole_or_is_refused() -> None:
+    programs = [program("a"), *POOL[:2], program("z")]
+    change = Change(["new"], ["np"], [])
+    configured = {one.name: setting(one.name) for one in programs}
+    configured.update({f"new:{n}": setting(f"new:{n}") for n in range(4)})
+    work = work_for("restarted", ["a", "np", "z", "new"], programs, change, configured, serial="2")
+    assert [(plan.stop, plan.remove, plan.add, plan.start) for plan in work.plans] == [
+        (["a"], [], [], ["a"]),
+        (["np:np_00", "np:np_01"], ["np"], ["np"], []),
+        (["z"], [], [], ["z"]),
+        ([], [], ["new"], []),
+    ]
+    with pytest.raises(JawsError, match=r"np differs on disk.*2 programs cannot") as caught:
+        work_for("restarted", ["np"], programs, change, configured, serial="1")
+    assert caught.value.reason == "partial_group"
+
+
+def test_what_nobody_named_is_applied_before_a_rolling_restart() -> None:
+    configured = {one.name: setting(one.name) for one in POOL}
+    work = work_for("restarted", ["all"], [*POOL, program("gone")],
+                    Change([], [], ["gone"]), configured, serial="4")  # fmt: skip
+    assert work.others == Plan(stop=["gone"], remove=["gone"])
+    assert [len(plan.start) for plan in work.plans] == [4, 1]
+
+
+# --- what is to end -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("STOPPED", Plan(start=["m"], await_ended=["m"])),
+        ("EXITED", Plan(start=["m"], await_ended=["m"])),
+        ("RUNNING", Plan(await_ended=["m"])),
+        ("BACKOFF", Plan(await_ended=["m"])),
+    ],
+)
+def test_a_one_shot_program_is_started_and_awaited_until_it_has_ended(
+    state: str, expected: Plan
+) -> None:
+    programs = [program("m", state), program("serve")]
+    work = work_for("started", ["all"], programs, one_shot=["m"])
+    assert work.plans == [expected]
+    assert predict(programs, work.whole, {}) == {"m": "EXITED", "serve": "RUNNING"}
+    assert work.whole.changes is bool(expected.start)
+
+
+def test_a_one_shot_program_that_an_update_starts_is_awaited_and_any_other_is_not() -> None:
+    configured = {"m": setting("m"), "idle": setting("idle", autostart=False), "s": setting("s")}
+    programs = [program("m", "EXITED"), program("running")]
+    plan = work_for(
+        "updated", None, [*programs, program("running")], Change(["idle", "s"], ["m"], []),
+        configured, one_shot=["m", "idle", "running"],
+    ).whole  # fmt: skip
+    assert (plan.add, plan.await_ended) == (["idle", "s", "m"], ["m"])
+
+
+@pytest.mark.parametrize("state", ["stopped", "absent", "signalled"])
+def test_what_starts_nothing_awaits_no_end(state: str) -> None:
+    work = work_for(state, ["m"], [program("m", "STOPPED")], one_shot=["typo"])
+    assert work.whole == Plan(remove=["m"] if state == "absent" else [])
+
+
+def test_an_unknown_one_shot_program_is_an_error() -> None:
+    with pytest.raises(JawsError, match="no such process or group: typo"):
+        work_for("started", ["m"], [program("m")], one_shot=["typo"])
 
 
 # --- in which order ---------------------------------------------------------------------------

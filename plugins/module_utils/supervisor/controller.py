@@ -22,7 +22,7 @@ from .client import (
 from .diagnosis import MOST_LOGS, describe, failure, with_exit_status
 from .observation import observe, settings
 from .planning import Plan, phases
-from .programs import ALIVE, Program, Setting, from_info, group_of
+from .programs import ALIVE, Program, Setting, from_info, group_of, is_down
 
 UNKNOWN_STOPWAITSECS = 600  # of a program that is gone from disk: supervisord does not say
 MOST_BACKOFF = 600  # seconds of starting over and over that are waited for
@@ -59,6 +59,7 @@ class Controller:
     :param exits: for trial runs that the caller rolls back. A program fails once it has exited this
         often before startsecs, and later priorities are not started. If None, supervisord's
         startretries decides, and a failure does not stop other programs from starting.
+    :param goes_on: whether later priorities are started in such a trial too.
     """
 
     def __init__(
@@ -68,30 +69,38 @@ class Controller:
         wait: bool = True,
         known: dict[str, Setting] | None = None,
         exits: int | None = None,
+        goes_on: bool = False,
     ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
         self.exits = exits
+        self._halts = exits is not None and not goes_on
         self._settings = known
         self._seen: list[Program] | None = None
         self._errors: list[JawsError] = []
         self._failed: list[str] = []
+        self._ending: frozenset[str] = frozenset()
+        self._unfinished: list[str] = []
 
     def execute(self, plan: Plan, signal: str = "") -> list[Program]:
         """Carry out the plan, and return the programs after it; the error comes at the end.
 
+        What comes after a program that was to end, and did not end well, is not started.
+
         :param signal: a name or number, for the programs in C(plan.signal).
         :raises JawsError: a program failed (program_failed) or did not settle in time (timed_out).
         """
-        self._errors, self._failed = [], []
+        self._errors, self._failed, self._unfinished = [], [], []
+        self._ending = frozenset(plan.await_ended)
         stuck = self._stop(plan)
         kept = self._remove(plan.remove, frozenset(group_of(name) for name in stuck))
         self._add([group for group in plan.add if group not in kept])
         self._send("signalProcess", plan.signal, signal)
-        self._start(
-            [name for name in plan.start if name not in stuck and group_of(name) not in kept]
-        )
+        start = [name for name in plan.start if name not in stuck and group_of(name) not in kept]
+        there = frozenset(plan.start)
+        ending = [n for n in plan.await_ended if n not in there and group_of(n) not in plan.add]
+        self._start(start, ending)
         if self.wait:
             self._await_running(plan.await_running)
         self._raise_errors()
@@ -138,26 +147,35 @@ class Controller:
             if setting.autostart and setting.group in members:
                 members[setting.group].append(name)
         for batch in phases(groups, order):
-            if self._has_failed():
-                return
+            if self._passes_over([name for group in batch for name in members[group]]):
+                continue
             failed = self._send("addProcessGroup", batch)
             if self.wait:
                 self._await_running(
                     [name for group in batch if group not in failed for name in members[group]]
                 )
 
-    def _start(self, names: Sequence[str]) -> None:
-        """Start, lowest priority number first, each priority once the one before it runs."""
-        for batch in self._phases(names):
-            if self._has_failed():
-                return
-            failed = self._send("startProcess", batch, False)
+    def _start(self, names: Sequence[str], ending: Sequence[str]) -> None:
+        """Start, lowest priority number first, each priority once the one before it runs.
+
+        :param ending: what runs already and is to end, before any later priority.
+        """
+        running = frozenset(ending)
+        for batch in self._phases([*names, *ending]):
+            new = [name for name in batch if name not in running]
+            if self._passes_over(new):
+                continue
+            failed = self._send("startProcess", new, False)
             if self.wait:
                 self._await_running([name for name in batch if name not in failed])
 
-    def _has_failed(self) -> bool:
-        """Whether this is a trial that has failed."""
-        return self.exits is not None and bool(self._errors)
+    def _passes_over(self, names: Sequence[str]) -> bool:
+        """Whether these are not to be started any more, because something before them failed."""
+        if self._unfinished:
+            why = f"it waits for {', '.join(self._unfinished)}, and was not started"
+            told = {name: f"{name}: {why}" for name in names}
+            self._note("start", told, self._errors[-1].reason)
+        return bool(self._unfinished) or (self._halts and bool(self._errors))
 
     def _phases(self, names: Sequence[str], reverse: bool = False) -> list[list[str]]:
         if len(names) < 2 or not self.client.endpoint.ordered:
@@ -194,16 +212,40 @@ class Controller:
                 failed_programs=sorted(set(self._failed)),
             )
 
-    def _await_running(self, names: Sequence[str]) -> list[str]:
+    def _await_running(self, names: Sequence[str]) -> None:
+        lasting = [name for name in names if name not in self._ending]
+        test = _is_started(self.exits, self._is_instant)
+        self._await_started(lasting, "start", test, self._is_up)
+        ends = _Ends()
+        self._unfinished += self._await_started(
+            [name for name in names if name in self._ending],
+            "finish",
+            ends.is_over,
+            lambda program: program.name not in ends.restarted and self._has_done(program),
+            ends.hint,
+        )
+
+    def _await_started(
+        self,
+        names: Sequence[str],
+        verb: str,
+        done: Test,
+        is_good: Test,
+        hint: Callable[[Program], str] = lambda _program: "",
+    ) -> list[str]:
+        """Wait for a verdict about what was started, and return what did not do well."""
+
         def limit() -> int:
             known = [self.settings[name] for name in names if name in self.settings]
             return max((_until_fatal(setting) for setting in known), default=0)
 
-        found, late = self._await(names, _is_started(self.exits), "start", limit)
+        found, late = self._await(names, done, verb, limit)
         told = {name: f"{name}: {FAULTS[BAD_NAME]}" for name in names if name not in found}
         settled = [found[name] for name in names if name in found and name not in late]
-        told.update(self._described([one for one in settled if not self._is_up(one)]))
-        self._note("start", told)
+        bad = [program for program in settled if not is_good(program)]
+        described = self._described(bad)
+        told.update({program.name: described[program.name] + hint(program) for program in bad})
+        self._note(verb, told)
         return late + list(told)
 
     def _await_stopped(self, names: Sequence[str], plan: Plan) -> list[str]:
@@ -213,7 +255,7 @@ class Controller:
                 known.append(UNKNOWN_STOPWAITSECS)
             return max(known, default=0)
 
-        return self._await(names, _is_down, "stop", limit)[1]
+        return self._await(names, is_down, "stop", limit)[1]
 
     def _await(
         self, names: Sequence[str], done: Test, verb: str, limit: Callable[[], int]
@@ -281,11 +323,21 @@ class Controller:
         }
 
     def _is_up(self, program: Program) -> bool:
-        if program.state != "EXITED":
-            return program.state == "RUNNING"
-        # A one-shot program (startsecs=0) has done its work by the time that we look.
+        if program.state == "RUNNING":
+            return True
+        ran = program.state in ("STARTING", "EXITED") and self._is_instant(program.name)
+        return ran or self._has_done(program)
+
+    def _is_instant(self, name: str) -> bool:
+        """Whether it is RUNNING once it is spawned (startsecs=0), whatever becomes of it then."""
+        setting = self.settings.get(name)
+        return setting is not None and setting.startsecs == 0
+
+    def _has_done(self, program: Program) -> bool:
+        """Whether it has ended as it should."""
         setting = self.settings.get(program.name)
-        return program.exit_status in (setting.exitcodes if setting else (0,))
+        expected = setting.exitcodes if setting else (0,)
+        return program.state == "EXITED" and program.exit_status in expected
 
 
 def _refusal(fault: xmlrpc.client.Fault) -> str:
@@ -308,22 +360,57 @@ def _is_final(program: Program) -> bool:
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
 
-def _is_started(exits: int | None) -> Test:
+def _is_started(exits: int | None, is_instant: Callable[[str], bool]) -> Test:
     """Return the test whether a start is over, well or not; it counts from one call to the next."""
     spawned: dict[str, set[int | None]] = {}
+    ran: set[str] = set()
 
     def test(program: Program) -> bool:
-        ended = spawned.setdefault(program.name, set())
+        name = program.name
+        ended = spawned.setdefault(name, set())
         if program.state == "BACKOFF":
             ended.add(program.start_time)
+        if program.state == "STARTING" and name in ran:  # it ended, and is started over and over
+            return is_instant(name)
+        if program.state in ("RUNNING", "EXITED"):
+            ran.add(name)
         return _is_final(program) or (exits is not None and len(ended) >= exits)
 
     return test
 
 
-def _is_down(program: Program) -> bool:
-    return program.state not in ALIVE and program.state != "STOPPING"
+class _Ends:
+    """Tells whether programs that are to end are over, from one look at them to the next."""
+
+    def __init__(self) -> None:
+        self._pids: dict[str, set[int | None]] = {}
+        self._exits: dict[str, int] = {}
+        self.restarted: set[str] = set()
+
+    def is_over(self, program: Program) -> bool:
+        """Whether it will not change any more; counts this look.
+
+        EXITED counts when it is seen twice, because supervisord may start the program again.
+        """
+        name = program.name
+        has_exited = program.state == "EXITED"
+        self._exits[name] = self._exits.get(name, 0) + 1 if has_exited else 0
+        if program.state == "RUNNING":
+            self._pids.setdefault(name, set()).add(program.pid)
+            if len(self._pids[name]) > 1:
+                self.restarted.add(name)
+        if has_exited or program.state == "RUNNING":
+            return name in self.restarted or self._exits[name] > 1
+        return _is_final(program)
+
+    def hint(self, program: Program) -> str:
+        """Return what its configuration needs, if that is why it has not ended well."""
+        if program.name in self.restarted:
+            return "\n  It ended and was started again: it needs autorestart=false."
+        if program.state == "FATAL":
+            return "\n  What may end at once needs startsecs=0."
+        return ""
 
 
 def _is_not_stopping(program: Program) -> bool:
-    return _is_down(program) or program.state in ALIVE
+    return is_down(program) or program.state in ALIVE

@@ -8,17 +8,21 @@ Pure functions; nothing here speaks to supervisord.
 
 from __future__ import annotations
 
+import re
 import signal as signals
-from typing import Iterable, Mapping, NamedTuple, Sequence
+from typing import Collection, Iterable, Mapping, NamedTuple, Sequence
 
 from ..errors import JawsError
-from .programs import ALIVE, Change, Program, Setting, names
+from .programs import ALIVE, Change, Program, Setting, is_down, names
 
 LAST = (999, 999)  # Supervisor's default priority
 
 
 class Plan(NamedTuple):
-    """What is to be done, in this order. Names are namespecs, C(add) and C(remove) name groups."""
+    """What is to be done, in this order. Names are namespecs, C(add) and C(remove) name groups.
+
+    C(await_ended) are programs that are to end by themselves, among what starts or runs already.
+    """
 
     stop: list[str] = []
     remove: list[str] = []
@@ -27,11 +31,33 @@ class Plan(NamedTuple):
     signal: list[str] = []
     await_running: list[str] = []
     await_stopped: list[str] = []
+    await_ended: list[str] = []
 
     @property
     def changes(self) -> bool:
         """Whether anything is to be changed; waiting for what is under way is none."""
         return any((self.stop, self.remove, self.add, self.start, self.signal))
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is under way that may be waited for."""
+        return any((self.await_running, self.await_stopped, self.await_ended))
+
+
+class Work(NamedTuple):
+    """What a task does: its plans, of which the first that fails is the last.
+
+    C(others) comes before them. The task is not about it, so that a failure there is a warning.
+    """
+
+    plans: list[Plan]
+    others: Plan = Plan()
+
+    @property
+    def whole(self) -> Plan:
+        """All of it as one plan, to tell what it comes to."""
+        fields = zip(self.others, *self.plans)
+        return Plan(*([name for part in field for name in part] for field in fields))
 
 
 def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[Program]:
@@ -44,16 +70,31 @@ def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[P
     ]
 
 
-def plan_started(selected: Sequence[Program]) -> Plan:
+def plan_started(selected: Sequence[Program], ending: Collection[str] = ()) -> Plan:
     """Start what is down; wait for what is under way (STARTING, BACKOFF).
 
+    :param ending: the names of programs that are to end: these are under way while they run.
     :raises JawsError: a program is UNKNOWN (lost_program).
     """
     _refuse_lost(selected)
     start = [program for program in selected if program.state not in ALIVE]
-    pending = [program for program in selected if program.state in ("STARTING", "BACKOFF")]
+    pending = [
+        program
+        for program in selected
+        if program.state in (ALIVE if program.name in ending else ("STARTING", "BACKOFF"))
+    ]
     stopping = [program for program in start if program.state == "STOPPING"]
     return Plan(start=names(start), await_running=names(pending), await_stopped=names(stopping))
+
+
+def until_ended(plan: Plan, ending: Collection[str], configured: Mapping[str, Setting]) -> Plan:
+    """Return the plan that waits for the end of these programs, where it waits for them to run."""
+    added = [program for program in arriving(plan.add, configured) if program.state == "STARTING"]
+    awaited = plan.start + plan.await_running + names(added)
+    return plan._replace(
+        await_running=[name for name in plan.await_running if name not in ending],
+        await_ended=[name for name in awaited if name in ending],
+    )
 
 
 def plan_stopped(selected: Sequence[Program]) -> Plan:
@@ -93,10 +134,13 @@ def plan_signalled(selected: Sequence[Program], signal: str) -> Plan:
 
 
 def _is_signal(text: str) -> bool:
-    if text.strip().isdecimal():
-        return int(text) in frozenset(signals.Signals)
-    name = text.strip().upper()
-    return hasattr(signals.Signals, name if name.startswith("SIG") else "SIG" + name)
+    """Whether supervisord takes it for a signal: a name with or without SIG, or a number."""
+    known = {name: value for name, value in vars(signals).items() if name.startswith("SIG")}
+    try:
+        return int(text) in known.values()
+    except ValueError:
+        name = text.strip().upper()
+        return (name if name.startswith("SIG") else "SIG" + name) in known
 
 
 def plan_updated(change: Change, programs: Sequence[Program]) -> Plan:
@@ -132,20 +176,31 @@ def plan_restarted(
     )
 
 
-def plan_absent(selected: Sequence[Program], programs: Sequence[Program], stop_first: bool) -> Plan:
+def plan_absent(
+    selected: Sequence[Program],
+    programs: Sequence[Program],
+    stop_first: bool,
+    wanted: Sequence[str] = (),
+) -> Plan:
     """Remove the groups of the selected programs, which must be stopped unless C(stop_first).
 
+    :param wanted: the names: that of a program may be its group's, whose others are down.
     :raises JawsError: a program runs (still_running) or is UNKNOWN (lost_program), or a group has
         programs that are not selected (partial_group).
     """
     groups = frozenset(program.group for program in selected)
     members = [program for program in programs if program.group in groups]
-    others = sorted(set(names(members)) - set(names(selected)))
+    chosen = frozenset(names(selected))
+    others = [
+        program.name
+        for program in members
+        if program.name not in chosen and not (program.group in wanted and is_down(program))
+    ]
     if others:
         raise JawsError(
             f"supervisord removes whole groups only: removing {', '.join(names(selected))} "
-            f"would remove {', '.join(others)} too. Name the group, or change its "
-            "configuration and use state=updated.",
+            f"would remove {', '.join(sorted(others))} too. Name the group with its colon, or "
+            "change its configuration and use state=updated.",
             reason="partial_group",
         )
     stop = plan_stopped(members)
@@ -156,6 +211,60 @@ def plan_absent(selected: Sequence[Program], programs: Sequence[Program], stop_f
             reason="still_running",
         )
     return stop._replace(remove=sorted(groups))
+
+
+def batches(
+    selected: Sequence[Program],
+    change: Change,
+    configured: Mapping[str, Setting],
+    size: int,
+) -> list[list[Program]]:
+    """Return the programs in batches of at most C(size), to restart one batch after the other.
+
+    Those of low priority come first. A group that differs on disk stays together, because
+    supervisord replaces whole groups only.
+
+    :raises JawsError: so many of a group run that no batch can hold them (partial_group).
+    """
+    units: dict[str, list[Program]] = {}
+    for program in sorted(selected, key=lambda one: _priority(one, configured)):
+        key = f"{program.group}:" if program.group in change.groups else program.name
+        units.setdefault(key, []).append(program)
+    found: list[list[Program]] = []
+    for key, unit in units.items():
+        group = key.rstrip(":")
+        if len(unit) > size and group in change.changed:
+            raise JawsError(
+                f"{group} differs on disk, and supervisord replaces a group as a whole: its "
+                f"{len(unit)} programs cannot restart {size} at a time. Nothing was changed; "
+                f"raise serial, or apply it first with state=updated and name={group}.",
+                reason="partial_group",
+            )
+        if not found or len(found[-1]) + len(unit) > size:
+            found.append([])
+        found[-1] += unit
+    return found
+
+
+def batch_size(serial: str, number: int) -> int:
+    """Return how many programs restart at a time.
+
+    :param serial: a number, or a percentage of C(number), rounded down; at least one.
+    :raises JawsError: it is neither (bad_option).
+    """
+    found = re.fullmatch(r"\s*([0-9]+)\s*(%?)\s*", serial)
+    count, is_share = (int(found.group(1)), bool(found.group(2))) if found else (0, False)
+    if count < 1 or (is_share and count > 100):
+        raise JawsError(
+            f"serial is {serial}: give a number of programs, or a percentage such as 25%.",
+            reason="bad_option",
+        )
+    return max(1, number * count // 100) if is_share else count
+
+
+def _priority(program: Program, configured: Mapping[str, Setting]) -> tuple[int, int]:
+    setting = configured.get(program.name)
+    return setting.priority if setting else LAST
 
 
 def phases(
@@ -179,6 +288,7 @@ def predict(
     for program in arriving(plan.add, configured):
         states[program.name] = "RUNNING" if program.state == "STARTING" else "STOPPED"
     states.update((name, "RUNNING") for name in plan.start + plan.await_running)
+    states.update((name, "EXITED") for name in plan.await_ended)
     return states
 
 

@@ -9,11 +9,13 @@ C(process.py) for what an exit status means in which state.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ..errors import JawsError
 
 ALIVE = frozenset(("STARTING", "RUNNING", "BACKOFF"))  # stopProcess accepts these
+WILDCARDS = frozenset("*?[")
 
 
 class Program(NamedTuple):
@@ -66,42 +68,115 @@ def from_info(info: Mapping[str, Any]) -> Program:
     )
 
 
+def is_down(program: Program) -> bool:
+    """Whether its process has ended, however it did."""
+    return program.state not in ALIVE and program.state != "STOPPING"
+
+
 def namespec(group: str, name: str) -> str:
     """Return the name that supervisorctl shows: C(name), or C(group:name) where they differ."""
     return name if group == name else f"{group}:{name}"
 
 
 def group_of(name: str) -> str:
-    """Return the group in a namespec; neither part of one may hold a colon itself."""
-    return name.split(":")[0]
+    """Return the group in a namespec; a group's name holds no colon."""
+    return name.partition(":")[0]
 
 
 def process_of(name: str) -> str:
-    """Return the process's own name in a namespec."""
-    return name.split(":")[-1]
+    """Return the process's own name in a namespec; an expansion may bring a colon into it."""
+    return name.partition(":")[2] or name
+
+
+class Names:
+    """What names mean among some programs."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self.programs = list(programs)
+        self._exact = {program.name: [program] for program in self.programs}
+        self._groups = self._by(group_of)
+        self._inside = self._by(process_of)
+
+    def _by(self, key: Callable[[str], str]) -> dict[str, list[Program]]:
+        found: dict[str, list[Program]] = {}
+        for program in self.programs:
+            found.setdefault(key(program.name), []).append(program)
+        return found
+
+    def meant(self, name: str) -> list[Program]:
+        """Return the programs that a name means; none where it is unknown.
+
+        :raises JawsError: it is ambiguous.
+        """
+        found = self._named(name) or self._groups.get(name)
+        found = found or _only_one(name, self._inside.get(name, []))
+        return found or self._fitting(name, _fits)
+
+    def written(self, name: str) -> list[Program]:
+        """Return the programs that a name means where nothing is left out of it: a group has its
+        colon, a member of one its group.
+        """
+        return self._named(name) or self._fitting(name, _fits_as_written)
+
+    def _named(self, name: str) -> list[Program]:
+        if name == "all":
+            return self.programs
+        group, colon, process = name.partition(":")
+        is_whole = colon and process in ("", "*")
+        return self._exact.get(name) or (self._groups.get(group, []) if is_whole else [])
+
+    def _fitting(self, pattern: str, test: Callable[[Program, str], bool]) -> list[Program]:
+        if not WILDCARDS.intersection(pattern):
+            return []
+        return [program for program in self.programs if test(program, pattern)]
+
+
+def _fits_as_written(program: Program, pattern: str) -> bool:
+    group, colon, process = pattern.partition(":")
+    if not colon:
+        return program.name == program.group and fnmatchcase(program.name, pattern)
+    inside = fnmatchcase(process_of(program.name), process or "*")
+    return inside and fnmatchcase(program.group, group)
+
+
+def _fits(program: Program, pattern: str) -> bool:
+    if ":" in pattern:
+        return _fits_as_written(program, pattern)
+    return any(
+        fnmatchcase(name, pattern)
+        for name in (program.name, program.group, process_of(program.name))
+    )
 
 
 def select(programs: Iterable[Program], wanted: Sequence[str]) -> tuple[list[Program], list[str]]:
     """Return the programs that C(wanted) means, and the names among them that mean none.
 
     A name is C(all), a program as supervisorctl shows it, a group (C(g), C(g:), C(g:*)), or a
-    program of one group only, without its group: the first of these that fits.
+    program of one group only, without its group: the first of these that fits. A pattern means
+    what any name that it fits means.
 
     :raises JawsError: a name is ambiguous.
     """
-    programs = list(programs)
-    exact = {program.name: [program] for program in programs}
-    groups = _by(programs, [program.group for program in programs])
-    inside = _by(programs, [process_of(program.name) for program in programs])
+    return _chosen(wanted, Names(programs).meant)
+
+
+def select_written(
+    programs: Iterable[Program], wanted: Sequence[str]
+) -> tuple[list[Program], list[str]]:
+    """Return the same as C(select), but a group has to have its colon, and a member its group.
+
+    So it is for community.general.supervisorctl, and so nothing is removed that nobody named.
+    """
+    return _chosen(wanted, Names(programs).written)
+
+
+def _chosen(
+    wanted: Sequence[str], meaning: Callable[[str], list[Program]]
+) -> tuple[list[Program], list[str]]:
     chosen: dict[str, Program] = {}
     unknown = []
     for name in wanted:
-        if name == "all":
-            found = programs
-        elif name.endswith((":", ":*")):
-            found = groups.get(name[: name.rindex(":")], [])
-        else:
-            found = exact.get(name) or groups.get(name) or _only_one(name, inside.get(name, []))
+        found = meaning(name)
         if not found and name != "all":
             unknown.append(name)
         chosen.update((program.name, program) for program in found)
@@ -122,13 +197,6 @@ def select_known(programs: Sequence[Program], wanted: Sequence[str]) -> list[Pro
             reason="unknown_program",
         )
     return selected
-
-
-def _by(programs: Sequence[Program], keys: Sequence[str]) -> dict[str, list[Program]]:
-    found: dict[str, list[Program]] = {}
-    for key, program in zip(keys, programs):
-        found.setdefault(key, []).append(program)
-    return found
 
 
 def _only_one(name: str, found: list[Program]) -> list[Program]:
@@ -157,6 +225,11 @@ class Change(NamedTuple):
         """Return the part that concerns C(groups)."""
         wanted = frozenset(groups)
         return Change(*([group for group in part if group in wanted] for part in self))
+
+    def without(self, groups: Iterable[str]) -> Change:
+        """Return the part that does not concern C(groups)."""
+        spared = frozenset(groups)
+        return self.only(group for group in self.groups if group not in spared)
 
 
 def names(programs: Iterable[Program]) -> list[str]:
