@@ -40,6 +40,22 @@ options:
     type: path
 """
 
+    TRUST = r"""
+options:
+  trusted_users:
+    version_added: 0.3.0
+    description:
+      - Accounts, by name or by number, that the supervisord may run as although O(config) does not
+        say so. They may listen at its address, and own its socket, its log and its pid file.
+      - Root, the account that the task runs as, the owner of O(config), and those that O(config)
+        names with C(user) or C(chown) are trusted anyhow. Root also trusts an account that may read
+        O(config) and runs a supervisord with it, as under C(User=) of systemd.
+      - The key is not sent to any other account, and nothing of its files is used.
+    type: list
+    elements: str
+    default: []
+"""
+
     PROGRAMS = r"""
 options: {}
 notes:

@@ -11,30 +11,38 @@ ends where it cannot listen any more.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import AbstractContextManager
-from typing import Any, Callable, Iterable, NamedTuple, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from .. import processes
 from ..errors import JawsError
 from ..files import ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
-from ..locks import locked_directory
 from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
-from .endpoint import SupervisordConf, listeners, refuse_long_socket, refuse_unusable_socket
-from .installation import is_of_another_installation
+from .endpoint import (
+    SupervisordConf,
+    listeners,
+    name_of,
+    refuse_long_socket,
+    refuse_unusable_socket,
+)
+from .installation import config_of, interpreter_of, is_of_another_installation
+from .instance_lock import locked_instance
 from .observation import settings
-from .parser import ConfiguredProgram, parse, validate
+from .parser import Configuration, ConfiguredProgram, refuse_missing, resolve
+from .trust import TRUST_ADVICE, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
-UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
+# Variables that say something of the shell that starts a program, and nothing to the program.
+OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
 # In the environment of a daemon that was started here, and so of everything that it runs.
 MARK = "SUPERVISORD_CONFIG"
 STOPWAITSECS = 10  # Supervisor's default
@@ -58,6 +66,9 @@ class Daemon:
     :param user: the only user that may start it; None: the one in the configuration, if any.
     :param timeout: seconds that a start, a stop or a reload may take.
     :param owner: who may have written the configuration, besides us and root.
+    :param trusted_users: accounts that may, and that may listen and own its files.
+    :param environment: variables that it is started with, besides those of every daemon.
+    :param umask: the one that it is started with; None: that of the configuration.
     :raises JawsError: the configuration cannot be read, or has a foreign owner (foreign_owner).
     """
 
@@ -69,13 +80,19 @@ class Daemon:
         user: str | None = None,
         timeout: float = 60,
         owner: str | None = None,
+        trusted_users: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        umask: int | None = None,
     ) -> None:
         self.config = os.path.abspath(config)
-        self.owner = owner
-        if owner or os.geteuid():  # root may ask about anybody's daemon
+        self.environment = {**processes.clean_environment(), **(environment or {})}
+        self.umask = umask
+        self.commanders = user_id(owner) | uids_of(trusted_users)
+        if self.commanders or os.geteuid():  # root may ask about anybody's daemon
             self._refuse_foreign_conf()
-        self.conf = SupervisordConf(self.config, user)
-        self.user = user or self.conf.user
+        trusted = user_id(user) | uids_of(trusted_users)
+        self.conf = SupervisordConf(self.config, trusted, self.environment)
+        self.user = name_of(user) or self.conf.user
         self.endpoint = self.conf.endpoint
         self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
         self.supervisord = supervisord
@@ -88,9 +105,19 @@ class Daemon:
         return user_name(os.geteuid())
 
     @property
-    def python(self) -> str:
-        """The interpreter that has Supervisor."""
-        return self._python or interpreter_of(self.executable())
+    def python(self) -> list[str]:
+        """The words that run the interpreter that has Supervisor."""
+        if self._python:
+            return [self._python]
+        return interpreter_of(self.executable(), self.environment["PATH"])
+
+    @cached_property
+    def resolved(self) -> Configuration:
+        """What the configuration means to the supervisord that would be started with it.
+
+        :raises JawsError: as C(resolve), or there is no Supervisor.
+        """
+        return resolve(self.config, self.python, self.environment)
 
     def executable(self) -> str:
         """Return the path of supervisord.
@@ -107,10 +134,9 @@ class Daemon:
             )
         return os.path.abspath(found)
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[int]:
         """Keep other runs from changing this instance while we do."""
-        pid_file = self.conf.get_path("supervisord", "pidfile")
-        return locked_instance(self.config, pid_file, self.timeout)
+        return locked_instance(self.config, self.conf.pid_file, self.conf.trusted, self.timeout)
 
     def status(self) -> Status | None:
         """Return the live daemon's status, or None when it is down.
@@ -137,6 +163,16 @@ class Daemon:
         if self._python is None:
             return None
         return is_of_another_installation(status.pid, self._python)
+
+    def lost(self, status: Status) -> list[str]:
+        """Return what a live daemon was started with and a new one will not have: only names."""
+        given = _environment_of(status.pid) or {}
+        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK})
+
+    def running_environment(self) -> dict[str, str] | None:
+        """Return what the live daemon was started with, or None where the kernel hides it."""
+        status = self.status()
+        return _environment_of(status.pid) if status else None
 
     def _user_of(self, pid: int) -> str | None:
         process = processes.read_process(pid)
@@ -199,14 +235,12 @@ class Daemon:
         self.refuse_wrong_user()
         self._refuse_foreign_conf()
         self.executable()
-        programs = parse(self.config, self.python)
-        if self.conf.nodaemon:
-            raise JawsError(
-                f"{self.config} says nodaemon=true: a start would never end. Remove that line.",
-                reason="broken_conf",
-            )
+        user = self.resolved.user
+        if user is not None:  # an included file may say it, too
+            self.user = user_name(user)
+            self.refuse_wrong_user()
         self.refuse_unusable_places()
-        return programs
+        return self.resolved.programs
 
     def start(self, programs: list[ConfiguredProgram] | None = None) -> dict[str, list[int]]:
         """Start it, after what its predecessor left has ended; return what was in the way.
@@ -224,15 +258,14 @@ class Daemon:
             raise JawsError(
                 f"supervisord ({self.config}) has to be started, which only {self.user} may "
                 f"do; this runs as {self.me}. An operator has to run the playbook supervisors "
-                "(jgi.jaws.supervisors), then run this again.",
+                f"(jgi.jaws.supervisors), or this task as {self.user}; then run this again.",
                 reason="may_not_start",
             )
 
     def _refuse_foreign_conf(self) -> None:
         """Refuse a configuration of a foreign owner: after a reboot anybody can write to /tmp."""
-        advice = "Have it removed, or name its owner in the option owner."
         for path in (os.path.dirname(self.config), self.config):
-            refuse_foreign(path, ours(*user_id(self.owner)), follow=True, advice=advice)
+            refuse_foreign(path, ours(*self.commanders), follow=True, advice=TRUST_ADVICE)
 
     def refuse_unusable_places(self, socket: bool = True) -> None:
         """Refuse files that another user made first, and a socket path that cannot be used.
@@ -240,13 +273,11 @@ class Daemon:
         :param socket: whether the socket is yet to be made.
         :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
         """
-        for option in ("logfile", "pidfile"):
-            path = self.conf.get_path("supervisord", option)
-            if path:
-                refuse_unsafe(path, self.conf.trusted)
-        path = self.conf.get_path("unix_http_server", "file")
-        if path and socket:
-            refuse_unusable_socket(path, self.conf.trusted)
+        for path in (self.resolved.logfile, self.resolved.pidfile):
+            refuse_unsafe(path, self.conf.trusted, TRUST_ADVICE)
+        for server in self.resolved.servers if socket else ():
+            if server.path:
+                refuse_unusable_socket(server.path, self.conf.trusted)
 
     def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> dict[str, list[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
@@ -290,38 +321,46 @@ class Daemon:
 
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
-        if not self.conf.get("supervisord", "umask"):
-            command += ["-m", f"{UMASK:03o}"]  # its own default is 022
-        with tempfile.TemporaryFile() as output:
-            with umask(UMASK):
-                process = subprocess.Popen(
-                    command,
-                    env=dict(processes.clean_environment(), **{MARK: self.config}),
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+        if self.umask is not None:
+            command += ["-m", f"{self.umask:03o}"]
+        mask = self.resolved.umask if self.umask is None else self.umask
+        with tempfile.TemporaryFile() as output, umask(mask):
+            process = subprocess.Popen(
+                command,
+                env={**self.environment, MARK: self.config},
+                cwd=os.path.dirname(self.config),
+                stdin=subprocess.DEVNULL,
+                # In the foreground it logs there for as long as it lives.
+                stdout=subprocess.DEVNULL if self.resolved.nodaemon else output,
+                stderr=output,
+                start_new_session=True,
+            )
             self._await_start(process, output)
 
     def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:
-        try:
-            code: int | None = process.wait(self.timeout)
-        except subprocess.TimeoutExpired:
+        if not wait_until(lambda: self._has_started(process), self.timeout):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            code = None
-        if code != 0:
-            output.seek(0)
-            told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
-            why = f"no end within {self.timeout:g} s" if code is None else f"exit status {code}"
-            told = told.replace(self.endpoint.password or "\0", "(the key)")
-            raise JawsError(
-                f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
-            )
+            raise self._did_not_start(f"no end within {self.timeout:g} s", output)
+        if process.returncode or (self.resolved.nodaemon and process.returncode == 0):
+            raise self._did_not_start(f"exit status {process.returncode}", output)
+        process.returncode = 0  # what stays in the foreground is not waited for
         self._await(
             lambda: self.status() is not None, "did_not_start", "did not answer {time} of starting"
+        )
+
+    def _has_started(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it went into the background, ended, or answers from the foreground."""
+        if process.poll() is not None:
+            return True
+        return self.resolved.nodaemon and self.status() is not None
+
+    def _did_not_start(self, why: str, output: Any) -> JawsError:
+        output.seek(0)
+        told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
+        told = told.replace(self.endpoint.password or "\0", "(the key)")
+        return JawsError(
+            f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
         )
 
     def stop(self, pid: int) -> None:
@@ -344,7 +383,9 @@ class Daemon:
 
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
-        validate(self.config, self.python)
+        # What runs reads the file again in the surroundings that it was started in.
+        self.resolved = resolve(self.config, self.python, self.running_environment())
+        refuse_missing(self.resolved.programs, self.config)
         self.refuse_unusable_places(socket=False)
         self.restart_in_place(self.client)
 
@@ -385,7 +426,9 @@ class Daemon:
         return stop_limit((setting.group, setting.stopwaitsecs) for setting in found)
 
     def _see_log(self) -> str:
-        return f"See {self.conf.get('supervisord', 'logfile') or 'its log'}"
+        with suppress(JawsError):
+            return f"See {self.resolved.logfile}"
+        return "See its log"
 
     def _await(self, test: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
         """Wait until the test is true.
@@ -401,14 +444,6 @@ class Daemon:
             )
 
 
-def locked_instance(
-    config: str, pid_file: str | None, timeout: float
-) -> AbstractContextManager[None]:
-    """Keep other runs from changing an instance, by a lock on a directory that is on this node."""
-    folder = os.path.dirname(pid_file or "")
-    return locked_directory(folder if os.path.isdir(folder) else os.path.dirname(config), timeout)
-
-
 def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     """Return the seconds in which a supervisord stops all: one group after the other.
 
@@ -420,21 +455,9 @@ def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     return sum(longest.values())
 
 
-def config_of(cmdline: Sequence[str]) -> str | None:
-    """Return the configuration on a supervisord's command line, or None where that is of no
-    supervisord; an empty one where it looks for its configuration itself.
-
-    An editor, a pager or a supervisorctl that has the same file open is none.
-    """
-    words = list(cmdline)
-    if words and os.path.basename(words[0]).startswith("python"):
-        words = words[1:]
-        while words and words[0].startswith("-"):
-            words = words[1:]
-    if not words or os.path.basename(words[0]) not in ("supervisord", "supervisor.supervisord"):
-        return None
-    found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
-    return found.group(1) if found else ""
+def _environment_of(pid: int) -> dict[str, str] | None:
+    process = processes.read_process(pid)
+    return processes.read_environ(process) if process else None
 
 
 def _cwd(pid: int) -> str:
@@ -442,19 +465,3 @@ def _cwd(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:  # another user's, or it has ended
         return "/"
-
-
-def interpreter_of(script: str) -> str:
-    """Return the interpreter in a script's first line.
-
-    :raises JawsError: it has none, so the option C(python) has to say it.
-    """
-    with open(script, "rb") as stream:
-        first = stream.readline(1024).decode("utf-8", "replace").strip()
-    path = first[2:].strip().split(" ")[0]
-    if not first.startswith("#!") or "python" not in os.path.basename(path):
-        raise JawsError(
-            f"{script} does not say which Python has Supervisor: set the option python.",
-            reason="bad_option",
-        )
-    return path
