@@ -248,7 +248,9 @@ def test_an_option_that_cannot_work_is_refused(
     assert not site.crontab.exists()
 
 
-def test_the_playbooks_install_it_for_two_instances_of_one_account_and_remove_it(tmp_path: Path) -> None:
+def test_the_playbooks_install_it_for_two_instances_of_one_account_and_remove_it(
+    tmp_path: Path,
+) -> None:
     facts = {"site_root": str(tmp_path / "site"), "site_purge_schedule": "cron"}
     facts["site_purge_weekday"] = "fri"
     call = ("-i", "inventories/local", "-e", json.dumps(facts))

@@ -13,9 +13,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import (
     Daemon,
+    stop_limit,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.installation import (
     config_of,
     interpreter_of,
-    stop_limit,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
@@ -86,14 +88,34 @@ def test_what_is_started_while_the_rest_ends_is_cleared_too(
     assert sleeper.wait() == first.returncode == -signal.SIGTERM
 
 
-def test_a_script_says_which_python_it_needs(tmp_path: Path) -> None:
+LONG = """\
+#!/bin/sh
+'''exec' "/a very long path/bin/python3" "$0" "$@"
+' '''
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("#!/v/bin/python3.11\n", ["/v/bin/python3.11"]),
+        ("#! /usr/bin/python3 -s\n", ["/usr/bin/python3", "-s"]),
+        ("#!/usr/bin/env python3\n", ["{path}/python3"]),
+        ("#!/usr/bin/env -S python3 -I\n", ["{path}/python3", "-I"]),
+        (LONG, ["/a very long path/bin/python3"]),
+    ],
+)
+def test_a_script_says_how_its_python_is_run(tmp_path: Path, head: str, words: list[str]) -> None:
     script = tmp_path / "supervisord"
-    for first in ("#!/v/bin/python3.11", "#! /v/bin/python3.11 -I"):
-        script.write_text(first + "\nimport x\n")
-        assert interpreter_of(str(script)) == "/v/bin/python3.11"
+    script.write_text(head + "import x\n")
+    (tmp_path / "python3").touch(0o755)
+    found = interpreter_of(str(script), str(tmp_path))
+    assert found == [word.format(path=tmp_path) for word in words]
 
 
-@pytest.mark.parametrize("first", [b"#!/bin/sh", b"#!/usr/bin/env python3", b"\x7fELF\xff", b""])
+@pytest.mark.parametrize(
+    "first", [b"#!/bin/sh", b"#!/usr/bin/env", b"#!/x 'y", b"\x7fELF\xff", b""]
+)
 def test_a_script_that_does_not_say_its_python_is_named(tmp_path: Path, first: bytes) -> None:
     script = tmp_path / "supervisord"
     script.write_bytes(first)

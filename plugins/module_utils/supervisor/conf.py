@@ -194,7 +194,7 @@ def section(name: str, options: Mapping[str, Any]) -> str:
 
 def _written(name: str, key: str, value: Any) -> str:
     """Return the value with the names that Supervisor expands, and any other percent sign as is."""
-    return EXPANDED.sub(r"%\1", escape(name, key, value))
+    return EXPANDED.sub(r"\1", escape(name, key, value))
 
 
 def escape(name: str, key: str, value: Any) -> str:

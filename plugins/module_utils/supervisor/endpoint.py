@@ -117,8 +117,10 @@ class SupervisordConf:
             return value
         environment = (at or self.surroundings[0]).environment
         expansions = {f"ENV_{name}": text for name, text in environment.items()}
+        if section != "supervisorctl" or option == "serverurl":
+            expansions["here"] = self.folder
         try:
-            return value % {**expansions, "here": self.folder}
+            return value % expansions
         except (KeyError, ValueError, TypeError) as error:
             # Without the value: it may be the key.
             raise JawsError(
@@ -170,7 +172,8 @@ class SupervisordConf:
     def _endpoint(self, at: Surroundings) -> Endpoint:
         section = "supervisorctl"
         if self.parser.has_section(section):
-            url = self.get(section, "serverurl", at) or DEFAULT_URL
+            given = self.get(section, "serverurl", at)
+            url = DEFAULT_URL if given is None else given
         else:  # nothing is said to clients, but to supervisord
             section, url = self._server(at)
             url = url.replace("//0.0.0.0:", "//localhost:")
