@@ -65,7 +65,8 @@ def clean_environment() -> dict[str, str]:
     It is what a login gives the account. The parser is given the same, so that it sees what the
     daemon will see.
     """
-    found = {"PATH": CLEAN_PATH, "HOME": "/", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    path = f"{CLEAN_PATH}:/usr/local/sbin:/usr/sbin:/sbin"
+    found = {"PATH": path, "HOME": "/", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
     with suppress(KeyError):  # a container may run as a user without a name
         account = pwd.getpwuid(os.geteuid())
         found.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import xmlrpc.client
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
@@ -35,7 +36,14 @@ from .endpoint import (
 from .installation import config_of, interpreter_of, is_of_another_installation
 from .instance_lock import locked_instance
 from .observation import settings
-from .parser import Configuration, ConfiguredProgram, refuse_missing, resolve
+from .parser import (
+    MUTE,
+    Configuration,
+    ConfiguredProgram,
+    refuse_missing,
+    refuse_mute,
+    resolve,
+)
 from .trust import TRUST_ADVICE, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
@@ -156,6 +164,12 @@ class Daemon:
                 told = f"{error} {self._who_is_frozen()}"
                 raise JawsError(told, error.reason) from error
             raise
+        if isinstance(pid, xmlrpc.client.Fault):
+            raise JawsError(
+                f"supervisord at {self.endpoint.address} runs, but answers no request: "
+                f"{MUTE % self.config} Then end it, as it cannot be asked to, and start it.",
+                reason="broken_conf",
+            )
         return Status(pid, version, self._user_of(pid))
 
     def is_outdated(self, status: Status) -> bool | None:
@@ -239,6 +253,7 @@ class Daemon:
         if user is not None:  # an included file may say it, too
             self.user = user_name(user)
             self.refuse_wrong_user()
+        refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places()
         return self.resolved.programs
 
@@ -386,6 +401,7 @@ class Daemon:
         # What runs reads the file again in the surroundings that it was started in.
         self.resolved = resolve(self.config, self.python, self.running_environment())
         refuse_missing(self.resolved.programs, self.config)
+        refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places(socket=False)
         self.restart_in_place(self.client)
 

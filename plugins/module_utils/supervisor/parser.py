@@ -23,6 +23,10 @@ from ..processes import clean_environment
 from .conf import complaint
 
 VALIDATE_SECONDS = 60
+MUTE = (
+    "%s has no section [rpcinterface:supervisor]. Add it, with "
+    "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface."
+)
 NO_SUPERVISOR = 3  # exit status of the probe where Python has no Supervisor
 
 # Run by the interpreter that has Supervisor, in the daemon's own surroundings. What a plugin of
@@ -73,6 +77,7 @@ json.dump(dict(
     version=VERSION, user=options.uid, directory=options.directory,
     nodaemon=bool(options.nodaemon), umask=options.umask, identifier=options.identifier,
     logfile=options.logfile, pidfile=options.pidfile, childlogdir=options.childlogdir,
+    interfaces=[name for name, _factory, _options in options.rpcinterface_factories],
     server_url=options.serverurl, servers=[server(config) for config in options.server_configs],
     programs=[program(group, config) for group in options.process_group_configs
               for config in group.process_configs],
@@ -146,7 +151,8 @@ class Server(NamedTuple):
 class Configuration(NamedTuple):
     """What one supervisord.conf means, as Supervisor says: every path is absolute, users are uids.
 
-    C(server_url) is what programs get as SUPERVISOR_SERVER_URL.
+    C(server_url) is what programs get as SUPERVISOR_SERVER_URL; C(interfaces) are the names of the
+    RPC interfaces, of which ours is "supervisor".
     """
 
     version: str
@@ -158,6 +164,7 @@ class Configuration(NamedTuple):
     logfile: str
     pidfile: str
     childlogdir: str
+    interfaces: list[str]
     server_url: str | None
     servers: list[Server]
     programs: list[ConfiguredProgram]
@@ -183,6 +190,17 @@ def resolve(
             reason="broken_conf",
         )
     return _configuration(json.loads(done.stdout))
+
+
+def refuse_mute(found: Configuration, path: str) -> None:
+    """Refuse a configuration with which supervisord runs, and nobody can ask or stop it.
+
+    :raises JawsError: says what is missing (broken_conf).
+    """
+    if "supervisor" not in found.interfaces:
+        raise JawsError(
+            f"supervisord would run, but answer no request: {MUTE % path}", "broken_conf"
+        )
 
 
 def _run(
