@@ -315,6 +315,17 @@ def test_a_file_without_a_clients_section_says_by_its_servers_where_it_listens(
     assert manage("stopped")["changed"]
 
 
+def test_all_may_be_in_included_files(instance: Daemon, manage: Run) -> None:
+    (instance.root / "conf.d").mkdir()
+    head = HEAD[: HEAD.index("[supervisorctl]")].format(root=instance.root, key=KEY)
+    (instance.root / "conf.d/all.ini").write_text(head + SLEEPER.format(name="a"))
+    instance.write("", head="[include]\nfiles = conf.d/*.ini\n")
+    assert manage()["url"] == f"unix://{instance.root}/s"
+    until_one_runs(instance)
+    for state in ("reloaded", "restarted", "stopped"):
+        assert manage(state)["changed"]
+
+
 def test_paths_may_be_relative_to_the_directory_of_the_file(
     instance: Daemon, manage: Run, run_module: Run
 ) -> None:

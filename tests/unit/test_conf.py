@@ -81,7 +81,7 @@ def test_an_option_without_a_value_is_left_out() -> None:
 
 
 def test_every_section_that_supervisor_knows_may_be_given() -> None:
-    given = {
+    given: conf.Sections = {
         "unix_http_server:b": {"file": "/b"},
         "supervisord": {"nodaemon": True, "silent": True},
         "rpcinterface:x": {"supervisor.rpcinterface_factory": "a:b", "any": "thing"},

@@ -27,6 +27,7 @@ from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
 from .endpoint import (
+    Endpoint,
     SupervisordConf,
     listeners,
     name_of,
@@ -101,11 +102,21 @@ class Daemon:
         trusted = user_id(user) | uids_of(trusted_users)
         self.conf = SupervisordConf(self.config, trusted, self.environment)
         self.user = name_of(user) or self.conf.user
-        self.endpoint = self.conf.endpoint
-        self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
+        self.endpoint = self._included() or self.conf.endpoint
+        self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
+
+    def _included(self) -> Endpoint | None:
+        """Return the endpoint where only a file that is included says where supervisord listens."""
+        if self.conf.says_where or not self.conf.parser.has_section("include"):
+            return None
+        for server in sorted(self.resolved.servers, key=lambda server: server.path is None):
+            url = f"unix://{server.path}" if server.path else f"http://localhost:{server.port}"
+            key = server.username, server.password
+            return Endpoint(url, *key, self.config, trusted=self.conf.trusted)
+        return None
 
     @property
     def me(self) -> str:
@@ -229,7 +240,8 @@ class Daemon:
         return [child for child in self._descendants() if config_of(child.cmdline) is None]
 
     def _descendants(self) -> list[Process]:
-        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self.conf.server_url))
+        server_url = self.conf.server_url or self.endpoint.url
+        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", server_url))
         found = {
             process.pid: process
             for name, value in marks

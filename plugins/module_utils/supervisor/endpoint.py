@@ -183,6 +183,11 @@ class SupervisordConf:
         return Endpoint(url, username, password, self.path, self._is_ordered(), self.trusted)
 
     @property
+    def says_where(self) -> bool:
+        """Whether the file itself says where supervisord listens, not only one that it includes."""
+        return self.parser.has_section("supervisorctl") or bool(self.server_url)
+
+    @property
     def server_url(self) -> str:
         """What its programs get as SUPERVISOR_SERVER_URL; empty where only an included file says.
 
