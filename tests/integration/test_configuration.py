@@ -113,8 +113,8 @@ def see_programs(found: Configuration, client: Any) -> None:
     for program in found.programs:
         row = theirs[program.group, program.name]
         assert row["command"] == program.command
-        assert (row["uid"] or None) == (program.user or None)
-        assert (row["directory"] or None) == program.directory
+        for name, ours in (("uid", program.user), ("directory", program.directory)):
+            assert row[name] == ("none" if ours is None else ours)
         for ours, name in (
             ("priority", "process_prio"),
             ("startsecs", "startsecs"),
@@ -155,6 +155,7 @@ def test_what_we_say_of_a_configuration_is_what_supervisord_does(
     instance: Daemon, files: dict[str, str]
 ) -> None:
     root = instance.root / "etc"
+    instance.root.chmod(0o755)
     write(root, files)
     home = {"HOME": str(root)}
     daemon = Ours(str(root / "supervisord.conf"), SUPERVISORD, environment=home)

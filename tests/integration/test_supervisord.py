@@ -190,7 +190,7 @@ def test_a_restart_warns_of_the_variables_that_are_lost_by_name(
         assert "SCRATCH" in warning
         for word in ("http_proxy", "PWD", "SHLVL", "HOME", "hush"):
             assert word not in warning
-    assert warnings(manage("restarted")) == []
+    assert warnings(manage("restarted", environment={"http_proxy": "other"})) == []
 
 
 def test_a_second_start_changes_nothing(instance: Daemon, manage: Run) -> None:

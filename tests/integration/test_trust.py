@@ -27,7 +27,7 @@ PROGRAM = "[program:a]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
 # As under User= of systemd: it is another account's before anything is read.
 AS_ANOTHER = """\
 #!{python}
-import os, sys
+import encodings.idna, os, sys
 from supervisor.supervisord import main
 import supervisor.http, supervisor.rpcinterface, supervisor.web, supervisor.xmlrpc
 uid = int(sys.argv.pop(1))
@@ -137,7 +137,8 @@ def test_who_gets_the_key_is_as_in_the_table(
     pid = start_as(instance, row.daemon)
     options = {"config": str(instance.conf), "trusted_users": list(row.trusted)}
     result = as_user(row.caller, lambda: run_module("supervisorctl_info", **options))
-    if row.accepted:
+    named = row.says != "chown" or listens == "socket"
+    if row.accepted and named:
         assert [program["name"] for program in result["programs"]] == ["a"], result
     else:
         assert result["reason"] == "foreign_owner", result
@@ -164,7 +165,8 @@ def test_root_stops_and_reloads_what_runs_as_another_user_and_does_not_make_it_r
     for words in (f"runs as {APP} (pid {pid})", "you are root", f"run this as {APP}"):
         assert words in result["msg"]
     assert not has_ended(pid)
-    assert run_module("supervisord", state="stopped", **options)["changed"]
+    result = run_module("supervisord", state="stopped", **options)
+    assert result.get("changed"), result
     assert has_ended(pid)
 
 

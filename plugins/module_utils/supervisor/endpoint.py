@@ -359,7 +359,8 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None
     """
     path = endpoint.socket_path
     if path is not None:
-        refuse_unsafe(path, trusted, TRUST_ADVICE)
+        if os.path.lexists(path):  # else it is down, which connecting reports
+            refuse_unsafe(path, trusted, TRUST_ADVICE)
         return
     foreign = sorted(uid for uid in listeners(endpoint) if uid not in trusted)
     if foreign:
