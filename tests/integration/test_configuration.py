@@ -132,7 +132,9 @@ def see_process(found: Configuration, program: Any, state: dict[str, Any]) -> No
         return
     pid = state["pid"]
     assert pid, state
-    given = wait_until(lambda: environ(pid), "its environment")
+    # A child that has just been forked still looks like supervisord.
+    wait_until(lambda: "SUPERVISOR_PROCESS_NAME" in environ(pid), "its environment")
+    given = environ(pid)
     assert {name: given.get(name) for name in program.environment} == program.environment
     assert given["SUPERVISOR_SERVER_URL"] == found.server_url
     uid = found.user or ME if program.user is None else program.user
