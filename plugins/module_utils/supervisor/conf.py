@@ -13,6 +13,7 @@ import re
 from typing import Any, Collection, Mapping, NamedTuple
 
 from ..errors import JawsError
+from .expansion import EXPANSIONS, unexpanded
 
 # What Supervisor reads in each kind of section; it ignores every other option in silence. Without
 # the user and the key, which are added.
@@ -59,8 +60,6 @@ SECRET = re.compile(
     r".*(?:\n(?:[ \t]*\n)*[ \t]+\S.*)*",
     re.IGNORECASE | re.MULTILINE,
 )
-# The names that Supervisor puts a value in the place of.
-EXPANSIONS = "here|host_node_name|program_name|group_name|process_num|numprocs|ENV_[A-Za-z_]\\w*"
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
@@ -230,23 +229,6 @@ def complaint(text: str) -> str:
     )
     bare = " ".join(bare.replace("CANT_REREAD: ", "").split())
     return f"{', '.join(where)}: {bare}" if where else bare
-
-
-def unexpanded(error: str) -> str:
-    """Return why a value cannot be expanded, from what the formatting said.
-
-    What is no name of Supervisor's is not shown: it may be a part of a key.
-    """
-    name = re.search(rf"'({EXPANSIONS})'", error)
-    if not name:
-        return "cannot be expanded: write a percent sign as %%"
-    variable = name.group(1)
-    if not variable.startswith("ENV_"):
-        return f"uses %({variable})s, which Supervisor does not know there"
-    return (
-        f"uses %({variable})s, but the environment has no {variable[4:]}: set that variable for "
-        "the task and in the option environment of the module supervisord, or write its value"
-    )
 
 
 def marked(release: str, programs: str) -> str:

@@ -25,7 +25,7 @@ from ansible.module_utils.common.process import get_bin_path
 from ..errors import JawsError
 from ..files import refuse_unsafe, user_id, user_name
 from ..processes import clean_environment
-from .conf import unexpanded
+from .expansion import unexpanded
 from .trust import TRUST_ADVICE, Trust, uids_of
 
 DEFAULT_URL = "http://localhost:9001"

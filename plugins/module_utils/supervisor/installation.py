@@ -15,7 +15,7 @@ from ..errors import JawsError
 from ..processes import CLEAN_PATH, PROC, all_processes, read_process
 
 # What pip and conda write where the path of Python is too long for a script's first line.
-LONG_PATH = re.compile(r"\A#!/bin/sh\n'''exec' (.+) \"\$0\" \"\$@\"\n")
+LONG_PATH = r"#!/bin/sh\n'''exec' (.+) \"\$0\" \"\$@\"\n"
 
 
 def interpreter_of(script: str, path: str = CLEAN_PATH) -> list[str]:
@@ -26,7 +26,7 @@ def interpreter_of(script: str, path: str = CLEAN_PATH) -> list[str]:
     """
     with open(script, "rb") as stream:
         head = stream.read(4096).decode("utf-8", "replace")
-    found = LONG_PATH.match(head) or re.match(r"#!(.*)", head)
+    found = re.match(LONG_PATH, head) or re.match(r"#!(.*)", head)
     words = _words(found.group(1)) if found else []
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if word != "-S"]
