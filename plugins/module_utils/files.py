@@ -78,7 +78,7 @@ def _refuse_owner(
         owner = user_name(uid)
         raise JawsError(
             f"{path} {what} {owner}, and you are {user_name(os.geteuid())}. Nothing was read, run "
-            f"or written there. {advice.format(owner=owner)}",
+            f"or written there. {advice.format(owner=owner, place='path')}",
             reason="foreign_owner",
         )
 

@@ -46,24 +46,6 @@ def locked_file(path: str, timeout: float = 600, shared: bool = False) -> Iterat
         os.close(handle)
 
 
-@contextmanager
-def locked_directory(path: str, timeout: float) -> Iterator[None]:
-    """Hold a lock on a directory; nothing is left of it.
-
-    :param timeout: seconds to wait for another holder.
-    :raises JawsError: as C(acquire).
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        acquire(handle, path, time.monotonic() + timeout)
-        yield
-    finally:
-        os.close(handle)
-
-
 def open_locked(path: str, deadline: float, shared: bool = False) -> int:
     """Return the descriptor of a file, made if missing, that is locked and still at its path.
 
@@ -142,10 +124,7 @@ def _ourselves() -> str:
 
 def _holder(handle: int, proc: str = "/proc") -> str:
     """Return who holds the lock, if the file or the kernel says."""
-    try:
-        told = os.pread(handle, 500, 0).decode("utf-8", "replace")
-    except IsADirectoryError:
-        told = ""
+    told = os.pread(handle, 500, 0).decode("utf-8", "replace")
     if told.startswith("pid "):
         return told
     inode = str(os.fstat(handle).st_ino)

@@ -142,7 +142,8 @@ def test_who_gets_the_key_is_as_in_the_table(
         assert [program["name"] for program in result["programs"]] == ["a"], result
     else:
         assert result["reason"] == "foreign_owner", result
-        assert f"belongs to {'a process of ' * (listens == 'port')}{row.daemon}" in result["msg"]
+        whose = {"socket": "belongs to", "port": "is taken by a process of"}
+        assert f"{whose[listens]} {row.daemon}, and you are" in result["msg"]
         for words in (f"you are {row.caller}", f"Run this as {row.daemon}", "trusted_users"):
             assert words in result["msg"]
         assert "remove" not in result["msg"]

@@ -366,9 +366,9 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None
     if foreign:
         owner = " and ".join(map(user_name, foreign))
         raise JawsError(
-            f"{endpoint.address} belongs to a process of {owner}, and you are "
+            f"{endpoint.address} is taken by a process of {owner}, and you are "
             f"{user_name(os.geteuid())}. The key of {endpoint.source} was not sent to it. "
-            f"{TRUST_ADVICE.format(owner=owner)}",
+            f"{TRUST_ADVICE.format(owner=owner, place='port')}",
             reason="foreign_owner",
         )
 

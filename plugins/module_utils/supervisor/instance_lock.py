@@ -33,13 +33,20 @@ def locked_instance(
     :raises JawsError: another run holds it for longer (locked), or there are no locks
         (cannot_lock).
     """
+    return locked_file(lock_path(config, pid_file, trusted), timeout, shared=True)
+
+
+def lock_path(config: str, pid_file: str | None, trusted: Container[int]) -> str:
+    """Return the path of an instance's lock, which is there while a run is at work.
+
+    :raises JawsError: another user took the only place that is left (foreign_owner).
+    """
     digest = hashlib.sha256(os.fsencode(os.path.realpath(config))).hexdigest()[:16]
     for path in (pid_file, config):
         folder = os.path.dirname(path or "")
         if _is_closed(folder, trusted):
-            return locked_file(f"{folder}/.supervisord-{digest}.lock", timeout, shared=True)
-    name = f".supervisord-{socket.gethostname()}-{digest}.lock"
-    return locked_file(os.path.join(_own_folder(), name), timeout)
+            return f"{folder}/.supervisord-{digest}.lock"
+    return f"{_own_folder()}/.supervisord-{socket.gethostname()}-{digest}.lock"
 
 
 def _is_closed(folder: str, trusted: Container[int]) -> bool:

@@ -18,10 +18,10 @@ from ..errors import JawsError
 from ..files import user_id
 from .installation import runs_with
 
-# What the reader of a refusal can do; {owner} is the account.
+# What the reader of a refusal can do; {owner} is the account, {place} a path or a port.
 TRUST_ADVICE = (
     "Run this as {owner}; or, if {owner} is the account that the instance runs as, name it in the "
-    "option trusted_users."
+    "option trusted_users. Otherwise choose another {place}."
 )
 
 
