@@ -223,7 +223,9 @@ def complaint(text: str) -> str:
         f"line {line}" for line in lines
     ]
     if named:
-        return f"{', '.join(where)} {unexpanded(named.group(2))}"
+        # Of an environment, the section alone says whose it is.
+        option = named.group(1) if "." in named.group(1) else ", ".join(where)
+        return f"{option} {unexpanded(named.group(2))}"
     bare = re.sub(
         r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
     )
