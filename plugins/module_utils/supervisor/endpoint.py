@@ -17,7 +17,7 @@ import socket
 import tempfile
 from contextlib import closing, suppress
 from functools import cached_property
-from typing import Any, Container, Iterable, Mapping, NamedTuple
+from typing import Any, Container, Dict, Iterable, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible.module_utils.common.process import get_bin_path
@@ -82,6 +82,13 @@ class Surroundings(NamedTuple):
         return os.path.normpath(os.path.join(self.folder, os.path.expanduser(value)))
 
 
+class _Names(Dict[str, str]):
+    """What a format may name; one without a name would show all of them."""
+
+    def __repr__(self) -> str:
+        raise ValueError("a format without a name")
+
+
 class SupervisordConf:
     """What a client needs of one supervisord.conf, read without Supervisor: cheap, and no more.
 
@@ -116,7 +123,7 @@ class SupervisordConf:
         if not value or "%" not in value:
             return value
         environment = (at or self.surroundings[0]).environment
-        expansions = {f"ENV_{name}": text for name, text in environment.items()}
+        expansions = _Names({f"ENV_{name}": text for name, text in environment.items()})
         if section != "supervisorctl" or option == "serverurl":
             expansions["here"] = self.folder
         try:
