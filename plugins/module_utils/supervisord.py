@@ -57,7 +57,7 @@ def _losses(daemon: Daemon, steps: list[str], status: Status | None) -> list[str
         return []
     return [
         f"supervisord ({daemon.config}, pid {status.pid if status else ''}) was started with "
-        f"variables that the restarted one does not have: {', '.join(lost)}. If programs need "
+        f"variables that the restarted one does not have so: {', '.join(lost)}. If programs need "
         "them, give them in the option environment, or in the configuration."
     ]
 

@@ -188,7 +188,7 @@ def test_a_restart_warns_of_the_variables_that_are_lost_by_name(
         result = manage("restarted", environment={"http_proxy": "other"}, check=check)
         (warning,) = warnings(result)
         assert "SCRATCH" in warning
-        for word in ("http_proxy", "PWD", "SHLVL", "HOME", "hush"):
+        for word in ("http_proxy", "PWD", "SHLVL", "LANG", "hush"):
             assert word not in warning
     assert warnings(manage("restarted", environment={"http_proxy": "other"})) == []
 
@@ -295,6 +295,29 @@ def test_the_usual_configuration_in_a_home_directory_works(
     (orphan,) = wait_until(lambda: programs(instance), "its program")
     kill(pid)
     assert manage()["cleared"]["orphans"] == [orphan]
+
+
+def test_a_daemon_that_was_started_with_another_home_is_found_and_moves_in_a_restart(
+    instance: Daemon, manage: Run, run_module: Run, rootless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = instance.root / "other"
+    for name in ("run", "log"):
+        (other / name).mkdir(parents=True)
+    instance.write(SLEEPER.format(name="a"), head=ROOTLESS)
+    monkeypatch.setenv("HOME", str(other))
+    monkeypatch.setenv("USER", ME)
+    command = [str(BIN / "supervisord"), "-c", str(instance.conf)]
+    subprocess.run(command, check=True, cwd="/")
+    wait_until((other / "run/supervisord.pid").exists, "its pid file")
+    result = manage()
+    assert (result["changed"], result["url"]) == (False, f"unix://{other}/run/s.sock"), result
+    assert manage("reloaded")["pid"] == result["pid"]
+    restarted = manage("restarted")
+    assert restarted["url"] == f"unix://{rootless}/run/s.sock", restarted
+    assert any("HOME" in warning for warning in warnings(restarted))
+    assert daemons(instance) == [restarted["pid"]]
+    (program,) = run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+    assert program["name"] == "a"
 
 
 def test_a_variable_that_is_not_set_is_named_at_a_start(instance: Daemon, manage: Run) -> None:

@@ -105,8 +105,11 @@ class Daemon:
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
-        self.endpoint = self._included() or self.conf.endpoint
-        self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
+        self._speak_to(self._included() or self.conf.endpoint)
+
+    def _speak_to(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.client = Supervisor(endpoint, min(PROBE_TIMEOUT, self.timeout))
 
     def _included(self) -> Endpoint | None:
         """Return the endpoint where only a file that is included says where supervisord listens."""
@@ -192,7 +195,8 @@ class Daemon:
     def lost(self, status: Status) -> list[str]:
         """Return what a live daemon was started with and a new one will not have: only names."""
         given = _environment_of(status.pid) or {}
-        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK})
+        moved = {"HOME"} if given.get("HOME") not in (None, self.environment["HOME"]) else set()
+        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK} | moved)
 
     def running_environment(self) -> dict[str, str] | None:
         """Return what the live daemon was started with, or None where the kernel hides it."""
@@ -351,6 +355,8 @@ class Daemon:
         if self.umask is not None:
             command += ["-m", f"{self.umask:03o}"]
         mask = self.resolved.umask if self.umask is None else self.umask
+        # The one before may have been started in other surroundings.
+        self._speak_to(self._included() or self.conf.first_endpoint)
         with tempfile.TemporaryFile() as output, umask(mask):
             process = subprocess.Popen(
                 command,

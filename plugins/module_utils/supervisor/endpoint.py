@@ -97,6 +97,7 @@ class SupervisordConf:
     :param path: of the file.
     :param users: uids that the caller trusts besides those that the file names.
     :param environment: that of the supervisord; None: an empty one, as it is started with here.
+        One that runs may have been started with another; its socket is looked for there, too.
     :param text: what the file is to contain; None: what it contains.
     :raises JawsError: it cannot be read (unreadable_conf) or parsed (broken_conf).
     """
@@ -112,7 +113,11 @@ class SupervisordConf:
         self.folder = os.path.dirname(os.path.abspath(path))
         self.parser = _parsed(path, text)
         self._users = frozenset(users)
-        self.surroundings = [Surroundings(environment or clean_environment(), self.folder)]
+        own = environment or clean_environment()
+        self.surroundings = [
+            Surroundings(own, self.folder),
+            Surroundings({**own, **os.environ}, os.getcwd()),
+        ]
 
     def get(self, section: str, option: str, at: Surroundings | None = None) -> str | None:
         """Return a value with what Supervisor expands in it, or None.
@@ -164,17 +169,27 @@ class SupervisordConf:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """The endpoint that C(supervisorctl -c) would use.
+        """The endpoint that C(supervisorctl -c) would use, in the first surroundings.
 
-        A socket is looked for where supervisorctl would, then where a supervisord has it that was
-        started with the account's own environment.
+        In the others only where a socket is there, and none in those before.
 
         :raises JawsError: the file does not say where supervisord listens, or a value cannot be
             expanded (broken_conf).
         """
-        found = [self._endpoint(surroundings) for surroundings in self.surroundings]
-        paths = (endpoint for endpoint in found if os.path.exists(endpoint.socket_path or ""))
-        return next(paths, found[0])
+        for at in self.surroundings[1:]:
+            with suppress(JawsError):
+                other = self._endpoint(at)
+                if not _exists(self.first_endpoint) and _exists(other):
+                    return other
+        return self.first_endpoint
+
+    @cached_property
+    def first_endpoint(self) -> Endpoint:
+        """The endpoint in the first surroundings, such as of a supervisord that is started here.
+
+        :raises JawsError: as C(endpoint).
+        """
+        return self._endpoint(self.surroundings[0])
 
     def _endpoint(self, at: Surroundings) -> Endpoint:
         section = "supervisorctl"
@@ -226,6 +241,10 @@ class SupervisordConf:
         names = self.parser.sections()
         has_priority = any(self.parser.has_option(name, "priority") for name in names)
         return "include" in names or has_priority
+
+
+def _exists(endpoint: Endpoint) -> bool:
+    return os.path.exists(endpoint.socket_path or "")
 
 
 def name_of(user: str | None) -> str | None:
@@ -299,7 +318,7 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
     found = Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
     if config:
         conf = SupervisordConf(config, uids_of(params.get("trusted_users") or []))
-        conf.surroundings = _as_a_client(conf.folder)
+        conf.surroundings.reverse()  # first as supervisorctl sees it
         found = conf.endpoint
     given = params["server_url"]
     return Endpoint(
@@ -310,15 +329,6 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
         bool(given) or found.ordered,
         found.trusted if params["config"] or not given else None,
     )
-
-
-def _as_a_client(folder: str) -> list[Surroundings]:
-    """Return what supervisorctl would see here, and what the account's own supervisord does."""
-    own = clean_environment()
-    return [
-        Surroundings({**own, **os.environ}, os.getcwd()),
-        Surroundings({**os.environ, **own}, folder),
-    ]
 
 
 # --- sockets and ports --------------------------------------------------------------------------
