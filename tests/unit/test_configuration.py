@@ -63,6 +63,7 @@ def as_supervisord_reads(path: Path, environment: Mapping[str, str]) -> ServerOp
 @given(text=texts)
 @example("[unix_http_server]\nfile=%(ENV_HOME)s/s\n[supervisord]\nuser=%(ENV_USER)s\npidfile=~/p\n")
 @example("[inet_http_server]\nport=*:9001\n[supervisord]\n")
+@example("[unix_http_server]\nfile=s\nchown=0:0\n[supervisord]\n")
 def test_what_is_read_without_supervisor_is_what_its_parser_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
