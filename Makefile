@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Needs python3 (3.10 or newer; for the tests 3.11), git and make; everything else comes by itself.
+# Needs python3 (3.10 or newer; for the tests 3.11), git and make; everything else is set up automatically.
 
 .DEFAULT_GOAL := help
-# A path to other versions of what the environments below pin.
+# It could lead to other versions than the environments below pin.
 unexport PYTHONPATH
 # Ansible refuses to start in a locale that is unknown or not UTF-8.
 ifneq ($(shell locale charmap 2>&1),UTF-8)
@@ -13,21 +13,21 @@ PYTHON ?= python3
 SITE ?= local
 ARGS ?=
 
-# ---- Operating: only .venv is needed, and in it only what requirements.txt pins.
+# ---- Operating: this needs only .venv, with what requirements.txt pins.
 
 PLAYBOOKS := deploy status releases rollback start stop restart remove supervisors recover \
     gitlab_runner rotate_key upgrade_supervisor
 
 deploy: ## Deploy JAWS to SITE, and show its status
-status: ## Show every program of SITE; fail when one does not run
+status: ## Show every program of SITE; fail if one is not running
 releases: ## List the releases of SITE
 rollback: ## Go back to the releases before the last deploy, or ARGS='-e release=ID'
 start: ## Start the services of SITE
 stop: ## Stop the services of SITE
 restart: ## Restart the services of SITE
 remove: ## Remove what was deployed to SITE
-supervisors: ## Start the supervisords of SITE, after a boot
-recover: ## Bring SITE back after a maintenance
+supervisors: ## Start the supervisords of SITE that are down
+recover: ## Start or redeploy everything of SITE after a maintenance
 rotate_key: ## Replace the keys of SITE
 upgrade_supervisor: ## Restart the supervisords of SITE that run an older Supervisor
 gitlab_runner: ## Deploy the gitlab-runner of SITE
@@ -42,7 +42,7 @@ $(PLAYBOOKS): .venv
 .venv: ## Set up what the playbooks need
 	@$(PYTHON) .config/venv.py .venv requirements.txt
 
-# ---- Testing. CACHE given on the command line is taken as it is: its tools are set up.
+# ---- Testing. If CACHE is given on the command line, its tools must be set up already.
 
 CACHE := .cache
 cache := $(if $(filter /%,$(CACHE)),$(CACHE),$(CURDIR)/$(CACHE))
@@ -50,16 +50,17 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
     UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
-# The stages of "make test" after lint and unit, in this order: one more is one more word here. What
-# a stage alone needs follows a colon; without it the other stages still run. The last one runs the
-# scenarios in containers (molecule/molecule.mk).
-STAGES := integration matrix-ends pipeline:node coverage test-molecule:molecule-requirements
+# The stages of "make test" after lint and unit, two at a time because each of them waits for a part
+# of its time; to add one, add a word. What only that stage needs follows after a colon; if it is
+# missing, the other stages still run. test-molecule runs the scenarios in containers
+# (molecule/molecule.mk).
+STAGES := integration:integration-requirements test-molecule:molecule-requirements matrix-ends pipeline:node
 
 # Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
     lint-python lint-oldest-python lint-changelog lint-secrets lint-lock
 
-# Pieces of the Python code that mypy reads, strictly.
+# The Python code that mypy checks strictly.
 TYPED := .collections/ansible_collections/jgi/jaws/plugins tests/unit tests/gates/contract
 # Percent of the lines and branches of plugins/ that unit and integration tests must reach.
 COVERAGE_FLOOR := 85
@@ -71,31 +72,33 @@ pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(ca
 
 test: tools ## Set up everything and run every test
 	@rm -rf "$(cache)/reports" "$(cache)/coverage"
-	@$(stages) --parallel unit $(GATES) --then $(STAGES)
+	@$(stages) --together unit $(GATES) --together $(STAGES) --together coverage
 
 lint: tools ## Run every gate that needs no running service
-	@$(stages) --parallel $(GATES)
+	@$(stages) --together $(GATES)
 
 unit: tools ## Run the unit and contract tests
 	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
 
-integration: tools ## Run the tests against a real supervisord
-	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
+integration: tools integration-requirements ## Run the tests against a real supervisord
 	@$(with) $(pytest) -n 6 tests/integration $(ARGS)
 
-test-faults: tools ## Set up every fault of docs/reliability.md, and look
+integration-requirements: ## Install ssh and systemd-analyze as root on Debian
+	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
+
+test-faults: tools ## Set up every fault of docs/reliability.md, and check the behaviour
 	@$(with) $(pytest) -n 6 -m fault tests/unit tests/integration $(ARGS)
 
 matrix: tools ## Run the tests with every ansible-core that is promised, each with a Python of this machine
-	@$(with) python tests/matrix/run.py "$(cache)"
+	@$(with) python -m tests.matrix.run "$(cache)"
 
-matrix-ends: tools ## The same, shorter, with the oldest and the newest alone
-	@$(with) python tests/matrix/run.py "$(cache)" --ends
+matrix-ends: tools ## The same, shorter, with only the oldest and the newest
+	@$(with) python -m tests.matrix.run "$(cache)" --ends
 
 pipeline: tools node ## Run the jobs of .gitlab-ci.yml by gitlab-ci-local
 	@$(with) pytest -n 2 --dist worksteal --junit-xml="$(cache)/reports/$@.xml" tests/pipeline $(ARGS)
 
-coverage: tools ## Hold what the tests reached against the floor
+coverage: tools ## Compare the coverage of the tests with the floor
 	@for stage in unit integration; do test -e "$(cache)/coverage/$$stage" \
 	    || { echo "coverage: no data of $$stage: run make $$stage first" >&2; exit 1; }; done
 	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
@@ -122,7 +125,7 @@ lint-docs: tools ## The documentation of modules, plugins and roles, by antsibul
 	@$(with) tests/gates/in_copy.sh antsibull-docs lint-collection-docs --plugin-docs \
 	    --skip-rstcheck --validate-collection-refs=all .
 
-lint-package: tools ## Build the collection, install it elsewhere, use it from there
+lint-package: tools ## Build the collection, install it elsewhere, and use it from there
 	@$(with) tests/gates/package.sh
 
 lint-inventories: tools ## Validate every site
@@ -153,7 +156,7 @@ lint-lock: tools ## The lock files agree
 
 # ---- Upkeep
 
-format: tools ## Format the Python code, and mend what can be mended without thinking
+format: tools ## Format the Python code, and fix what can be fixed automatically
 	@$(with) ruff check --fix
 	@$(with) ruff format
 
@@ -183,5 +186,5 @@ help: ## Show this
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration test-faults matrix matrix-ends pipeline coverage bench \
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration integration-requirements test-faults matrix matrix-ends pipeline coverage bench \
     bite format lock changelog clean tools node help

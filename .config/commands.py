@@ -3,8 +3,8 @@
 
     python3 commands.py [--install] COMMAND...
 
-Fails for a command that is missing. With --install it installs what it can as root on Debian and
-does nothing more: what needs a command that is still missing says so itself.
+Fails if a command is missing. With --install, it only installs what it can as root on Debian: what
+needs a command that is still missing reports that itself.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 
-# The script beside this one, which hides the standard library's here.
+# The script next to this one, which hides the standard library's venv here.
 from venv import SetUpError, run
 
 # The package of Debian that brings each command.
@@ -41,7 +41,7 @@ def missing(names):
 
 
 def require(names):
-    """Raise SetUpError where a command is missing."""
+    """Raise SetUpError if a command is missing."""
     absent = missing(names)
     if absent:
         packages = " ".join(PACKAGES[name] for name in absent)

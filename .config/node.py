@@ -3,9 +3,10 @@
 
     python3 node.py DIRECTORY
 
-Node itself, npm and rsync are installed as root on Debian, and named anywhere else. Does nothing
-where it is there already: same lock file, same place. The stamp is written last and removed first,
-so an interrupted run is done again by the next; two at once wait for each other.
+Node itself, npm and rsync are installed as root on Debian; anywhere else, the message names them.
+Does nothing if it is installed already, from the same lock file at the same place. The stamp is
+written last and removed first, so the next run repeats an interrupted one. Two runs at once wait
+for each other.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The scripts beside this one; one of them hides the standard library's venv here.
+# The scripts next to this one; one of them hides the standard library's venv here.
 from venv import SetUpError, one_at_a_time, run
 
 from commands import install, require
@@ -27,8 +28,8 @@ COMMANDS = ("node", "npm", "rsync")
 OLDEST = 18
 REMEDY = (
     "npm could not install gitlab-ci-local, which runs the jobs of .gitlab-ci.yml. Correct what "
-    "npm names below, such as its registry, its proxy or its certificates (npm config set "
-    "registry, proxy, cafile; NODE_EXTRA_CA_CERTS), then run make pipeline."
+    "npm reports below, such as its registry, proxy or certificates (npm config set registry, "
+    "proxy, cafile; NODE_EXTRA_CA_CERTS), then run make pipeline."
 )
 
 
@@ -46,7 +47,7 @@ def main():
 
 
 def check_commands():
-    """Raise SetUpError where a command is missing or too old, after an attempt to install it."""
+    """Raise SetUpError if a command is missing or too old, after an attempt to install it."""
     install(COMMANDS)
     require(COMMANDS)
     version = subprocess.check_output(["node", "--version"], text=True).strip()
@@ -66,7 +67,7 @@ def set_up(directory):
     for name in FILES:
         shutil.copyfile(LOCKED / name, directory / name)
     print(f"Setting up {directory}", flush=True)
-    # No package's own script has any business here.
+    # The scripts of packages are not needed, so they must not run.
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     try:
         run("npm", "ci", "--prefix", directory, *quiet)
@@ -81,7 +82,7 @@ def fits(directory):
 
 
 def identity(directory):
-    """The content, and the place (which links name)."""
+    """The content, and the place (because links contain it)."""
     digest = hashlib.sha256(b"".join((LOCKED / name).read_bytes() for name in FILES)).hexdigest()
     return "\n".join([digest, os.path.abspath(str(directory)), ""])
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fetch the pip that a requirements file pins, for a Python that has none.
+"""Fetch the pip that a requirements file pins, for a Python without pip.
 
 Debian's python3 comes without ensurepip. The wheel is looked for where pip itself would look: its
-configuration files and PIP_* name the index, the proxy and the certificates. What is fetched has
-to match one of the pinned hashes.
+configuration files and PIP_* name the index, the proxy and the certificates. The wheel must match
+one of the pinned hashes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 LOCAL = ("", "file")
 
 
-# ---- What pip is told
+# ---- Pip's configuration
 
 
 def configuration_files() -> list[Path]:
-    """Return the paths of pip's files, in pip's order: a later one wins."""
+    """Return the paths of pip's configuration files, in pip's order: a later one wins."""
     home = Path.home()
     xdg_dirs = os.environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")
     xdg_home = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -61,14 +61,14 @@ def settings() -> dict[str, str]:
 
 
 def certificates(found: Mapping[str, str]) -> str:
-    """Return the file of certificates that pip is told to trust; empty if there is none."""
+    """Return the file of certificates that pip is configured to trust; empty if there is none."""
     for path in (found.get("cert"), *map(os.environ.get, BUNDLES)):
         if path and Path(path).is_file():
             return path
     return ""
 
 
-# ---- Where it may be
+# ---- Where the wheel may be
 
 
 def pages(found: Mapping[str, str]) -> list[str]:
@@ -120,7 +120,7 @@ class Reader:
         return content
 
     def links(self, page: str) -> list[str]:
-        """Return what a page or a directory names, as absolute URLs or paths."""
+        """Return the links on a page, or the files in a directory, as absolute URLs or paths."""
         path = local_path(page) if urlsplit(page).scheme in LOCAL else None
         if path and path.is_dir() and not (path / "index.html").exists():
             return [str(entry) for entry in path.iterdir()]
@@ -134,7 +134,7 @@ def local_path(url: str) -> Path:
 
 
 def request(url: str) -> urllib.request.Request:
-    """Return a request with the credentials that the URL or ~/.netrc holds, for this host alone."""
+    """Return a request with the credentials that the URL or ~/.netrc has for this host."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     made = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))
@@ -168,16 +168,18 @@ def pinned(requirements: Path) -> tuple[str, set[str]]:
     return f"pip-{version.group(1)}-py3-none-any.whl", set(re.findall(r"sha256:(\w+)", text))
 
 
-def wheels(reader: Reader, found: Mapping[str, str], name: str, told: list[str]) -> Iterator[bytes]:
-    """Yield the content of every wheel of this name, and add what goes wrong to C(told)."""
+def wheels(
+    reader: Reader, found: Mapping[str, str], name: str, problems: list[str]
+) -> Iterator[bytes]:
+    """Yield the content of every wheel of this name, and add what goes wrong to C(problems)."""
     for page in pages(found):
         try:
             paths = {link: urlsplit(link).path for link in reader.links(page)}
             links = [link for link, path in paths.items() if path.endswith(f"/{name}")]
             yield from (reader.read(link) for link in links)
-            told += [] if links else [f"{without_credentials(page)} does not have it"]
+            problems += [] if links else [f"{without_credentials(page)} does not have it"]
         except (OSError, ValueError) as error:
-            told.append(f"{without_credentials(page)}: {getattr(error, 'reason', error)}")
+            problems.append(f"{without_credentials(page)}: {getattr(error, 'reason', error)}")
 
 
 def without_credentials(url: str) -> str:
@@ -191,11 +193,11 @@ def fetch(requirements: Path, directory: Path) -> Path:
     """
     name, hashes = pinned(requirements)
     found = settings()
-    told: list[str] = []
-    for content in wheels(Reader(found), found, name, told):
+    problems: list[str] = []
+    for content in wheels(Reader(found), found, name, problems):
         if hashlib.sha256(content).hexdigest() in hashes:
             path = directory / name
             path.write_bytes(content)
             return path
-        told.append(f"a {name} does not have the pinned hash")
-    raise OSError(f"cannot fetch {name}: " + "; ".join(told))
+        problems.append(f"a {name} does not have the pinned hash")
+    raise OSError(f"cannot fetch {name}: " + "; ".join(problems))

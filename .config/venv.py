@@ -3,10 +3,10 @@
 
     python3 venv.py DIRECTORY REQUIREMENTS
 
-Does nothing, and writes nothing, where the directory already fits: same requirements, same place,
-same interpreter. The stamp is written last and removed first, so an interrupted run is done again
-by the next; two runs at once wait for each other. A Python without ensurepip, as Debian installs
-it, gets the pip that pip.txt pins. Reads on Python 3.6 too, to refuse it in words.
+Does nothing, and writes nothing, if the directory fits already: same requirements, same place,
+same interpreter. The stamp is written last and removed first, so the next run repeats an
+interrupted one; two runs at once wait for each other. A Python without ensurepip, as on Debian,
+gets the pip that pip.txt pins. Runs on Python 3.6 too, to refuse that version with a message.
 """
 
 import argparse
@@ -27,7 +27,7 @@ LAST_LINES = 12
 
 
 class SetUpError(Exception):
-    """What stands in the way, in one sentence, with the remedy."""
+    """What prevents the setup, in one sentence, with the remedy."""
 
 
 def main():
@@ -54,7 +54,7 @@ def check_version():
 
 @contextmanager
 def one_at_a_time(directory):
-    """Hold the lock beside the directory; the kernel frees it when the process dies."""
+    """Hold the lock next to the directory; the kernel frees it when the process dies."""
     with lock_file(directory) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -66,8 +66,8 @@ def lock_file(directory):
         return Path(f"{directory}.lock").open("w")
     except OSError as error:
         raise SetUpError(
-            f"not set up for {sys.executable} ({sys.version.split()[0]}), and it cannot be done "
-            f"here: {error}. Let the owner of {directory.absolute().parent} do it, or name the "
+            f"not set up for {sys.executable} ({sys.version.split()[0]}), and this user cannot do "
+            f"that: {error}. Ask the owner of {directory.absolute().parent} to do it, or name the "
             "Python that it is set up for: make PYTHON=/path/to/python3 ..."
         ) from error
 
@@ -88,13 +88,13 @@ def set_up(directory, requirements):
 
 
 def identity(directory, requirements):
-    """The content, the place (which scripts name in their first line), and the interpreter."""
+    """The content, the place (because scripts contain it), and the interpreter."""
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     return "\n".join([digest, os.path.abspath(str(directory)), sys.version, ""])
 
 
 def fits(directory, wanted):
-    # The interpreter it was made from may be gone: its link then leads nowhere.
+    # The interpreter it was made from may be gone: then its link is broken.
     python, stamp = directory / "bin" / "python", directory / ".complete"
     return python.exists() and stamp.exists() and stamp.read_text() == wanted
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a deploy takes that changes nothing, against as many tasks that do nothing.
+"""How long a deploy takes that changes nothing, compared with as many tasks that do nothing.
 
 The floor is a play on the same two hosts with as many tasks of ansible.builtin.ping as the deploy
-has tasks that reach a host; the row says how many that are.
+has tasks that reach a host; the row says how many there are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TASK = "    - ansible.builtin.ping:\n"
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield a deploy that changes nothing beside as many tasks that do nothing."""
+    """Yield a deploy that changes nothing, and as many tasks that do nothing."""
     with workshop() as root:
         site = Site(root, StandIns(root))
         site.set_up()
@@ -44,5 +44,5 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def tasks_by_host(printed: str) -> Counter[str]:
-    """Return how many modules reached each host, from what -vvv prints."""
+    """Return how many modules reached each host, according to -vvv."""
     return Counter(REACHES.findall(printed))

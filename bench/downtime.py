@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long services are down while deploys succeed and fail, beside the old order of work.
+"""How long services are down while deploys succeed and fail, compared with the old order of work.
 
 A probe polls every service while a deploy runs. One row stands for a set of services and shows the
-one that is worst in proportion to its bound: its own stop time, startsecs, and one second.
+one that is worst in proportion to its limit: its own stop time plus startsecs plus one second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Config = dict[str, dict[str, dict[str, Any]]]
 
 
 class Case(NamedTuple):
-    """A deploy: what is new in it, and whether it has to fail."""
+    """A deploy: what is new in it, and whether it must fail."""
 
     title: str
     components: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Theirs(OldOrder):
 
 
 def changed(text: str, config: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return an INI file with some values, written as a shell script writes them: as they are."""
+    """Return an INI file with some values, written unchanged as by a shell script."""
     for section, values in config.items():
         if f"[{section}]" not in text:
             text += f"\n[{section}]\n"
@@ -102,7 +102,7 @@ def changed(text: str, config: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 class Measured(NamedTuple):
-    """One deploy: its seconds, each service's gaps, who was changed, who is down after it."""
+    """One deploy: its seconds, each service's gaps, and which are changed or down after it."""
 
     seconds: float
     gaps: dict[str, list[float]]
@@ -111,7 +111,7 @@ class Measured(NamedTuple):
 
 
 def observe(contender: Contender, case: Case) -> Measured:
-    """Deploy under the probe, and watch until what was running is back or has had its time."""
+    """Deploy under the probe, and watch until what was running is back or the time is over."""
     before = pids(contender.confs)
     with Probe(contender.confs, contender.ports) as probe:
         wait_for(lambda: len(probe.samples) == len(before), SETTLING_SECONDS)
@@ -125,7 +125,7 @@ def observe(contender: Contender, case: Case) -> Measured:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Return when the condition holds, at the latest after so many seconds."""
+    """Return when the condition holds, at the latest after that many seconds."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -136,7 +136,7 @@ def pids(confs: Sequence[Path]) -> dict[str, int]:
 
 
 def bounds(contender: Contender) -> dict[str, float]:
-    """Return each service's bound: its stop, its startsecs and one second."""
+    """Return each service's limit: its stop time plus startsecs plus one second."""
     found = {}
     for conf in contender.confs:
         settings = read_settings(conf)
@@ -165,7 +165,7 @@ Results = dict[str, list[Measured]]
 
 
 def chosen(options: argparse.Namespace) -> list[Case]:
-    """Return the cases to run: all, or those with one of some words in their titles."""
+    """Return the cases to run: all, or those with one of the words in their titles."""
     words = options.cases or [""]
     return [case for case in CASES if any(word in case.title for word in words)]
 
@@ -205,7 +205,7 @@ def downtime(
     runs: Sequence[Measured],
     limits: Mapping[str, float],
 ) -> Sample:
-    """Return the downtime of the service that is worst in proportion to its bound."""
+    """Return the downtime of the service that is worst in proportion to its limit."""
     times = 2 if case.fails else 0 if title == "unchanged" else 1
     totals = {name: [sum(run.gaps[name]) for run in runs] for name in names}
     worst = max(names, key=lambda name: max(totals[name]) / limits[name])

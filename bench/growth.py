@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a deploy that changes nothing grows with the machines, against as many tasks of no effect.
+"""How the time of a deploy grows with the machines, compared with as many tasks without effect.
 
 A machine is a pair of instances with directories of their own, on local connections. Each instance
 is a real supervisord that runs one small program.
@@ -24,9 +24,9 @@ from benchlib.site import INSTANCES, ROOT, play, timed
 
 DEPLOY = "playbooks/deploy.yml"
 CATALOGUE = ROOT / "roles/jaws/vars/main/catalogue.yml"
-# At 50 machines one run is minutes.
+# With 50 machines, one run takes minutes.
 ONCE_FROM = 50
-# Each is a way to run the same deploy, on a middling number of machines.
+# Ways to run the same deploy, on a medium number of machines.
 SETTINGS = {
     "as they are": ([], {}),
     "forks 2": (["--forks", "2"], {}),
@@ -42,7 +42,7 @@ Sample = dict[str, Any]
 
 
 class Fleet:
-    """An inventory of machines, which grows; what is new in it is deployed at once."""
+    """A growing inventory of machines; new ones are deployed at once."""
 
     def __init__(self, root: Path, forks: int) -> None:
         self.root, self.forks = root, forks
@@ -59,7 +59,7 @@ class Fleet:
         self.machines = 0
 
     def grow(self, machines: int) -> None:
-        """Add machines until there are so many."""
+        """Add machines until there are that many."""
         new = [f"m{number}_*" for number in range(self.machines + 1, machines + 1)]
         self.machines = machines
         hosts = {instance: self._hosts(instance) for instance in INSTANCES}
@@ -93,7 +93,7 @@ class Fleet:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Sample]:
-    """Yield the seconds for each number of machines, and those for one machine more."""
+    """Yield the seconds for each number of machines, and for one more machine."""
     with workshop() as root:
         fleet = Fleet(root, options.forks)
         medians: dict[int, dict[str, float]] = {}
@@ -115,7 +115,7 @@ def measure(options: argparse.Namespace) -> Iterator[Sample]:
 
 
 def against_no_ops(fleet: Fleet, repeat: int) -> dict[str, list[float]]:
-    """Return the seconds of the deploy and of as many tasks of no effect, in turns."""
+    """Return the seconds of the deploy and of as many tasks without effect, in turns."""
     reached = tasks_by_host(fleet.play("-vvv", "--limit", "m1_*").stdout)
     no_ops = fleet.root / "no-ops.yml"
     no_ops.write_text(PLAY + TASK * max(reached.values()))
@@ -128,9 +128,9 @@ def against_no_ops(fleet: Fleet, repeat: int) -> dict[str, list[float]]:
 
 
 def slopes(medians: Mapping[int, Mapping[str, float]]) -> Iterator[Sample]:
-    """Yield the seconds of one machine more, between each number of machines and the next.
+    """Yield the seconds of one more machine, between each number of machines and the next.
 
-    Growth is linear where they stay the same.
+    Growth is linear if they stay the same.
     """
     for (few, before), (many, after) in itertools.pairwise(sorted(medians.items())):
         for column in after:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run what is measured beside this file, print tables of medians, and write results.json.
+"""Run the measurements next to this file, print tables of medians, and write results.json.
 
 Every other module here has C(measure(options)), which yields samples: dictionaries of C(table),
-C(row), C(column), C(unit) and C(values). Where a row has a column C(floor), ratios to it are shown.
+C(row), C(column), C(unit) and C(values). If a row has a column C(floor), ratios to it are shown.
 A sample may have C(at_most), the target for its median, and a C(note).
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     modules = sorted(path.stem for path in HERE.glob("*.py") if path.stem != Path(__file__).stem)
     chosen = [name for name in modules if not options.only or name in options.only]
     sys.path[:0] = [str(HERE), str(HERE.parent / ".collections")]
-    # As Ctrl-C does, so that what was started ends.
+    # Like Ctrl-C, so that what was started ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     samples: list[Sample] = []
     for name in chosen:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a playbook of one task takes that restarts, updates or looks at programs.
+"""How long a playbook with one task takes that restarts, updates or lists programs.
 
 Every value is one whole ansible-playbook run, connection local, pipelined. The floor is a task that
-runs a script which speaks plain XML-RPC and does nothing that it need not do.
+runs a script with plain XML-RPC and does only what is necessary.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ Task = dict[str, Any]
 
 
 class World:
-    """A supervisord with a number of programs, in one group where C(group) is set."""
+    """A supervisord with a number of programs, in one group if C(group) is set."""
 
     def __init__(self, root: Path, number: int, group: bool) -> None:
         self.root, self.number = root, number
@@ -94,7 +94,7 @@ class World:
         (root / "raw.py").write_text(RAW)
 
     def write(self) -> None:
-        """Write a configuration in which every program differs from the last one's."""
+        """Write a configuration in which every program differs from the previous one."""
         self.stopwaitsecs += 1
         head = CONF.format(root=self.root, minfds=max(1024, 4 * self.number))
         programs = [
@@ -125,7 +125,7 @@ class World:
 
 @contextmanager
 def world(number: int, group: bool) -> Iterator[World]:
-    """Yield a running supervisord; end it, and what it runs, at once."""
+    """Yield a running supervisord; then end it at once, with what it runs."""
     root = Path(tempfile.mkdtemp(prefix="jb", dir="/tmp"))
     found = World(root, number, group)
     daemon = subprocess.Popen(
@@ -168,12 +168,12 @@ def play(world: World, task: Task, bin_dir: Path = BIN, **variables: str) -> str
 
 
 def timed(world: World, task: Task, changes: bool, bin_dir: Path = BIN) -> float:
-    """Return the seconds of one run, which must report a change or none."""
+    """Return the seconds of one run, which must report a change, or must not."""
     started = time.monotonic()
     output = play(world, task, bin_dir)
     seconds = time.monotonic() - started
     if changes is not ("changed=1 " in output):
-        raise SystemExit(f"{task}: a change is reported where there is none, or none where one is")
+        raise SystemExit(f"{task}: it reported a change by mistake, or missed one")
     return round(seconds, 3)
 
 
@@ -211,7 +211,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if options.peer:
         install_peer()
     else:
-        print("community.general.supervisorctl is not measured: that takes --peer", flush=True)
+        print("community.general.supervisorctl is not measured: that needs --peer", flush=True)
     for number in options.sizes:
         small = number < 1000
         with world(number, group=small) as found:
@@ -230,7 +230,7 @@ def install_peer() -> None:
 
 def restart_and_no_op(world: World, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     row = f"{world.number} programs"
-    # supervisorctl's only no-op is start, which fails on what runs already: status stands in.
+    # The only no-op of supervisorctl would be start, which fails if the program runs: so status.
     no_op: dict[str, Callable[[], float]] = {
         "floor": lambda: timed(world, raw(world, "look"), True),
         OURS: lambda: timed(world, ours(world, "started"), False),
@@ -284,7 +284,7 @@ def large(world: World, options: argparse.Namespace) -> Iterator[dict[str, Any]]
 def interleaved(
     title: str, row: str, world: World, runs: dict[str, Callable[[], float]], repeat: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield one sample for each contender; they take turns, so that noise meets all alike."""
+    """Yield one sample for each contender; they take turns, so that noise affects all of them."""
     values: dict[str, list[float]] = {column: [] for column in runs}
     for _ in range(repeat):
         for column, run in runs.items():
@@ -295,7 +295,7 @@ def interleaved(
         yield {"table": title, "row": row, "column": column, "unit": "s", "values": found}
 
 
-# An interpreter that notes the peak memory of what it runs: the module, as Ansible sends it.
+# An interpreter that records the peak memory of what it runs: the module, as Ansible sends it.
 NOTING = """\
 #!{python}
 import resource, subprocess, sys

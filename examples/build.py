@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the stand-ins: three wheels and cromwell.jar, from the sources beside this file.
+"""Build the stand-ins: three wheels and cromwell.jar, from the sources next to this file.
 
-The same sources give the same bytes, whoever builds them, wherever and whenever. A wheel is a zip
-file with three texts beside its modules (PEP 427), so no build backend is needed. Runs on the
-control node, Python 3.10 or later, with the standard library alone and without a network.
+The same sources always give the same bytes, on any machine. A wheel is a zip file with modules and
+three texts (PEP 427), so no build backend is needed. Runs on the control node, on Python 3.10 or
+later, with only the standard library and without a network.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 DISTRIBUTIONS = ("site", "central", "jtm")
 COMMON = Path("common", "standin")
 STAMP = ".stamp.json"
-# The oldest time that a zip file can hold. Not SOURCE_DATE_EPOCH: with a commit's time in it, each
-# commit would give other wheels, and a deploy of unchanged sources would restart services.
+# The oldest time that a zip file can hold. Not SOURCE_DATE_EPOCH: with the time of a commit, every
+# commit would change the wheels, and a deploy of unchanged sources would restart services.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -35,7 +35,7 @@ def python_files(folder: Path) -> list[Path]:
 
 
 def digest(sources: Path) -> str:
-    """Return the sha256 of all that the output depends on, this file included, in hex."""
+    """Return the sha256 in hex of everything that the output depends on, including this file."""
     total = hashlib.sha256()
     folders = ("common", *DISTRIBUTIONS, "cromwell")
     files = [path for name in folders for path in python_files(sources / name)]
@@ -57,7 +57,7 @@ def package(sources: Path, folder: str, name: str) -> dict[str, bytes]:
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return a zip file whose bytes depend on nothing but `files`."""
+    """Return a zip file whose bytes depend only on `files`."""
     buffer = io.BytesIO()
     # Stored, not compressed: compressed bytes differ between versions of zlib.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as output:
@@ -116,7 +116,7 @@ def jar(sources: Path) -> tuple[str, bytes]:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: under another name first, then renamed."""
+    """Write a file in one step: under another name first, then renamed."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
@@ -130,7 +130,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def read_stamp(output: Path) -> dict[str, Any]:
-    """Return what the last build wrote down; nothing when there was none or it is unreadable."""
+    """Return what the last build recorded; nothing if there was none or it is unreadable."""
     try:
         stamp = json.loads((output / STAMP).read_bytes())
         files = {name: known for name, known in stamp["files"].items() if Path(name).name == name}
@@ -140,7 +140,7 @@ def read_stamp(output: Path) -> dict[str, Any]:
 
 
 def write_stamp(output: Path, sources: str, files: Mapping[str, str]) -> None:
-    """Write down the sources' digest and the sha256 of each file built from them."""
+    """Record the digest of the sources and the sha256 of each file built from them."""
     text = json.dumps({"sources": sources, "files": files}, indent=1, sort_keys=True)
     replace(output / STAMP, text.encode())
 
@@ -162,12 +162,12 @@ def build(sources: Path, output: Path) -> list[Path]:
     wanted = dict([*(wheel(sources, folder) for folder in DISTRIBUTIONS), jar(sources)])
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in wanted.items()}
     output.mkdir(parents=True, exist_ok=True)
-    # Written down before they exist: a killed build's files are known to the next one.
+    # Recorded before they exist, so that the next build knows the files of a killed one.
     write_stamp(output, "", {**stamp["files"], **hashes})
     stale = [name for name in wanted if file_hash(output / name) != hashes[name]]
     for name in stale:
         replace(output / name, wanted[name])
-    # Two versions of one wheel side by side would leave the choice to the installer.
+    # With two versions of one wheel, the installer would have to choose.
     for name in set(stamp["files"]) - set(wanted):
         (output / name).unlink(missing_ok=True)
     write_stamp(output, current, hashes)

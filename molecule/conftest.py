@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scenarios' tests share: hosts as accounts see them, and people who run playbooks."""
+"""What the scenarios' tests share: hosts as accounts see them, and the people who run playbooks."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Played:
         recap = RECAP.findall(run.stdout)
         self.changed = {host: int(changed) for host, _ok, changed, _skipped in recap}
         self.skipped = {host: int(skipped) for host, _ok, _changed, skipped in recap}
-        # Skipped ones count: an operator waits for them too.
+        # Skipped tasks count, because an operator waits for them too.
         self.tasks = {host: int(ok) + int(skipped) for host, ok, _changed, skipped in recap}
 
     @property
     def said(self) -> str:
-        """The output in one line: Ansible folds a message as it likes."""
+        """The output in one line, because Ansible may break a message anywhere."""
         return " ".join(self.output.split())
 
 
 class Person:
-    """Somebody who runs playbooks on the control node, and how their connection begins."""
+    """A person who runs playbooks on the control node, and how they connect."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.arguments = arguments
@@ -84,7 +84,7 @@ def operator() -> Person:
 
 @pytest.fixture(scope="session")
 def ci() -> Person:
-    """A job of CI: it is jaws already, and becomes nobody."""
+    """A CI job: it runs as jaws and never switches to another user."""
     return Person("--extra-vars=ansible_user=jaws", CI="true")
 
 
@@ -104,7 +104,7 @@ def login(pytestconfig: pytest.Config) -> Login:
 
 @pytest.fixture(scope="session")
 def machine(pytestconfig: pytest.Config) -> Host:
-    """The scenario's one host, as root: for looking, the collection itself is never root."""
+    """The scenario's one host, as root, only to look: the collection itself is never root."""
     inventory = pytestconfig.getoption("ansible_inventory")
     return testinfra.get_host(
         f"ansible://{os.environ['MOLECULE_SCENARIO_NAME']}", ansible_inventory=str(inventory)
@@ -113,6 +113,6 @@ def machine(pytestconfig: pytest.Config) -> Host:
 
 @pytest.fixture(scope="session")
 def operator_password() -> str:
-    """What the operator types: made for this run alone."""
+    """What the operator types; it is made for this run only."""
     text = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "operator_password").read_text()
     return text.strip()

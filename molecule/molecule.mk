@@ -3,9 +3,9 @@
 # keeps the host for a look; `... MOLECULE_COMMAND=destroy` ends that.
 
 MOLECULE_COMMAND ?= test
-# They wait for a part of their time, so more of them than cores run beside each other.
+# They spend part of their time waiting, so more of them run at the same time than there are cores.
 MOLECULE_JOBS ?= 4
-# The longest first.
+# The longest one first.
 MOLECULE_FIRST := lrc cori runner
 MOLECULE_SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 MOLECULE_TARGETS := $(addprefix molecule-,$(MOLECULE_FIRST) \
@@ -13,7 +13,7 @@ MOLECULE_TARGETS := $(addprefix molecule-,$(MOLECULE_FIRST) \
 # Set by test-molecule: each scenario's output goes to a log, and is shown if it fails.
 MOLECULE_LOGS ?=
 
-# One process a scenario: molecule's own workers let scenarios overwrite each other's files.
+# One process per scenario, because molecule's own workers let scenarios overwrite each other's files.
 test-molecule: tools molecule-requirements ## Run every scenario in containers, several at a time
 	@$(MAKE) --no-print-directory -j$(MOLECULE_JOBS) --keep-going MOLECULE_LOGS="$(cache)/reports" \
 	    $(MOLECULE_TARGETS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the scenarios' tests wait: each look costs a login, and the other scenarios run beside."""
+"""How the scenarios' tests wait: each look costs a login, and other scenarios run too."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 """The order of work that JAWS's deployment scripts had, as a contender, on the same stand-ins.
 
 Stop everything, delete the virtual environments, build them again, write configurations, shims and
-supervisord.conf, reread, start: and go on whatever fails on the way. bench/README.md says what of
-it is faithful and what is not.
+supervisord.conf, reread, start; and continue if a step fails. bench/README.md says what is faithful
+and what is not.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ startretries=3
 autorestart=unexpected
 priority={priority}
 """
-# As the scripts set them, and where the services need them: Cromwell starts after jtm.
+# As in the scripts, except what the services need: Cromwell starts after jtm.
 CROMWELL = {"startsecs": 10, "priority": 9}
 OTHERS = {"startsecs": 3, "priority": 1}
 
@@ -96,9 +96,9 @@ class OldOrder:
         self.configs = self._taken_from(site)
 
     def _taken_from(self, site: Site) -> dict[str, str]:
-        """Return the configurations that the site has, with paths and ports of one's own."""
+        """Return the configurations of the site, with this contender's own paths and ports."""
         found = {}
-        # Those without a digest in their names are links to what is current.
+        # Those without a digest in their names are links to the current ones.
         links = [path for path in site.root.glob("jaws-dev/*/configs/*.conf") if path.is_symlink()]
         for path in links:
             text = path.read_text().replace(str(site.root), str(self.root))
@@ -122,7 +122,7 @@ class OldOrder:
         """Deploy again.
 
         :param requirements: what to install instead of a component's wheel.
-        :param configs: whole texts in the place of some configurations.
+        :param configs: texts that replace some configurations.
         """
         self._control("stop")
         for name in COMPONENTS:
@@ -137,7 +137,7 @@ class OldOrder:
             subprocess.run([sys.executable, "-m", "venv", self.root / name], check=True)
             wheels = self.stand_ins.dist.glob(f"jaws_{name}-*.whl")
             what = [requirement] if requirement else [str(wheel) for wheel in wheels]
-            # The scripts go on with whatever pip has done.
+            # The scripts continue, whatever pip has done.
             pip: Command = [self.root / name / "bin/pip", "install", "--quiet", "--no-index", *what]
             subprocess.run(pip, check=False, capture_output=True)
 

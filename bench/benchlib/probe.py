@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long each service is down while something else goes on.
+"""How long each service is down while a block of code runs.
 
-A service with a port of its own is up while that port takes connections: this is what its users
-see. One without is up while its supervisord says RUNNING, of one process: one RPC tells it of all
-of them. So the seconds until RUNNING (startsecs) are downtime of the latter only.
+A service with a port of its own is up while that port accepts connections, because this is what its
+users see. A service without a port is up while its supervisord reports RUNNING, with one process;
+one RPC reports all of them. So the seconds until RUNNING (startsecs) are downtime only for these.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANSWERS = 1
 
 
 class Sample(NamedTuple):
-    """What was seen at a moment (seconds): 0 for down, otherwise which process was up."""
+    """What was seen at a time in seconds: 0 for down, otherwise the pid that was up."""
 
     at: float
     up: int
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 def gaps(samples: Sequence[Sample]) -> list[float]:
     """Return the seconds of each time that a service was not up, at most one interval too long.
 
-    Another process than before means that it was down between the two.
+    A change of the process means that it was down in between.
     """
     found: list[float] = []
     since, last = samples[0].at, samples[0].up
@@ -49,7 +49,7 @@ def gaps(samples: Sequence[Sample]) -> list[float]:
 
 
 def read_state(conf: Path) -> dict[str, dict[str, Any]]:
-    """Return what supervisord knows of each of its programs."""
+    """Return what supervisord reports about each of its programs."""
     with Supervisor(SupervisordConf(str(conf)).endpoint) as client:
         return {info["name"]: info for info in client.call("supervisor.getAllProcessInfo")}
 
@@ -103,7 +103,7 @@ class Probe:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
             poll()
-            # Late, it does not catch up: that would only add to the load which made it late.
+            # If it is late, it does not catch up: that would increase the load even more.
             due = max(due + INTERVAL, time.monotonic())
 
     def _add(self, name: str, at: float, up: int) -> None:
@@ -123,7 +123,7 @@ class Probe:
         try:
             state = read_state(conf)
         except JawsError:
-            # A supervisord that is busy says nothing of its services: that is no answer.
+            # A supervisord that is too busy to answer says nothing about its services.
             return
         for name, info in state.items():
             if name not in self._ports:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Temporary directories whose processes end with them, and ports that are free."""
+"""Temporary directories whose processes end with them, and free ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a free port that the kernel gives to nobody who asks for any port."""
+    """Return a free port that the kernel does not assign to those who ask for any port."""
     lowest_given = int(GIVEN_PORTS.read_text().split()[0])
     while True:
         port = random.randrange(1024, lowest_given)
@@ -33,7 +33,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 def workshop() -> Iterator[Path]:
     """Yield a new directory with a short path, for the sockets in it.
 
-    Afterwards, also on Ctrl-C, what was started with its path ends, and the directory goes.
+    Afterwards, even after Ctrl-C, the processes that have its path are ended, and it is removed.
     """
     root = Path(tempfile.mkdtemp(prefix="jb", dir="/tmp"))
     try:

@@ -32,7 +32,7 @@ class StandIns:
         self.build()
 
     def change(self, *components: str) -> None:
-        """Give components other code, and those that have a version another one."""
+        """Change the code of components, and the version of those that have one."""
         self.versions += 1
         for name in components:
             code = self.sources / name / f"jaws_{name}/__init__.py"
@@ -51,7 +51,7 @@ class StandIns:
 def play(
     playbook: str | Path, *arguments: str, inventory: str | Path = "inventories/local", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a playbook with more variables of the environment; return what it printed."""
+    """Run a playbook with additional environment variables; return what it printed."""
     command = [sys.executable, "-m", "ansible", "playbook", str(playbook), "-i", str(inventory)]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **more}
     return subprocess.run(
@@ -105,7 +105,7 @@ class Site:
         }
 
     def extra(self, **variables: Any) -> tuple[str, str]:
-        """Return the arguments that make a playbook play this site."""
+        """Return the arguments that make a playbook run for this site."""
         return ("-e", json.dumps({**self.variables, **variables}))
 
     def deploy(self, **variables: Any) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds on every scenario's host."""
+"""What is true on every scenario's host."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from testinfra.host import Host
 PYTHON = {"bullseye": "3.9", "bookworm": "3.11", "trixie": "3.13"}
 
 
-def test_setfacl_is_absent(machine: Host) -> None:
+def test_setfacl_is_not_installed(machine: Host) -> None:
     assert not machine.exists("setfacl")
 
 
-def test_the_python_is_its_suites(machine: Host) -> None:
+def test_the_python_is_that_of_the_suite(machine: Host) -> None:
     suite = machine.check_output(". /etc/os-release && echo $VERSION_CODENAME")
     found = machine.check_output("python3 --version")
     assert found.startswith(f"Python {PYTHON[suite]}.")

@@ -22,12 +22,12 @@ MEMBERS = {
     "trixie": TWO,
 }[os.environ["MOLECULE_SCENARIO_NAME"]]
 SERVICES = [account for account in MEMBERS if account.startswith("jaws")]
-# Cori has collabsu in its place.
+# Cori has collabsu instead.
 SUDO = os.environ["MOLECULE_SCENARIO_NAME"] != "cori"
 
 
 @pytest.mark.parametrize("account", MEMBERS)
-def test_an_account_is_in_no_group_but_those_of_the_design(login: Login, account: str) -> None:
+def test_an_account_is_only_in_the_groups_of_the_design(login: Login, account: str) -> None:
     assert login(account).check_output("id -un") == account
     assert set(login(account).check_output("id -Gn").split()) == MEMBERS[account]
 
@@ -40,7 +40,7 @@ def test_nobody_becomes_anybody_by_sudo_without_a_password(
     assert login(account).run(f"sudo -n -u {target} true").failed
 
 
-# At a terminal, since collabsu asks there: an answer that comes before the question is thrown away.
+# On a terminal, where collabsu asks: an answer that comes before the question is thrown away.
 AT_A_TERMINAL = """
 import os, pty, sys
 answer, shown = sys.stdin.readline().encode(), b""
@@ -59,7 +59,7 @@ sys.stdout.buffer.write(shown)
 
 
 @pytest.mark.parametrize("target", SERVICES)
-def test_the_operator_becomes_a_service_account_by_his_own_password(
+def test_the_operator_becomes_a_service_account_with_their_own_password(
     login: Login, operator_password: str, target: str
 ) -> None:
     become = ["sudo", "-k", "-u", target] if SUDO else ["collabsu", target, "-c"]

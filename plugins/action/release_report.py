@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prints one table of the releases of all instances."""
+"""The action plugin of release_report: it prints one table of the releases of all instances."""
 
 from __future__ import annotations
 

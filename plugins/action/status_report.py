@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prints one table of all rows, and fails where one of them is not as it should be."""
+"""The action plugin of status_report: it prints one table, and fails if anything is not running."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Print the table, and return its lines; fail, unless every row says RUNNING."""
+        """Print the table, and return its lines; fail unless every row is RUNNING."""
         result: Result = super().run(tmp, task_vars)
         rows: list[Result] = []
         notes: list[str] = []
@@ -67,12 +67,12 @@ def _rows(instance: Result) -> list[Result]:
         for program in status["programs"]
     ]
     return rows or [
-        dict(_blank(instance), state="EMPTY", note="supervisord runs no program: deploy first")
+        dict(_blank(instance), state="EMPTY", note="supervisord has no programs: deploy first")
     ]
 
 
 def _runner(name: str, process: Result, gitlab: Result) -> Result:
-    """Return a runner's row; its note says why it does not run, or what keeps it from its jobs."""
+    """Return a runner's row; its note says why it does not run, or why it does not get jobs."""
     row: Result = {"instance": name, "program": "gitlab-runner", "state": "DOWN"}
     if not process.get("running"):
         return dict(row, note=process.get("msg") or _absent(process))
@@ -88,7 +88,7 @@ def _runner(name: str, process: Result, gitlab: Result) -> Result:
 
 
 def _absent(process: Result) -> str:
-    return "it does not run: the playbook recover starts it" if process else "not reached"
+    return "not running; the playbook recover starts it" if process else "not reached"
 
 
 def _blank(instance: Result) -> Result:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at every host of an inventory, without connecting to any."""
+"""The action plugin of validate_inventory: it checks every host, without connecting to any."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ansible.template
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
 from ..plugin_utils import inventory
 from ..plugin_utils.catalogue import mistakes
@@ -21,18 +22,19 @@ from ..plugin_utils.inventory import Finding, Spec, Statement
 
 Result = dict[str, Any]
 
-# Before ansible-core 2.19 every string was trusted as a template.
+# Before ansible-core 2.19, every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
 CONNECTION = ("ansible_host", "ansible_connection")
+OPTIONS = {"extra_vars": {"type": "list", "elements": "str", "default": []}}
 CHANGES = ("services", "components", "configs")
 NO_INSTANCE = (
-    "the inventory has no host in the group supervisord: is it the right one (-i), and are its "
-    "groups named so?"
+    "the inventory has no host in the group supervisord. Check that it is the right inventory (-i) "
+    "and that it has this group."
 )
 
 
 class Host:
-    """The variables of one host, as they are written and as the roles that it uses get them."""
+    """The variables of one host, as the inventory states them and as its roles see them."""
 
     def __init__(self, raw: Result, spec: Spec, templar: Any) -> None:
         self.raw = raw
@@ -61,10 +63,10 @@ class Host:
         """Return what is wrong with single variables."""
         found = inventory.missing_options(self.raw, self.spec)
         found += inventory.without_value(self.errors, self.raw, self.spec)
-        return found + self._wrong_types()
+        return found + inventory.placeholders(self.values) + self._wrong_types()
 
     def _wrong_types(self) -> list[Finding]:
-        """Return what Ansible's own validation says of the facts, and of other options."""
+        """Return what Ansible's own validation says about the facts and the other options."""
         facts = self._validated(self.values, self.spec.facts)
         wrong = {finding.variable for finding in facts}
         follows = self.spec.wiring.facts_behind
@@ -83,11 +85,11 @@ class Host:
 
     @property
     def is_instance(self) -> bool:
-        """Whether the roles supervisord and jaws are for this host."""
+        """Whether this host uses the roles supervisord and jaws."""
         return "jaws_instance" in self.values and "supervisord_instance" in self.values
 
     def claims(self, host: str) -> list[inventory.Claim]:
-        """Return what only one instance may have, under the names that the inventory uses."""
+        """Return what only one instance may have, by the names that the inventory uses."""
         written = self.spec.wiring.as_written
         return [
             claim._replace(variable=written(claim.variable, self.raw))
@@ -103,7 +105,7 @@ class Host:
 
 
 class ActionModule(ActionBase):
-    """Fails with every finding at once."""
+    """Reports all findings at once."""
 
     _requires_connection = False
     _supports_check_mode = True
@@ -112,12 +114,20 @@ class ActionModule(ActionBase):
         """Return the number of instances, or fail with a sentence for each finding."""
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
+        if options.error_messages:
+            raise AnsibleActionFail("; ".join(options.error_messages))
         spec = inventory.read_spec()
-        # First, because Ansible keeps a file as it was read first: here, its templates are trusted.
+        own = options.validated_parameters["extra_vars"]
+        sentences = inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
+        # First, because Ansible caches a file as it is first read; here its templates are trusted.
         raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
         statements = list(self._statements(variables))
         vain = inventory.overridden(statements, raws, spec)
-        sentences = [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
+        sentences += [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
+        places = {host: raw.get("inventory_dir", "") for host, raw in raws.items()}
+        sentences += inventory.shared_by_inventories(places, variables["groups"], statements)
+        sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring)
         raws = {host: inventory.effective(raw, vain) for host, raw in raws.items()}
         hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
         found, claims = _look(hosts, spec)
@@ -125,7 +135,7 @@ class ActionModule(ActionBase):
         return {**result, **_outcome(sentences, variables), **_warnings(hosts, spec)}
 
     def _statements(self, variables: Result) -> Iterator[Statement]:
-        """Yield what the inventory states, hosts before groups and small groups before large."""
+        """Yield what the inventory states: hosts before groups, small groups before large ones."""
         members = variables["groups"]
         hosts = {host: frozenset([host]) for host in members["all"]}
         groups = {name: frozenset(members[name]) for name in sorted(members, key=_size(members))}
@@ -145,12 +155,12 @@ class ActionModule(ActionBase):
                         yield Statement(name, value, place, meant)
 
     def _files(self, kind: str, entity: str, sources: list[str]) -> Iterator[tuple[str, Result]]:
-        """Yield the files of variables of a host or group, the one that wins first."""
+        """Yield the variable files of a host or group, highest precedence first."""
         for source in reversed(sources):
             directory = source if os.path.isdir(source) else os.path.dirname(source)
             folder = os.path.join(directory, f"{kind}_vars")
             for path in reversed(self._loader.find_vars_files(folder, entity)):
-                # Not a copy: so the values are the very ones that Ansible has loaded.
+                # Not a copy: the values must be the very objects that Ansible has loaded.
                 yield _short(path), self._loader.load_from_file(path, unsafe=True) or {}
 
 
@@ -181,7 +191,7 @@ def _outcome(sentences: list[str], variables: Result) -> Result:
 
 
 def _warnings(hosts: dict[str, Host], spec: Spec) -> Result:
-    """Return at most one warning, about the hosts that use roles of ours."""
+    """Return at most one warning, about unknown names on the hosts that use our roles."""
     ours = {name for host in hosts.values() if host.options for name in host.raw}
     others = inventory.other_names(ours, spec)
     return {"warnings": [f"jgi.jaws has no variable {', '.join(others)}."]} if others else {}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of the venv module: it finds wheels, and sends what the host lacks."""
+"""The part of the venv module that runs on the control node: it finds wheels and sends them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Result = dict[str, Any]
 
 
 class ActionModule(ActionBase):
-    """Replaces patterns of wheels by their names and digests, and constraints by their text."""
+    """Replaces patterns with the names and digests of wheels, and constraints with their text."""
 
-    # Wheels travel in the module's own arguments: no file for another user to read.
+    # Wheels are sent as module arguments, so there is no file that another user could read.
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Ask first; a second call sends what is lacking."""
+        """Ask the host what it lacks; a second call sends it."""
         super().run(tmp, task_vars)
         paths: dict[str, str] = {}
         try:
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
 
 
 def _resolve(spec: Result, paths: dict[str, str]) -> Result:
-    """Return the spec as the module takes it, and enter the wheels' paths by digest."""
+    """Return the spec as the module takes it, and add the wheels' paths to C(paths) by digest."""
     spec = dict(spec)
     refuse_credentials(spec)
     required, optional = spec.pop("wheels", []), spec.pop("optional_wheels", [])
@@ -67,14 +67,14 @@ def _one_wheel(pattern: str, required: bool) -> list[str]:
     found = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
     if len(found) > 1:
         raise JawsError(
-            f"several wheels on the control node match {pattern}: {', '.join(found)}. Remove all "
-            "but the one to deploy.",
+            f"several wheels on the control node match {pattern}: {', '.join(found)}. Keep only "
+            "the one to deploy.",
             reason="no_wheels",
         )
     if required and not found:
         raise JawsError(
             f"no wheel on the control node matches {pattern}. Build it first (`make pkg` in the "
-            "JAWS repository), or say where it is (jaws_wheels).",
+            "JAWS repository), or set jaws_wheels to the directory that has it.",
             reason="no_wheels",
         )
     return found

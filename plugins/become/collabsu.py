@@ -12,13 +12,13 @@ author: The jgi.jaws engineers (@JGI-Bioinformatics)
 description:
   - C(collabsu ACCOUNT) is NERSC's replacement for sudo. It asks for the caller's own password with
     sudo's prompt and opens a shell as the account.
-  - On the target, the plugin gives collabsu a terminal of its own and stays between it and Ansible.
-    So a collabsu that reads the password from its terminal works with pipelining, and so does one
-    that reads it from standard input; which of them it is need not be configured.
+  - On the target, the plugin runs collabsu in a terminal of its own and relays between it and
+    Ansible. So pipelining works, whether collabsu reads the password from its terminal or from
+    standard input; you need not configure which.
   - A wrong password, a refused account, a missing executable, an unknown question and silence each
-    end the task with a message of their own. Each command sends the password at most once.
-  - If the connection's user is the account already, nothing is asked and the command runs directly,
-    without collabsu.
+    fail the task with a message of their own. Each command sends the password at most once.
+  - If the connecting user already is the account, the command runs directly, without collabsu and
+    without a password.
 options:
   become_user:
     description: The account to become.
@@ -36,7 +36,7 @@ options:
     keyword:
       - name: become_user
   become_exe:
-    description: The executable, a name or a path. Some systems have C(usgrsu) instead.
+    description: The name or path of the executable. Some systems have C(usgrsu) instead.
     type: str
     default: collabsu
     ini:
@@ -51,7 +51,7 @@ options:
     keyword:
       - name: become_exe
   become_flags:
-    description: Options that go before the account.
+    description: Options of collabsu, before the account.
     type: str
     default: ""
     ini:
@@ -82,13 +82,13 @@ options:
       - How collabsu takes a command.
       - V(-c) is C(collabsu ACCOUNT -c COMMAND), the command as one word.
       - V(trailing) is C(collabsu ACCOUNT COMMAND...), the command as three words, C(/bin/sh), C(-c)
-        and a script, which collabsu has to pass on unchanged.
+        and a script, which collabsu must pass on unchanged.
       - V(stdin) is C(collabsu ACCOUNT). The opened shell reads the command from its standard input,
         and the command then reads its own input from there, so that pipelining works.
-        The command is sent right after a password that was asked for on the terminal. Otherwise it
-        is sent once collabsu has been silent for half a second, or for half of O(timeout) if a
-        password was given and not asked for; each command then costs that time. A collabsu that
-        reads a wrong password from standard input may take the command for a second one.
+        If the password was asked for on the terminal, the command is sent right after it. Otherwise
+        it is sent once collabsu has been silent for half a second, or for half of O(timeout) if a
+        password is set but was not asked for; this delays every command. A collabsu that reads a
+        wrong password from standard input may take the command for a second password.
     type: str
     choices: ["-c", trailing, stdin]
     default: "-c"
@@ -101,7 +101,8 @@ options:
   prompts:
     description:
       - Beginnings of the line with which collabsu asks for the password.
-      - These are texts, not patterns. In an ini file and in the environment a comma separates them.
+      - These are plain texts, not patterns. In an ini file and in the environment, separate them
+        with commas.
     type: list
     elements: str
     default: ["[sudo] password for"]
@@ -113,8 +114,9 @@ options:
       - name: ANSIBLE_COLLABSU_PROMPTS
   wrong_password_texts:
     description:
-      - What collabsu says, anywhere in a line and in any case, when the password was wrong.
-      - Being asked a second time means the same, whatever the text.
+      - What collabsu prints when the password was wrong, anywhere in a line, in upper or lower
+        case.
+      - A second request for the password means the same, whatever its text.
     type: list
     elements: str
     default: [try again, incorrect password, authentication failure, authentication failed]
@@ -126,8 +128,8 @@ options:
       - name: ANSIBLE_COLLABSU_WRONG_PASSWORD_TEXTS
   refused_account_texts:
     description:
-      - What collabsu says, anywhere in a line and in any case, when it ends because the caller may
-        not have the account.
+      - What collabsu prints when it ends because the caller may not use the account, anywhere in a
+        line, in upper or lower case.
     type: list
     elements: str
     default:
@@ -149,9 +151,10 @@ options:
       - name: ANSIBLE_COLLABSU_REFUSED_ACCOUNT_TEXTS
   timeout:
     description:
-      - Seconds for collabsu to ask or to open the shell, and again after the password.
-      - Ansible itself waits 10 seconds on the local connection and 12 on ssh. With a larger value,
-        raise C(ansible_local_become_success_timeout) or C(ansible_ssh_timeout) too.
+      - Seconds that collabsu has to ask for the password or open the shell, and again after the
+        password.
+      - Ansible itself waits 10 seconds with the local connection and 12 with ssh. If you set a
+        larger value, also raise C(ansible_local_become_success_timeout) or C(ansible_ssh_timeout).
     type: int
     default: 8
     ini:
@@ -162,8 +165,8 @@ options:
       - name: ANSIBLE_COLLABSU_TIMEOUT
   python:
     description:
-      - Python interpreters. The first that the connecting user has on the target runs the plugin's
-        part there; Python 3.6 will do.
+      - Python interpreters, 3.6 or newer. The first one that the connecting user has on the target
+        runs the part of the plugin that works there.
     type: list
     elements: str
     default: [python3, /usr/bin/python3, /usr/libexec/platform-python]
@@ -174,17 +177,17 @@ options:
     env:
       - name: ANSIBLE_COLLABSU_PYTHON
 notes:
-  - Enable pipelining. A module then arrives on standard input, no file changes hands and no setfacl
-    is needed. Without pipelining, and always for C(async) and for actions that transfer a file
+  - Enable pipelining. Modules then arrive on standard input, so no files are written and setfacl is
+    not needed. Without pipelining, and always for C(async) and for actions that transfer a file
     (M(ansible.builtin.copy), M(ansible.builtin.template), M(ansible.builtin.script)), Ansible first
-    writes files as the connecting user, and needs setfacl on the target to hand them over.
-  - The ssh connection allocates a terminal only for commands that get no input, so never for a
-    pipelined module, whatever a become plugin requires. That is why the terminal is made on the
-    target, and why this plugin requires none of the connection.
-  - That terminal hangs up when the command ends. A process that is to stay needs a session of its
-    own or C(nohup), as at any terminal.
-  - Before ansible-core 2.19, the local connection (not ssh) does not look at what comes after the
-    password, or without one. A failure is then told in the C(module_stdout) of the failed task.
+    writes files as the connecting user, and needs setfacl on the target to make them readable.
+  - The ssh connection allocates a terminal only for commands without input, so never for a
+    pipelined module, even if a become plugin requires one. That is why the plugin makes the
+    terminal on the target, and does not require one of the connection.
+  - That terminal hangs up when the command ends. A process that must live on needs a session of its
+    own or C(nohup), as on any terminal.
+  - Before ansible-core 2.19, the local connection (but not ssh) ignores what comes after the
+    password, or without one. A failure is then reported in C(module_stdout) of the failed task.
 """
 
 EXAMPLES = r"""
@@ -192,7 +195,7 @@ EXAMPLES = r"""
 ansible_become_method: jgi.jaws.collabsu
 ansible_pipelining: true
 
-# A system whose program is called usgrsu and takes the command as words.
+# A system where the program is called usgrsu and takes the command as separate words.
 ansible_collabsu_exe: usgrsu
 ansible_collabsu_form: trailing
 """
@@ -213,12 +216,13 @@ from ..plugin_utils import collabsu_relay
 
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 NO_PYTHON = (
-    "No Python to run collabsu with: the connecting user finds none of {python} on this host. "
-    "Name one in ansible_collabsu_python."
+    "There is no Python to run collabsu with: the connecting user has none of {python} on this "
+    "host. Name one in ansible_collabsu_python."
 )
-# For the target's /bin/sh, with: account, command, interpreters, what to print if there is none of
-# them, then the relay's code, its settings and collabsu's words. No single quote, no newline and no
-# exclamation mark in it, because the login shell around it may be csh.
+# A script for the target's /bin/sh. Its arguments are the account, the command, the interpreters,
+# what to print if none of them exists, the relay's code, its settings, and collabsu's command line.
+# It must not contain a single quote, a newline or an exclamation mark, because the login shell
+# around it may be csh.
 LAUNCH = (
     'if [ "$(id -un)" = "$1" ]; then eval "exec $2"; fi; '
     'for p in $3; do if command -v "$p" >/dev/null 2>&1; then exec "$p" -I -c "$5" "$@"; fi; done; '
@@ -228,17 +232,17 @@ LAUNCH = (
 
 @functools.lru_cache(maxsize=1)
 def relay_code() -> str:
-    """Return the program as one line without a quote that a shell minds."""
+    """Return the relay as one line of Python without single quotes."""
     packed = base64.b64encode(zlib.compress(inspect.getsource(collabsu_relay).encode(), 9)).decode()
     return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
 
 
 class BecomeModule(BecomeBase):
-    """Become an account with collabsu; the work is done on the target, by the relay."""
+    """Becomes an account with collabsu; the relay does the work on the target."""
 
     name = "jgi.jaws.collabsu"
-    _failure = ""  # how the relay's report on the current command begins
-    _reported = ""  # what it said
+    _failure = ""  # the beginning of the relay's report on a failure of the current command
+    _reported = ""  # the text of that report
 
     def build_become_command(self, cmd: str, shell: Any) -> str:
         """Return the command line that runs a command as the account.
@@ -268,31 +272,32 @@ class BecomeModule(BecomeBase):
         return get(name)
 
     def _account(self) -> str:
-        """Return the account; collabsu must not take it for an option."""
+        """Return the account, unless collabsu could take it for an option."""
         account = str(self._option("become_user") or "")
         if not ACCOUNT.fullmatch(account):
             raise AnsibleError(
-                f"collabsu cannot become {account!r}: that is no account's name. Set become_user."
+                f"collabsu cannot become {account!r}: that is not the name of an account. Set "
+                "become_user."
             )
         return account
 
     def _password(self) -> str:
-        """Return the password; what comes after a line's end would reach the command."""
+        """Return the password, unless it has several lines: the command would read the rest."""
         password = str(self._option("become_pass") or "")
         if "\n" in password:
             raise AnsibleError(
-                "The become password has more than one line, and collabsu takes one. "
-                "Look for a line's end in the vault or file that ansible_become_password is from."
+                "The become password has more than one line, but collabsu reads one. Remove the "
+                "newline from the vault or file that ansible_become_password comes from."
             )
         return password
 
     def _collabsu(self) -> list[str]:
-        """Return collabsu's own words up to the account."""
+        """Return collabsu's command line up to the account."""
         executable = str(self._option("become_exe") or "collabsu")
         return [executable, *shlex.split(str(self._option("become_flags") or "")), self._account()]
 
     def _settings(self) -> str:
-        """Return what the relay has to know, without the password."""
+        """Return what the relay must know, without the password."""
         names = ("form", "prompts", "wrong_password_texts", "refused_account_texts", "timeout")
         settings = {name: self._option(name) for name in names}
         settings.update(success=self.success, failure=self._failure)
@@ -300,9 +305,9 @@ class BecomeModule(BecomeBase):
         return json.dumps(settings)
 
     def check_success(self, b_output: bytes) -> bool:
-        """Tell whether the account's shell is open; raise AnsibleError with the relay's message.
+        """Return whether the account's shell is open; raise AnsibleError with the relay's report.
 
-        Both ssh and local ask this for every piece of output, so a failure shows at once.
+        Both ssh and local call this for every piece of output, so a failure is seen at once.
         """
         found = re.search(re.escape(self._failure).encode() + rb' (".*")\r?\n', b_output)
         if self._failure and found:
@@ -312,10 +317,10 @@ class BecomeModule(BecomeBase):
         return bool(base.check_success(b_output))
 
     def check_password_prompt(self, b_output: bytes) -> bool:
-        """Tell whether the password is wanted; raise AnsibleError rather than have it sent again.
+        """Return whether the password is asked for; raise AnsibleError before it is sent again.
 
-        With reconnection_retries, ssh repeats a command that failed, and wrong passwords lock
-        people out.
+        With reconnection_retries, ssh repeats a command that failed, and an account may be locked
+        after several wrong passwords.
         """
         asked = bool(super().check_password_prompt(b_output))
         if asked and self._reported:

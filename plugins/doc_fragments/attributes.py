@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation of what Ansible can expect of the modules."""
+"""Documentation of the attributes of modules."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the attributes mean; a module adds how far it supports each, and the details."""
+    """What the attributes mean; each module adds how far it supports them, and details."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -36,7 +36,7 @@ attributes:
 options: {}
 attributes:
   action:
-    description: An action plugin does at least a part of the work on the control node.
+    description: An action plugin does at least part of the work on the control node.
     support: full
 """
 

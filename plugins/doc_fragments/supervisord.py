@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation that the modules which speak to a supervisord share."""
+"""Documentation shared by the modules that speak to a supervisord."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ options:
       - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address,
         the user and the key are read from its C([supervisorctl]) section, so that no secret is ever
         an option or an argument.
-      - Without it, the file that C(supervisorctl) itself would find.
+      - By default, the file that C(supervisorctl) itself would find.
     type: path
 """
 
@@ -31,12 +31,12 @@ options:
     description: The user name. Overrides the one in O(config).
     type: str
   password:
-    description: The key. Overrides the one in O(config), where it is better kept.
+    description: The key. Overrides the one in O(config), which is the better place for it.
     type: str
   supervisorctl_path:
     description:
       - Path of a C(supervisorctl). It is not run; it says where to look for a configuration
-        when O(config) is not set.
+        if O(config) is not set.
     type: path
 """
 
@@ -46,7 +46,8 @@ options:
     version_added: 0.3.0
     description:
       - Accounts, by name or by number, that the supervisord may run as although O(config) does not
-        say so. They may listen at its address, and own its socket, its log and its pid file.
+        say so. They may listen at its address, and own its socket, its log and its pid file; and
+        what they have written into O(config) is run.
       - Root, the account that the task runs as, the owner of O(config), and those that O(config)
         names with C(user) or C(chown) are trusted anyhow. Root also trusts an account that may read
         O(config) and runs a supervisord with it, as under C(User=) of systemd.
@@ -59,7 +60,7 @@ options:
     PROGRAMS = r"""
 options: {}
 notes:
-  - The module speaks XML-RPC, as C(supervisorctl) does, and starts no process. The number of
+  - The module speaks XML-RPC, as C(supervisorctl) does, and does not start a process. The number of
     its requests does not grow with the number of programs.
 requirements:
   - A supervisord of Supervisor 3.3 or later, on the host that the module runs on or reachable

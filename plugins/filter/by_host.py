@@ -17,8 +17,8 @@ short_description: Collect a variable of several hosts
 version_added: 0.3.0
 description:
   - Returns the value of one variable on each of several hosts, for example of a registered result.
-  - A host that does not have the variable is left out. What a role defines for itself is none of a
-    host's variables.
+  - A host that does not have the variable is left out. Variables that a role defines for itself are
+    not among a host's variables.
 positional: _input, name, hosts
 options:
   _input:

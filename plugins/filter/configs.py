@@ -16,7 +16,7 @@ name: configs
 short_description: Merge configurations with a site's changes
 version_added: 0.1.0
 description:
-  - Returns the configurations that services use, which are those that their commands name as
+  - Returns the configurations that services use, that is, those that their commands name as
     C(@NAME@).
   - A section C(X:*) is merged into every section C(X:NAME) that a site gives.
 positional: _input, changes

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that names the virtual environments that services need."""
+"""The filter that lists the virtual environments that services need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..plugin_utils.filters import as_filter
 
 DOCUMENTATION = r"""
 name: environments
-short_description: Say which virtual environments services need
+short_description: List the virtual environments that services need
 version_added: 0.1.0
 description:
   - Returns the list that O(jgi.jaws.venv#module:environments) takes.
@@ -33,18 +33,19 @@ options:
     type: dict
     required: true
   wheels:
-    description: The directory on the control node that holds the wheels, in it or below it.
+    description: >-
+      The directory on the control node that holds the wheels, directly or in subdirectories.
     type: path
     default: ""
   python:
-    description: The Python interpreter of each environment that names none.
+    description: The Python interpreter of each environment that does not name one.
     type: str
   modules:
-    description: The environment modules of each environment that names none.
+    description: The environment modules of each environment that does not name any.
     type: list
     elements: str
   pip_arguments:
-    description: The arguments for pip of each environment that names none.
+    description: The arguments for pip of each environment that does not name any.
     type: list
     elements: str
 author:

@@ -16,8 +16,8 @@ name: is_in_own_job
 short_description: Say whether a play runs in a job of the runner that it deploys
 version_added: 0.3.0
 description:
-  - Compares what GitLab says of a runner with what a CI job has in its environment, so that a play
-    which comes back to the runner's host by ssh is recognised too.
+  - Compares what GitLab reports about a runner with what a CI job has in its environment, so that a
+    play that returns to the runner's host by ssh is recognised too.
 positional: _input, url, job_runner, job_url
 options:
   _input:
@@ -49,7 +49,7 @@ inside: >-
 
 RETURN = r"""
 _value:
-  description: Whether it does.
+  description: Whether the play runs in a job of that runner.
   type: bool
   sample: true
 """

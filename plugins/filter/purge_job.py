@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that says which job calls the weekly purge, and which one should."""
+"""The filter that says which job runs the weekly purge, and which one should."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..plugin_utils.purge_job import purge_job
 
 DOCUMENTATION = r"""
 name: purge_job
-short_description: Say which job calls the weekly purge, and which one should
+short_description: Say which job runs the weekly purge, and which one should
 version_added: 0.3.0
 description:
   - Reads what an earlier deploy has noted about the job in the purge's own directory, as the name
-    of an empty file, and returns what has to be noted.
+    of an empty file, and returns what must be noted.
 positional: _input, schedule, definition
 options:
   _input:
@@ -26,12 +26,12 @@ options:
     elements: dict
     required: true
   schedule:
-    description: What calls the purge. Empty for nothing.
+    description: What runs the purge. Empty for nothing.
     type: str
     choices: ["", cron, systemd_user]
     required: true
   definition:
-    description: All that makes one job another than the one before.
+    description: Everything that distinguishes the job from an earlier one.
     type: raw
     required: true
 seealso:
@@ -47,8 +47,8 @@ job: "{{ found.files | jgi.jaws.purge_job('cron', ['/opt/purge', 'sun', '02:00']
 RETURN = r"""
 _value:
   description: >-
-    C(schedules), what is known to call the purge; C(note), the name to be noted, or empty;
-    C(obsolete), the names to be removed; and C(is_noted), whether all is noted as it should be.
+    C(schedules), what is known to run the purge; C(note), the name to be noted, or empty;
+    C(obsolete), the names to be removed; and C(is_noted), whether the notes are up to date.
   type: dict
   sample: {schedules: [], note: cron.0123456789ab, obsolete: [], is_noted: false}
 """

@@ -44,7 +44,7 @@ options:
   python:
     description: >-
       A Python interpreter on the host that needs no environment module. Programs are started
-      through it, so that they end with their supervisord also where that is killed.
+      through it, so that they end with their supervisord even if that is killed.
     type: path
     required: true
   artifacts:
@@ -52,7 +52,7 @@ options:
     type: dict
     default: {}
   modules:
-    description: Environment modules that services load which have a virtual environment.
+    description: Environment modules to load for the services that have a virtual environment.
     type: list
     elements: str
     default: []

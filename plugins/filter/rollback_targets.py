@@ -16,9 +16,9 @@ name: rollback_targets
 short_description: Choose the releases that a rollback goes to
 version_added: 0.1.0
 description:
-  - Takes back the last deploy of each deployment. An instance that it did not change stays as it
-    is. A second rollback goes further back, it never returns to what the first one left.
-  - With a release, its deployment becomes what it was when that release was deployed.
+  - Undoes the last deploy of each deployment. An instance that it did not change stays as it is. A
+    second rollback goes further back; it never returns to what the first one left.
+  - With O(release), all instances of its deployment go back to what they ran when it was deployed.
 positional: _input, deployments
 options:
   _input:
@@ -35,8 +35,8 @@ options:
     default: ""
   sites:
     description: >-
-      The site that the deployment belongs to, by host. Deployments of two sites are two, even if
-      they have the same name. Without it, names of deployments are enough.
+      The site that the deployment belongs to, by host. Deployments with the same name at different
+      sites are different. Not needed if the names of deployments are unique.
     type: dict
     version_added: 0.3.0
 seealso:

@@ -16,7 +16,7 @@ name: runner_obstacles
 short_description: Say what keeps a gitlab-runner from working
 version_added: 0.3.0
 description:
-  - Returns a sentence for each thing on the host, or at GitLab, that has to be put right first.
+  - Returns a sentence for each thing on the host or at GitLab that must be corrected first.
 positional: _input
 options:
   _input:
@@ -33,14 +33,14 @@ options:
     type: bool
     default: false
   binary:
-    description: What M(ansible.builtin.stat) returned of a binary that is on the host already.
+    description: What M(ansible.builtin.stat) returned about a binary that is already on the host.
     type: dict
   path:
     description: The path of that binary.
     type: path
     default: ""
   sha256:
-    description: The digest that it has to have. Empty for any.
+    description: The digest that it must have. Empty for any.
     type: str
     default: ""
 seealso:
@@ -60,7 +60,7 @@ _value:
   description: The sentences.
   type: list
   elements: str
-  sample: ["/opt/gitlab-runner does not exist, or may not be executed."]
+  sample: ["/opt/gitlab-runner does not exist or is not executable."]
 """
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that says how a gitlab-runner is, and what its unit has to become."""
+"""The filter that finds the state of a gitlab-runner, and what to do with its unit."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from ..plugin_utils.runner import runner_state
 
 DOCUMENTATION = r"""
 name: runner_state
-short_description: Say how a gitlab-runner is, and what its unit has to become
+short_description: Find the state of a gitlab-runner, and what to do with its unit
 version_added: 0.3.0
 description:
-  - Returns whether a runner runs, whether it has to end before its unit is started anew, and since
-    when GitLab has to have heard of it.
+  - Returns whether a runner runs, whether it must end before its unit is started again, and after
+    which time it must have contacted GitLab.
 positional: _input, main_pid, reload
 options:
   _input:
     description: >-
-      What M(jgi.jaws.background_command) returned of it, the latest look last. One that was skipped
-      says nothing.
+      What M(jgi.jaws.background_command) returned about it, the latest result last. A skipped task
+      does not count.
     type: list
     elements: dict
     required: true
   main_pid:
-    description: The pid that the unit says is the runner's. Without it, no unit keeps the runner.
+    description: The runner's pid according to its unit. Omit it if the runner has no unit.
     type: int
   reload:
     description: Whether the configuration has changed.
     type: bool
     default: false
   acted:
-    description: Whether the unit has been started, reloaded or restarted since the last look.
+    description: Whether the unit was started, reloaded or restarted after the last result.
     type: bool
     default: false
 seealso:
@@ -53,10 +53,9 @@ state: "{{ [found] | jgi.jaws.runner_state(main_pid=4711) }}"
 RETURN = r"""
 _value:
   description: >-
-    C(running); C(due), whether it has to end, because something else than the unit runs it, or
-    because it runs what is outdated; C(new), whether it is to be looked at again; C(unit_state),
-    V(started), V(reloaded) or V(restarted); and C(since), the time of its last reload or of its
-    start, or empty.
+    C(running); C(due), whether it must end, because it was not started by the unit or is outdated;
+    C(new), whether its state must be read again; C(unit_state), V(started), V(reloaded) or
+    V(restarted); and C(since), the time of its last reload or of its start, or empty.
   type: dict
   sample: {running: true, due: false, new: false, unit_state: started, since: ''}
 """

@@ -17,7 +17,7 @@ short_description: Merge a catalogue of services with a site's changes
 version_added: 0.1.0
 description:
   - Returns the services of one instance, each with every key set.
-  - A misspelt key is refused with the name that was probably meant.
+  - A misspelt key is an error that suggests the name that was probably meant.
 positional: _input, overrides, instance, series
 options:
   _input:

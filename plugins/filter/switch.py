@@ -16,8 +16,8 @@ name: switch
 short_description: Say whether a switch of several instances holds
 version_added: 0.3.0
 description:
-  - Instances that switch together hold together. If one of them fails or becomes unreachable, all
-    of them have to switch back.
+  - A switch of several instances holds only if it holds on each of them. If one fails or becomes
+    unreachable, all of them must switch back.
 positional: _input, results
 options:
   _input:
@@ -27,7 +27,7 @@ options:
     type: dict
     required: true
   results:
-    description: What the switch returned, by host, of the hosts that are still reachable.
+    description: What the switch returned, by host, on the hosts that are still reachable.
     type: dict
     required: true
   hosts:
@@ -51,8 +51,8 @@ deployed: "{{ prepared | jgi.jaws.switch(switched) }}"
 RETURN = r"""
 _value:
   description: >-
-    C(hosts), those that switch; C(deploy), the number of the deploy that is common to them; and
-    C(unheld), those that have failed or not answered.
+    C(hosts), those that switch; C(deploy), the number of the deploy that they have in common; and
+    C(unheld), those that failed or did not answer.
   type: dict
   sample: {hosts: [one_jaws, one_jtm], deploy: 1796000000, unheld: [one_jtm]}
 """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that says which files make units of the user's systemd."""
+"""The filter that lists the files that make up a user's systemd units."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..plugin_utils.units import user_units
 
 DOCUMENTATION = r"""
 name: user_units
-short_description: Say which files make units of the user's systemd
+short_description: List the files that make up a user's systemd units
 version_added: 0.3.0
 description:
-  - Returns the files and the link that C(systemctl --user enable) would make, for which the systemd
-    of that user has to run.
+  - Returns the unit files, and the link that C(systemctl --user enable) would make; that command
+    needs a running systemd of that user.
 positional: _input, target
 options:
   _input:
@@ -37,7 +37,7 @@ options:
     type: path
     default: ~/.config/systemd/user
   mode:
-    description: The mode of the units. A unit that may hold a secret is its user's alone.
+    description: The mode of the units. A unit that may hold a secret needs V(0600).
     type: str
     default: "0644"
 seealso:

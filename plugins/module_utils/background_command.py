@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The background_command module: find the process, plan, act.
+"""The core of the background_command module: find the process, plan (pure), act.
 
-Find (pid file, then environments, then command lines), plan (pure), act. A process
-is identified by pid, start time and boot id, never by a pattern over process names.
+The process is looked for in the pid file, then in environments, then in command lines. It is
+identified by pid, start time and boot id, never by a pattern over process names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KILL_SECONDS = 10.0
 
 
 def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC) -> dict[str, Any]:
-    """Bring the command to the state and return a module's result.
+    """Bring the command to the state, and return the module's result.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
@@ -49,7 +49,7 @@ def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC)
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Do what a task's options ask for and return the module's result."""
+    """Do what the task's options ask for, and return the module's result."""
     return converge(wish_from(params), params["state"], check_mode)
 
 
@@ -73,10 +73,10 @@ def _start(wish: Wish, seen: Seen, pid_file: PidFile, proc: str) -> None:
 def _stop(wish: Wish, seen: Seen, pid_file: PidFile, proc: str) -> None:
     name = signals.Signals(wish.stop_signal).name
     if seen.process:
-        # Remembered first: a play that gives up waiting must not take it for healthy later.
+        # Recorded first: if this play stops waiting, the next one must know that it is stopping.
         record = _adopt(wish, seen, seen.process, proc)
-        told = record.stopping or f"{name} at {_timestamp(time.time())}"
-        pid_file.write(replace(record, stopping=told).text())
+        stopping = record.stopping or f"{name} at {_timestamp(time.time())}"
+        pid_file.write(replace(record, stopping=stopping).text())
     for process in seen.processes:
         _end(wish, process, proc)
     pid_file.write("")
@@ -89,14 +89,14 @@ def _end(wish: Wish, process: Process, proc: str) -> None:
             wish.stop_signal,
             timeout=wish.stop_timeout + (KILL_SECONDS if wish.kill else 0),
             kill_after=wish.stop_timeout if wish.kill else None,
-            # What was started by hand may share its group with a shell script.
+            # A process that was started by hand may share its group with a shell script.
             group=wish.stop_group and process.pid == process.pgid,
             proc=proc,
         )
     except JawsError as error:
         raise JawsError(
-            f"{wish.id}: {error} It may be finishing its work. Run this again to wait for its end; "
-            "until then it counts as stopping.",
+            f"{wish.id}: {error} It may be finishing its work. Run this again to wait until it has "
+            "ended; until then it is reported as stopping.",
             error.reason,
         ) from error
 
@@ -129,9 +129,6 @@ _ACTIONS: dict[str, Callable[[Wish, Seen, PidFile, str], None]] = {
 }
 
 
-# --- the log ------------------------------------------------------------------------------------
-
-
 # --- records and reports ------------------------------------------------------------------------
 
 
@@ -140,7 +137,7 @@ def _timestamp(seconds: float) -> str:
 
 
 def _record(wish: Wish, seen: Seen, process: Process, proc: str) -> PidRecord:
-    """A record of what this run started."""
+    """Return the record of the process that this run started."""
     return PidRecord(
         *process.identity,
         id=wish.id,
@@ -153,7 +150,7 @@ def _record(wish: Wish, seen: Seen, process: Process, proc: str) -> PidRecord:
 
 
 def _adopt(wish: Wish, seen: Seen, process: Process, proc: str) -> PidRecord:
-    """The record that there is, or one of a process whose pid file is lost or never was."""
+    """Return the existing record, or a new one for a process without a usable pid file."""
     if seen.record:
         return seen.record
     return PidRecord(
@@ -202,7 +199,7 @@ def _warnings(wish: Wish, steps: Steps) -> list[str]:
 
 
 def _diff(wish: Wish, state: str, before: Seen, steps: Steps, proc: str) -> dict[str, str]:
-    """Before and after in words, known beforehand. No environment: it may be secret."""
+    """Describe before and after, which are known beforehand; not the environment, a secret."""
     command = _adopt(wish, before, before.process, proc).command if before.process else None
     old = ["running: " + json.dumps(command) if command else "not running"]
     new = list(old)

@@ -61,10 +61,10 @@ REASONS = {
 
 
 class JawsError(Exception):
-    """What an operator has to know: what failed, where, why, and what to do next.
+    """What an operator must know: what failed, where, why, and what to do next.
 
     C(reason) is one of C(REASONS), for code and playbooks; the message is for people and never
-    contains a secret. C(details) is returned beside the message.
+    contains a secret. C(details) are further results of the module.
     """
 
     def __init__(self, message: str, reason: str = "failed", **details: object) -> None:

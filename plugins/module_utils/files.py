@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files: who owns them, how they are written in one step, and the last lines of a log."""
+"""Files: who owns them, how to write them in one step, and how to read the end of a log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINK_ADVICE = "Give the path that it leads to, or choose another one."
 
 
 def user_name(uid: int) -> str:
-    """Return the user's name, or C(uid N) where it has none."""
+    """Return the user's name, or C(uid N) if it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -37,7 +37,7 @@ def user_name(uid: int) -> str:
 
 
 def user_id(name: str | None) -> set[int]:
-    """Return the user's uid, or nothing where no name is given or there is no such user."""
+    """Return the user's uid as a set, empty if no name is given or there is no such user."""
     if not name:
         return set()
     if name.isdigit():
@@ -56,14 +56,14 @@ def ours(*trusted: int) -> set[int]:
 def refuse_foreign(
     path: str, owners: Container[int], follow: bool = False, advice: str = ADVICE
 ) -> None:
-    """Refuse a path that belongs to none of C(owners); a path that does not exist is accepted.
+    """Refuse a path unless one of C(owners) owns it; a path that does not exist is accepted.
 
-    :param follow: whether what a symbolic link leads to must belong to them too.
+    :param follow: whether they must also own the target of a symbolic link.
     :param advice: what the reader of the message should do, where {owner} is the owner's name.
     :raises JawsError: names both accounts (foreign_owner).
     """
     found = []
-    with suppress(OSError):  # it does not exist, or we may not look: using it will say so
+    with suppress(OSError):  # it does not exist, or we may not look: using it will report that
         found.append(os.lstat(path).st_uid)
         if follow:
             found.append(os.stat(path).st_uid)
@@ -84,10 +84,10 @@ def _refuse_owner(
 
 
 def refuse_unsafe(path: str, owners: Container[int] | None = None, advice: str = ADVICE) -> None:
-    """Refuse a path that others may have prepared before us, and any symbolic link.
+    """Refuse a path that others may have created before us, and any symbolic link.
 
-    Its directory must belong to one of C(owners); if everybody may write to that, the path itself
-    too. Devices are the system's, and those with usual names are links.
+    Its directory must belong to one of C(owners); if everybody may write to that directory, so must
+    the path itself. Devices belong to the system, and those with usual names are links.
 
     :param owners: uids whose files we use; None: root's and our own.
     :param advice: what the reader of the message should do, where {owner} is the owner's name.
@@ -112,7 +112,7 @@ def refuse_unsafe(path: str, owners: Container[int] | None = None, advice: str =
 def file_mode(text: str) -> int:
     """Return an octal mode as a number.
 
-    :raises JawsError: it is none (bad_option).
+    :raises JawsError: it is not octal (bad_option).
     """
     if not re.match(r"[0-7]{3,5}\Z", text):
         raise JawsError(f"mode {text}: write an octal number in quotes, as '0640'.", "bad_option")
@@ -140,7 +140,7 @@ def group_id(name: str | None) -> int | None:
         gid = grp.getgrnam(name).gr_gid
     except KeyError:
         raise JawsError(
-            f"there is no unix group {name} here: correct the inventory.", "bad_option"
+            f"there is no unix group {name} on this host: correct the inventory.", "bad_option"
         ) from None
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
@@ -156,9 +156,9 @@ def group_id(name: str | None) -> int | None:
 
 
 def read_text(path: str) -> str | None:
-    """Return a file's text as it is, or None where there is none.
+    """Return a file's text unchanged, or None if there is no such file.
 
-    :raises JawsError: it is there but cannot be read.
+    :raises JawsError: it exists but cannot be read (unreadable_conf).
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -173,12 +173,12 @@ def read_text(path: str) -> str | None:
 
 
 class Candidate:
-    """A file written aside, closed to others from its first byte, that C(commit) puts in place.
+    """A new file with a temporary name, which others can never read; C(commit) puts it in place.
 
-    As a context manager it leaves nothing behind when it is not committed. What a killed run left
-    is removed by the next one; the file of a running writer is locked.
+    As a context manager it leaves nothing behind if it is not committed. The next run removes what
+    a killed run has left; the file of a running writer is locked.
 
-    :raises JawsError: it cannot be written so (cannot_write).
+    :raises JawsError: it cannot be written (cannot_write).
     """
 
     def __init__(self, path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
@@ -206,7 +206,7 @@ class Candidate:
     def _failure(self, how: str, error: Exception) -> JawsError:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
         return JawsError(
-            f"cannot write {self.target} {how}: {why}. What was there is untouched.",
+            f"cannot write {self.target} {how}: {why}. The old content is unchanged.",
             reason="cannot_write",
         )
 
@@ -219,12 +219,12 @@ class Candidate:
     def commit(self) -> None:
         """Replace the target in one step that survives a crash of the machine.
 
-        :raises JawsError: it cannot be replaced, or not be made durable (cannot_write).
+        :raises JawsError: it cannot be replaced or made durable (cannot_write).
         """
         try:
             os.replace(self.path, self.target)
         except OSError as error:
-            raise self._failure("in the place of the old one", error) from error
+            raise self._failure("by replacing the old one", error) from error
         self.path = ""
         sync_folder(os.path.dirname(self.target))
 
@@ -238,9 +238,9 @@ class Candidate:
 
 
 def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
-    """Write a whole file in one step, closed to others from its first byte.
+    """Write a whole file in one step, so that others can never read more than its mode allows.
 
-    :raises JawsError: it cannot be written so (cannot_write).
+    :raises JawsError: it cannot be written (cannot_write).
     """
     with Candidate(path, text, mode, gid) as candidate:
         candidate.commit()
@@ -250,7 +250,7 @@ def _create(folder: str, name: str) -> tuple[int, str]:
     """Return a new file, open and locked, and its path."""
     while True:
         handle, path = tempfile.mkstemp(".new", f".{name}.", folder)
-        with suppress(OSError):  # where there are no locks, nothing is swept
+        with suppress(OSError):  # without locks, nothing is ever swept
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, path
@@ -276,17 +276,17 @@ def _sweep(folder: str, target: str) -> None:
     for name in names:
         if ours.match(name):
             path = os.path.join(folder, name)
-            # Somebody still writes it, or it is another user's, or there are no locks here.
+            # It is still being written, or belongs to another user, or there are no locks here.
             with suppress(OSError), open(path, "r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)
 
 
 def place_link(path: str, target: str) -> None:
-    """Make a path a symbolic link in one step, in the place of what was there.
+    """Make a path a symbolic link in one step, replacing what was there.
 
-    Its name aside is always the same, so that what a killed run has left is taken away. Of two
-    runs at once the last one wins.
+    The temporary name is always the same, so that the next run removes what a killed run has left.
+    If two runs do this at once, the last one wins.
 
     :raises OSError: it cannot be made.
     """
@@ -297,7 +297,7 @@ def place_link(path: str, target: str) -> None:
             os.symlink(target, aside)
             os.replace(aside, path)
             return
-        except (FileExistsError, FileNotFoundError):  # another run is at it, too
+        except (FileExistsError, FileNotFoundError):  # another run is doing the same
             if not left:
                 raise
         except OSError:
@@ -306,14 +306,14 @@ def place_link(path: str, target: str) -> None:
 
 
 def sweep_link(path: str) -> None:
-    """Remove what a killed run has left of C(place_link)."""
+    """Remove what a killed C(place_link) has left."""
     with suppress(FileNotFoundError):
         os.unlink(path + ".new")
 
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """Create files with this umask for a while."""
+    """Create files with this umask inside the with block."""
     old = os.umask(mask)
     try:
         yield
@@ -322,7 +322,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def sync_folder(path: str) -> None:
-    """Make renames in a directory durable, where its filesystem can.
+    """Make renames in a directory durable, if its filesystem can.
 
     :raises JawsError: the storage fails (cannot_write).
     """
@@ -342,11 +342,11 @@ def sync_folder(path: str) -> None:
 
 
 def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | None:
-    """Return the last lines of a log, at most 4 KiB; None if it is no file that can be read.
+    """Return the last lines of a log, at most 4 KiB; None if it is not a readable regular file.
 
-    The file is read, not asked for by RPC: a large log blocks supervisord for everybody.
+    The file itself is read, because supervisord answers nobody else while it sends a large log.
 
-    :param since: where to begin at the earliest, in bytes.
+    :param since: the offset in bytes before which nothing is read.
     """
     try:
         with open(path, "rb", opener=_open_at_once) as stream:
@@ -360,5 +360,5 @@ def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | 
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    # A named pipe would be waited for; a link may lead to what its maker must not read.
+    # Opening a named pipe would block; a link may lead to a file that its owner may not read.
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

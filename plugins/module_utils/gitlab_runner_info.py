@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What GitLab says of a runner, and what a runner finds on its host."""
+"""The core of the gitlab_runner_info module: what GitLab reports about a runner, and its host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLOCK_SECONDS = 2  # GitLab's Date header has whole seconds
 
 
 class Answer(NamedTuple):
-    """An HTTP status (0: none), the body's JSON, the server's clock less ours, and any trouble."""
+    """An HTTP status (0: none), the JSON body, the server's clock minus ours, and any trouble."""
 
     status: int
     body: dict[str, Any]
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
 
 def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
-    """Return what GitLab says, once or as soon as it is what the task waits for.
+    """Return what GitLab reports, at once or as soon as the runner is what the task waits for.
 
     :raises JawsError: it is not in time (timed_out).
     """
@@ -54,22 +54,24 @@ def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     wait_until(settled, params["timeout"], POLL_SECONDS)
     if params["wait_for"] != "nothing" and not seen[params["wait_for"]]:
         raise JawsError(
-            f"The runner is not {params['wait_for']}, after {params['timeout']} s. "
-            f"{seen['saw']} Look at its log, and at the way from this host to GitLab.",
+            f"The runner is still not {params['wait_for']} after {params['timeout']} s. "
+            f"{seen['saw']} Check its log, and the connection from this host to GitLab.",
             "timed_out",
         )
     return {"changed": False, **seen, **host_facts(params["command"])}
 
 
 def check(params: dict[str, Any]) -> None:
-    """Refuse an option that would send a token to the wrong place; no token is shown.
+    """Refuse an option that would send a token to the wrong place; never show a token.
 
     :raises JawsError: names the option (bad_option).
     """
     parts = urlsplit(params["url"])
     secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise JawsError("url must be GitLab's https address, without a user or ?.", "bad_option")
+        raise JawsError(
+            "url must be GitLab's https address, without a user name, ? or #.", "bad_option"
+        )
     for name in ("token", "api_token"):
         if not re.fullmatch(r"[\x21-\x7e]*", params[name]):
             raise JawsError(
@@ -77,7 +79,7 @@ def check(params: dict[str, Any]) -> None:
                 "bad_option",
             )
     if params["wait_for"] == "online" and not params["api_token"]:
-        raise JawsError("wait_for=online needs api_token: only that may ask.", "bad_option")
+        raise JawsError("wait_for=online needs api_token to ask GitLab.", "bad_option")
 
 
 def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
@@ -85,15 +87,15 @@ def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
     answer = request(params, "runners/verify", {"token": params["token"]}, {})
     known: dict[str, Any] = dict.fromkeys(("valid", "runner_id", "online", "contacted_at"))
     if answer.status == 403:
-        return {**known, "valid": False, "saw": f"{params['url']} knows no runner with this token."}
+        return {**known, "valid": False, "saw": f"{params['url']} has no runner with this token."}
     if answer.status != 200:
-        return {**known, "saw": f"{params['url']} gave no answer to rely on: {answer.trouble}."}
+        return {**known, "saw": f"{params['url']} did not answer properly: {answer.trouble}."}
     number = answer.body.get("id")  # GitLab returns it from 15.9 on
     known.update(valid=True, runner_id=number)
     if not params["api_token"] or not number:
         return {
             **known,
-            "saw": f"{params['url']} knows the token, of runner {number or 'unknown'}.",
+            "saw": f"{params['url']} accepts the token of runner {number or '(number unknown)'}.",
         }
     details = request(params, f"runners/{number}", None, {"PRIVATE-TOKEN": params["api_token"]})
     return {**known, **runner_state(params, number, details)}
@@ -120,7 +122,7 @@ def runner_state(params: dict[str, Any], number: Any, answer: Answer) -> dict[st
 def request(
     params: dict[str, Any], path: str, data: dict[str, str] | None, headers: dict[str, str]
 ) -> Answer:
-    """Ask GitLab's API once. A refusal or silence is an answer too."""
+    """Ask GitLab's API once. A refusal, or no answer, is returned too."""
     try:
         response = open_url(
             f"{params['url'].rstrip('/')}/api/v4/{path}",
@@ -129,7 +131,7 @@ def request(
             method="POST" if data else "GET",
             timeout=REQUEST_SECONDS,
             ca_path=params["ca_file"],
-            follow_redirects="none",  # a token goes where it was meant to go, and nowhere else
+            follow_redirects="none",  # a token must not be sent anywhere else
         )
         clock = response.headers.get("Date")
         ahead = parsedate_to_datetime(clock).timestamp() - time.time() if clock else 0.0
@@ -147,7 +149,7 @@ def seconds(text: str) -> float:
 
 
 def host_facts(command: str | None) -> dict[str, Any]:
-    """Return what gitlab-runner and the user's systemd go by on this host."""
+    """Return what gitlab-runner and the user's systemd use on this host."""
     user = pwd.getpwuid(os.geteuid())
     own = f"{user.pw_dir}/.gitlab-runner" if user.pw_uid else "/etc/gitlab-runner"
     units = Path(user.pw_dir, ".config/systemd/user")

@@ -1,8 +1,9 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks that the kernel frees when their last holder dies, that are waited for, and whose holder
-is named.
+"""Locks with a time limit, which the kernel frees when their last holder dies.
+
+If the time is over, the error names the holder.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 @contextmanager
 def locked_file(path: str, timeout: float = 600, shared: bool = False) -> Iterator[int]:
-    """Hold a lock on a file of its own, and yield its descriptor; the file goes with the lock.
+    """Hold a lock on a file made for it, and yield its descriptor; the file is removed at the end.
 
-    For shared filesystems: NFS locks only what is open for writing, which a directory cannot be,
-    and the file says who holds it on another node. A child that is given the descriptor holds the
-    lock too, and goes on holding it when we die.
+    For shared filesystems: NFS locks only files that are open for writing, so not directories, and
+    the file names a holder on another node. A child that inherits the descriptor holds the lock
+    too, even after we have died.
 
     :param timeout: seconds to wait for another holder.
     :param shared: whether the accounts that can write in its directory hold the same lock.
@@ -47,7 +48,7 @@ def locked_file(path: str, timeout: float = 600, shared: bool = False) -> Iterat
 
 
 def open_locked(path: str, deadline: float, shared: bool = False) -> int:
-    """Return the descriptor of a file, made if missing, that is locked and still at its path.
+    """Return the descriptor of a locked file that is still at its path; make it if missing.
 
     :param deadline: as for C(acquire).
     :param shared: as for C(locked_file).
@@ -66,7 +67,7 @@ def open_locked(path: str, deadline: float, shared: bool = False) -> int:
                 return handle
         except BaseException as error:
             if isinstance(error, JawsError) and error.reason == "cannot_lock":
-                os.unlink(path)  # of no use to anybody
+                os.unlink(path)  # useless without locks
             os.close(handle)
             raise
         os.close(handle)  # the holder before us has removed it
@@ -84,16 +85,16 @@ def _share(handle: int, folder: str) -> None:
 
 
 def acquire(handle: int, path: str, deadline: float) -> None:
-    """Lock what is open; its closing frees it, and so does our death.
+    """Lock an open file; closing it frees the lock, and so does our death.
 
-    :param path: what it is, for people.
+    :param path: its path, for messages.
     :param deadline: until when to wait for another holder, on the monotonic clock.
-    :raises JawsError: another holds it for longer (locked), or there are no locks (cannot_lock).
+    :raises JawsError: another run still holds it (locked), or there are no locks (cannot_lock).
     """
     seconds = max(0, deadline - time.monotonic())
     if not wait_until(lambda: _try_lock(handle, path), seconds):
         raise JawsError(
-            f"another run holds {path} and has not ended within {seconds:.3g} s: "
+            f"another run holds the lock on {path} and did not end within {seconds:.3g} s: "
             f"{_holder(handle)}. Wait for it or end it, then run this again.",
             reason="locked",
         )
@@ -123,10 +124,10 @@ def _ourselves() -> str:
 
 
 def _holder(handle: int, proc: str = "/proc") -> str:
-    """Return who holds the lock, if the file or the kernel says."""
-    told = os.pread(handle, 500, 0).decode("utf-8", "replace")
-    if told.startswith("pid "):
-        return told
+    """Return who holds the lock, according to the file or the kernel."""
+    content = os.pread(handle, 500, 0).decode("utf-8", "replace")
+    if content.startswith("pid "):
+        return content
     inode = str(os.fstat(handle).st_ino)
     with open(f"{proc}/locks", encoding="ascii") as stream:
         rows = [line.split() for line in stream]
@@ -135,12 +136,12 @@ def _holder(handle: int, proc: str = "/proc") -> str:
         user = user_name(os.stat(f"{proc}/{pids[0]}").st_uid)
         return f"pid {pids[0]} of {user}"
     except (IndexError, FileNotFoundError):
-        return "it has just begun or just ended"
+        return "it has just started or just ended"
 
 
 def _unusable(path: str, error: OSError) -> JawsError:
     return JawsError(
-        f"cannot lock {path}: {error.strerror}. It has to be of this user's own, on a "
-        "node-local filesystem, or another one that has locks (flock).",
+        f"cannot lock {path}: {error.strerror}. It must belong to this user, and be on a "
+        "filesystem that supports locks (flock), such as a node-local one.",
         reason="cannot_lock",
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the main() of every module here does: run one function, report its result or its error."""
+"""What the main() of every module does: run one function, and report its result or error."""
 
 from __future__ import annotations
 

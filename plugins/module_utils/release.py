@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The release module: publish, switch, apply, verify, and go back if that fails."""
+"""The core of the release module: publish, switch, apply, verify, and go back on failure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .supervisor.programs import names, namespec
 
 Params = Dict[str, Any]
 
-# A program of a new release has failed when it has ended before startsecs so often. Once may be a
-# port that is not free yet; to use up startretries would keep people from the old release.
+# A program of a new release has failed if it has ended before startsecs this often. Once may mean
+# that a port is not free yet; using up all startretries would delay the return to the old release.
 EXITS = 2
 
-# What a release itself is to blame for; a supervisord that went away is not.
+# The failures that the release itself causes; a supervisord that went away is not one of them.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
 
 
@@ -47,7 +47,7 @@ def manage(params: Params, check_mode: bool) -> dict[str, Any]:
 
 
 def validate(store: Store, text: str, python: str) -> list[str]:
-    """Have Supervisor's own parser read the text as the supervisord.conf; return its programs."""
+    """Check the text of a supervisord.conf with Supervisor's own parser; return its programs."""
     found = validate_text(store.config, text, python)
     return [namespec(program.group, program.name) for program in found]
 
@@ -61,7 +61,7 @@ class Command:
 
 
 class Preparation(Command):
-    """Publishes what a release needs and validates its candidate; what runs is untouched."""
+    """Publishes a release's files and validates its configuration; what runs is untouched."""
 
     def __init__(self, store: Store, params: Params) -> None:
         super().__init__(store, params)
@@ -101,13 +101,13 @@ class Preparation(Command):
         unknown = sorted(set(self.plan["health"]) - set(known))
         if unknown:
             raise JawsError(
-                f"health checks are given for {', '.join(unknown)}, which the release does not "
-                f"have; it has {', '.join(known) or 'no program'}.",
+                f"there are health checks for {', '.join(unknown)}, but the release has no such "
+                f"program; it has {', '.join(known) or 'no programs at all'}.",
                 reason="bad_option",
             )
 
     def _record(self, known: Sequence[Record]) -> Record:
-        """Return the record of the release with these inputs, whether it is known or new."""
+        """Return the record of the release with these inputs, a known one or a new one."""
         text = self.plan["programs"]
         inputs = {key: self.plan[key] for key in ("links", "health")}
         inputs["uses"] = self.params["uses"]
@@ -124,9 +124,9 @@ class Preparation(Command):
 
 
 class Switch:
-    """Changes which release an instance runs, and knows what it had.
+    """Changes which release an instance runs, and knows which one it ran before.
 
-    :param client: of the instance's supervisord; the caller holds the instance's lock.
+    :param client: the client of the instance's supervisord; the caller holds the instance's lock.
     """
 
     def __init__(self, store: Store, params: Params, client: Supervisor) -> None:
@@ -136,11 +136,11 @@ class Switch:
 
     @cached_property
     def deploy(self) -> int:
-        """The number of the deploy that this is part of."""
+        """The number of the deploy that this switch is part of."""
         return int(self.params["deploy"] or next_deploy(self.store.all(), time.time()))
 
     def switch(self, record: Record, before: ConfText) -> Record:
-        """Switch, and return the record with what it takes to go back, should we be killed."""
+        """Switch, and return the record; it has what a rollback needs if this run is killed."""
         validate(self.store, before.daemon + record["programs"], self.params["python"])
         known = self.store.find(before.release)
         replaced = dict(
@@ -155,14 +155,14 @@ class Switch:
         return record
 
     def apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
-        """Make supervisord run the release but for what it drops, and hold it to that.
+        """Make supervisord run the release, except what it drops, and watch whether it holds.
 
-        :param exits: as Controller's, for a trial.
-        :param everything: hold all that runs, not only what was started.
+        :param exits: as in Controller, for a trial.
+        :param everything: watch all running programs, not only those that were started.
         """
         applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
         held = applied.started
-        if everything:  # the run that was killed has not seen whether it holds
+        if everything:  # a run that was killed did not see whether the release holds
             running = observe(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
         if held:
@@ -170,7 +170,7 @@ class Switch:
         return applied.touched
 
     def goal(self, record: Record) -> tuple[ConfText, Links]:
-        """Return what to go back to: what was there, unless a killed run left it unproven."""
+        """Return what to go back to: what ran before, unless a killed run never verified that."""
         replaced = record.get("replaced")
         if replaced:
             before = ConfText("", replaced["programs"])
@@ -181,7 +181,7 @@ class Switch:
         return (ConfText("", last["programs"]), last["links"]) if last else (ConfText("", ""), {})
 
     def go_back(self, goal: ConfText, links: Links) -> list[str]:
-        """Make supervisord run what it had; return what was touched."""
+        """Make supervisord run what it ran before; return the names of the programs touched."""
         self.store.switch(goal.programs)
         self.store.link(links)
         return apply(self.client, self.params["timeout"], True, self.store.journal).touched
@@ -189,7 +189,7 @@ class Switch:
 
 @contextmanager
 def switching(store: Store, params: Params) -> Iterator[Switch]:
-    """Keep other runs from changing the instance, and yield what can switch it."""
+    """Lock the instance against other runs, and yield what can switch it."""
     daemon = Daemon(store.config, timeout=params["lock_timeout"])
     with Supervisor(daemon.endpoint) as client, daemon.alone():
         store.sweep()
@@ -205,7 +205,7 @@ class Activation(Command):
             with switching(self.store, self.params) as switch:
                 return self._act(switch)
         if not (self.store.exists and self.store.find(self.params["id"])):
-            # Prepared in check mode, too.
+            # It was prepared in check mode, so it does not exist.
             return dict(changed=True, id=self.params["id"], held=True)
         return self._predict()
 
@@ -214,7 +214,7 @@ class Activation(Command):
         return self.store.get(self.params["id"])
 
     def _proof(self, _record: Record, deploy: int) -> dict[str, Any]:
-        """Return what is recorded of a release that has held."""
+        """Return what is recorded about a release that has held."""
         return dict(deploy=deploy)
 
     def _predict(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Activation(Command):
                 affected += seen.change.groups
                 affected += names(dead(seen.programs, settings(client)))
         except JawsError as error:
-            if error.reason != "down":  # in check mode nobody has started it
+            if error.reason != "down":  # in check mode nothing has started it
                 raise
         changed = due or bool(affected) or not self.store.linked(record["links"])
         return self._result(record, before, changed, affected)
@@ -235,13 +235,13 @@ class Activation(Command):
     def _act(self, switch: Switch) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         self._refuse_incomplete(record)
-        # Nothing is switched for a supervisord that does not answer, or that has lost a program.
+        # This fails before any switch if supervisord does not answer or has lost a program.
         plan_stopped(observe(switch.client).programs)
         due = before.programs != record["programs"]
         if due:
             record = switch.switch(record, before)
         proven = record["status"] == "good" and not due
-        interrupted = not (due or proven)  # a run that was killed has switched
+        interrupted = not (due or proven)  # a run that was killed has switched already
         if interrupted and record.get("replaced"):
             record = dict(record, replaced=dict(record["replaced"], by=switch.deploy))
         try:
@@ -266,13 +266,13 @@ class Activation(Command):
         lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
         if lost:
             raise JawsError(
-                f"release {record['id']} has lost {', '.join(lost)}. Nothing was changed; "
-                "deploy again, which makes it whole.",
+                f"release {record['id']} has lost {', '.join(lost)}. Nothing was changed. Deploy "
+                "again to restore them.",
                 reason="incomplete_release",
             )
 
     def _prune(self, current: str) -> dict[str, Any]:
-        """Remove what old releases have left. The release holds, whatever comes of this."""
+        """Remove what old releases have left. The release holds, even if this fails."""
         limit = time.time() - self.params["grace"] * retention.DAY
         known = self.store.all()
         gone = retention.expired(known, self.store.times(), current, self.params["keep"], limit)
@@ -306,26 +306,26 @@ class Activation(Command):
         )
 
     def _reverted(self, switch: Switch, record: Record, cause: JawsError) -> JawsError:
-        """Give the instance back what it had; return the error that says so."""
+        """Put the instance back to what it ran before; return the error that reports it."""
         failed = str(cause)
         if cause.reason in ITS_FAULT:
             self.store.save(dict(record, status="bad", why=failed.splitlines()[0].rstrip(".")))
         goal, links = switch.goal(record)
-        name = goal.release or "what it was"
+        name = goal.release or "what it ran before"
         try:
             switch.go_back(goal, links)
-            end = f"Everything was put back to {name}."
+            end = f"The instance was put back to {name}."
         except JawsError as error:
-            end = f"Putting it back to {name} failed too: {error}"
+            end = f"Putting the instance back to {name} failed too: {error}"
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
         return JawsError(message, cause.reason, **details)
 
 
 class Rollback(Activation):
-    """Switches one instance to a release that was good, and keeps its place among the deploys.
+    """Switches one instance to an earlier good release.
 
-    So that a second rollback goes further back.
+    The release keeps its place among the deploys, so that a second rollback goes further back.
     """
 
     def _wanted(self) -> Record:
@@ -344,12 +344,12 @@ class Rollback(Activation):
 
 
 class Verification(Command):
-    """Holds what runs to the window and to its health checks; changes nothing."""
+    """Checks that what runs is stable and healthy; changes nothing."""
 
     def run(self, _check_mode: bool) -> dict[str, Any]:
-        """Return the current release, when all that runs has held.
+        """Return the current release once everything that runs has held.
 
-        :raises JawsError: as Watch, and as Controller of what is just being started.
+        :raises JawsError: as Watch, and as Controller for what is being started.
         """
         with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
             found = names(p for p in observe(client).programs if p.state != "STOPPED")
@@ -360,10 +360,10 @@ class Verification(Command):
 
 
 class Reversion(Command):
-    """Takes one deploy back: another instance of it did not hold."""
+    """Undoes one deploy of this instance because another instance of the deploy did not hold."""
 
     def run(self, check_mode: bool) -> dict[str, Any]:
-        """Return what was taken back. If there is nothing, supervisord need not answer."""
+        """Return what was undone. If there is nothing to undo, supervisord need not answer."""
         record = self.store.get(self.params["id"])
         if not self._is_due(record):
             return dict(changed=False, id=record["id"], reverted_to=None, affected=[])
@@ -376,12 +376,12 @@ class Reversion(Command):
         record = self.store.get(self.params["id"])
         goal, links = switch.goal(record)
         touched = switch.go_back(goal, links)
-        # It is not to blame.
+        # The release did not fail, so its old status is restored.
         self.store.save(dict(record, **record["replaced"]["was"]))
         return dict(changed=True, id=record["id"], reverted_to=goal.release, affected=touched)
 
     def _is_due(self, record: Record) -> bool:
-        """Whether that deploy has switched this instance, and it still is."""
+        """Whether that deploy has switched this instance, and its release is still current."""
         switched_by = (record.get("replaced") or {}).get("by")
         is_current = self.store.conf().programs == record["programs"]
         return is_current and bool(switched_by == self.params["deploy"])

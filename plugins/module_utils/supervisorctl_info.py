@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisorctl_info module: which programs there are, and their states."""
+"""The core of the supervisorctl_info module: which programs there are, and their states."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .supervisor.programs import select_known
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
-    """Return the programs of one supervisord, or those that C(params.name) means.
+    """Return the programs of one supervisord, or those that C(params.name) matches.
 
-    :raises JawsError: supervisord does not answer, or a name means no program.
+    :raises JawsError: supervisord does not answer, or a name matches no program.
     """
     outdated = None
     with Supervisor(endpoint_for(params)) as client:

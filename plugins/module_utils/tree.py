@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories, small files and links of one owner, in places that others may reach before us."""
+"""Directories, small files and links of one owner, in places where others may write too."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def understood(item: Item) -> Item:
     """Return the item with the mode and the group as numbers.
 
-    :raises JawsError: there is no such mode or group, or it is a file and a link at once.
+    :raises JawsError: there is no such mode or group, or it is both a file and a link.
     """
     path = item["path"]
     kinds = [item["content"], item.get("secret_content"), item["target"] or None]
     given = [kind for kind in kinds if kind is not None]
     if not os.path.isabs(path) or len(given) > 1:
         raise JawsError(
-            f"{path}: give an absolute path, and content or target, not both.", "bad_option"
+            f"{path}: the path must be absolute, and content and target exclude each other.",
+            "bad_option",
         )
     return dict(
         item,
@@ -58,9 +59,9 @@ def understood(item: Item) -> Item:
 
 
 def refuse_foreign_item(item: Item) -> None:
-    """Refuse a path of a foreign owner, and one below a directory that others can replace.
+    """Refuse a path of a foreign owner, and a path below a directory that others can replace.
 
-    A directory may be a link of our own to a directory of our own.
+    A directory may be our own link to a directory of our own.
 
     :raises JawsError: names the owner (foreign_owner).
     """
@@ -107,8 +108,8 @@ def _make(item: Item) -> None:
     if not is_right(item):
         group = "" if item["group"] is None else f" or gid {item['group']}"
         raise JawsError(
-            f"{path} was made, but its filesystem did not take the mode {item['mode']:04o}{group}. "
-            "Choose a path on another one, or have its rules changed.",
+            f"{path} was made, but its filesystem did not apply the mode {item['mode']:04o}{group}."
+            " Choose a path on another filesystem, or ask for its rules to be changed.",
             reason="cannot_write",
         )
 
@@ -116,14 +117,14 @@ def _make(item: Item) -> None:
 def _directory(item: Item) -> None:
     path = item["path"]
     for missing in reversed(_missing(path)):
-        # Closed until its group is right; the directories above are for passing through, from the
-        # first on: after a kill nothing would look at them again.
+        # Closed until its group is right. The missing directories above it get their final mode at
+        # once, because the run after a killed one would not look at them again.
         with suppress(FileExistsError), umask(0):
             os.mkdir(missing, 0o700 if missing == path else 0o711)
-    # Another instance on the same machine may have been faster, or another user.
+    # Another instance on the same machine, or another user, may have been faster.
     refuse_foreign_item(item)
     if not os.path.isdir(path):
-        raise NotADirectoryError(0, "there is something else that is no directory", path)
+        raise NotADirectoryError(0, "something that is not a directory is in its place", path)
     if item["group"] not in (None, os.stat(path).st_gid):
         os.chown(path, -1, item["group"])
     os.chmod(path, item["mode"])

@@ -11,14 +11,14 @@ short_description: Keep a command running in the background
 version_added: 0.1.0
 description:
   - Starts, stops, restarts and reloads one long-running command, without root and without a service
-    manager. It is what C(nohup COMMAND &) was meant to be.
+    manager. It is a reliable C(nohup COMMAND &).
   - The command runs in a session and process group of its own, with an environment of its own, its
-    input closed and its output appended to a log, so that it survives the play, the ssh session and
-    the CI job that started it.
-  - It is found again by its pid, start time and boot id in the pid file, so another process that
-    was given the same pid later is never taken for it, nor signalled. When the pid file is lost, it
-    is found by variables in its own environment, C(JGI_JAWS_BACKGROUND) with the O(id) and
-    C(JGI_JAWS_BACKGROUND_PID) with its pid.
+    input closed and its output appended to a log. So it survives the play, the ssh session and the
+    CI job that started it.
+  - The pid file holds its pid, start time and boot id, so a later process with the same pid is
+    never mistaken for it or signalled. If the pid file is lost, the command is found by variables
+    in its own environment, C(JGI_JAWS_BACKGROUND) with the O(id) and C(JGI_JAWS_BACKGROUND_PID)
+    with its pid.
 options:
   id:
     description:
@@ -28,16 +28,16 @@ options:
     required: true
   state:
     description:
-      - With V(started), it runs. A second start is no change.
-      - With V(stopped), it does not run, and neither do others with the same O(id).
-      - With V(restarted), it is stopped, waited for, and started.
-      - With V(reloaded), it is sent O(reload_signal), or started if it does not run.
+      - V(started) starts it unless it runs already.
+      - V(stopped) stops it, and any other process with the same O(id).
+      - V(restarted) stops it, waits until it has ended, and starts it.
+      - V(reloaded) sends it O(reload_signal), or starts it if it does not run.
     type: str
     choices: [started, stopped, restarted, reloaded]
     default: started
   argv:
     description:
-      - The command and its arguments. No shell reads it. Required unless O(state=stopped).
+      - The command and its arguments, run without a shell. Required unless O(state=stopped).
     type: list
     elements: str
     default: []
@@ -46,42 +46,41 @@ options:
     type: path
     default: /
   umask:
-    description: Its umask, in octal digits, quoted.
+    description: Its umask, as octal digits in quotes.
     type: str
     default: '027'
   environment:
     description:
-      - Its environment variables. It gets these, C(HOME), C(USER), C(LOGNAME), C(SHELL), C(PATH)
-        where they are not given, and nothing of the environment of the play.
-      - Its own user can read them in C(/proc). Give secrets in a file instead.
+      - Its environment variables. C(HOME), C(USER), C(LOGNAME), C(SHELL) and C(PATH) are added
+        unless they are given. It inherits nothing from the environment of the play.
+      - Its own user can read them in C(/proc). Pass secrets in a file instead.
     type: dict
     default: {}
   revision:
     description:
-      - Any text that changes when the command has to be started anew though O(argv) stays the same,
-        as the digest of its executable. It is compared with C(JGI_JAWS_BACKGROUND_REVISION) in the
-        environment of what runs.
+      - Any text that changes when the command must be restarted although O(argv) stays the same,
+        for example the digest of its executable. It is compared with
+        C(JGI_JAWS_BACKGROUND_REVISION) in the environment of the running process.
     type: str
     default: ''
   restart_on_change:
     description:
       - Whether O(state=started) restarts a command that runs with another O(argv), O(chdir),
-        O(umask), O(environment), O(log) or O(revision). Otherwise that is only reported.
-      - A command that the play itself runs in is never restarted. RV(deferred) says so.
+        O(umask), O(environment), O(log) or O(revision). Otherwise the difference is only reported.
+      - A command that the play itself runs in is never restarted; RV(deferred) reports that.
     type: bool
     default: false
   inside:
     description:
-      - Says that the play runs inside the command, where that cannot be seen from the host, as when
-        a CI job under the command comes back to it by ssh. It is seen by itself where the command
-        is an ancestor of this module's process.
+      - Whether the play runs inside the command, as when a CI job that the command started comes
+        back to this host by ssh. Not needed if the command is an ancestor of this module's process.
     type: bool
     default: false
   pid_file:
     description:
-      - The pid file, with a lock that makes callers take turns. Its directory must belong to the
-        user and be writable by nobody else; it is made if missing.
-      - A directory or file there that another user made is refused, with the name of its owner.
+      - The pid file, which is locked, so that only one task at a time acts on the command. Only the
+        user may be able to write to its directory, which is made if missing.
+      - If the directory or file belongs to another user, the task fails and names the owner.
     type: path
     required: true
   log:
@@ -99,16 +98,16 @@ options:
     default: 5
   by_hand:
     description:
-      - Command lines by which people start the same thing without this module, each a list like
-        O(argv) with the whole path of the executable. A process that was started so, also as
-        C(./COMMAND) in the directory, is recognised instead of doubled.
+      - Command lines with which people start the same command by hand, each a list like O(argv)
+        with the full path of the executable. A process that was started so, or as C(./COMMAND) in
+        its directory, is recognised, and no second one is started.
     type: list
     elements: list
     default: []
   reload_files:
     description:
-      - Files that it reads again at O(reload_signal). With O(state=started) it is sent the signal
-        when one of them was written since.
+      - Files that it reads again on O(reload_signal). With O(state=started), it is sent the signal
+        if one of them was written after it last read them.
     type: list
     elements: path
     default: []
@@ -122,22 +121,21 @@ options:
     default: TERM
   stop_timeout:
     description:
-      - How many seconds it may take to end. After that the task fails, and the next one goes on
-        waiting; with O(kill) it is killed instead.
+      - How many seconds it may take to end. After that, the task fails, and the next one continues
+        waiting; with O(kill) the command is killed instead.
     type: float
     default: 10
   stop_group:
     description:
-      - Whether the whole process group is signalled and waited for. Without it, only the process
-        itself.
+      - Whether the whole process group is signalled and waited for, or only the process itself.
     type: bool
     default: true
   kill:
-    description: Whether what has not ended after O(stop_timeout) is killed.
+    description: Whether to kill the command if it has not ended after O(stop_timeout).
     type: bool
     default: false
   startsecs:
-    description: How many seconds it must run for its start to be a success.
+    description: How many seconds it must run for its start to be considered successful.
     type: float
     default: 1
   lock_timeout:
@@ -150,16 +148,15 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Predicts, and signals or writes nothing.
+    details: Predicts what would be done; sends no signal and writes nothing.
   diff_mode:
     support: full
     details: Shows the command before and after, without its environment.
 notes:
-  - A session of its own does not leave a control group. Where systemd ends those with the login, by
-    C(KillUserProcesses=yes), or with the service that a CI job ran under, use the user's systemd
-    instead.
-  - A program that overwrites its own environment to show a title cannot be found when its pid file
-    is lost.
+  - The command stays in the control group that it was started in. If systemd ends that at logout
+    (C(KillUserProcesses=yes)) or with the service of a CI job, use the user's systemd instead.
+  - A program that overwrites its environment to show a title cannot be found if its pid file is
+    lost.
 seealso:
   - module: ansible.builtin.systemd_service
   - module: jgi.jaws.supervisorctl
@@ -231,21 +228,20 @@ pid_file:
   type: str
   sample: /opt/runner/run/gitlab-runner.pid
 found_by:
-  description: How a running command was recognised, one of V(pid_file), V(environment) and
-    V(by_hand), or null.
+  description: How a running command was found, one of V(pid_file), V(environment) and V(by_hand),
+    or null.
   returned: success
   type: str
   sample: pid_file
 actions:
-  description: What was done, or would be in check mode, of V(start), V(stop), V(reload) and
+  description: What was done, or would be done in check mode, among V(start), V(stop), V(reload) and
     V(record).
   returned: success
   type: list
   elements: str
   sample: [stop, start]
 outdated:
-  description: In what it ran otherwise than asked for, of V(command), V(definition) and
-    V(revision).
+  description: What was outdated before the task, among V(command), V(definition) and V(revision).
   returned: success
   type: list
   elements: str

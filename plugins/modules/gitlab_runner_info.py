@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gitlab_runner_info
-short_description: See what GitLab says of a runner, and what the runner finds on its host
+short_description: Ask GitLab about a runner, and find what the runner uses on its host
 version_added: 0.1.0
 description:
   - Asks GitLab whether a runner's authentication token is valid, and whether the runner is online.
-  - Says where gitlab-runner looks for its configuration when this user starts it, and whether the
-    user's services go on after logout.
-  - That GitLab does not answer, or knows no such token, is an answer and no error, unless something
-    is waited for.
+  - Returns where gitlab-runner looks for its configuration if this user starts it, and whether the
+    user's services continue after logout.
+  - If GitLab does not answer, or does not know the token, the module succeeds and returns that,
+    unless O(wait_for) is set.
 options:
   url:
     description:
-      - GitLab's address, without C(/api). It must be https, as the tokens are sent there; plain
-        http is taken for a loopback address only.
+      - GitLab's address, without C(/api). It must be https, because the tokens are sent there;
+        plain http is accepted only for a loopback address.
     type: str
     required: true
   token:
@@ -28,8 +28,8 @@ options:
     required: true
   api_token:
     description:
-      - An access token of a user who may read the runner, with the scope C(read_api). GitLab does
-        not say to the runner itself whether it is online.
+      - An access token with the scope C(read_api), of a user who may read the runner. With the
+        runner's own token, GitLab does not report whether it is online.
     type: str
     default: ''
   ca_file:
@@ -37,20 +37,21 @@ options:
     type: path
   wait_for:
     description:
-      - What GitLab has to say within O(timeout), or the task fails with what it said last.
-      - V(valid) is that it knows the token. V(online) is the green dot, and needs O(api_token).
+      - What GitLab must report within O(timeout). Otherwise the task fails with its last answer.
+      - V(valid) means that the token is valid. V(online) means the green dot, and needs
+        O(api_token).
     type: str
     choices: [nothing, valid, online]
     default: nothing
   since:
     description:
-      - The runner is taken for online only if it was in contact after this time, as
-        C(2026-01-31T08:00:00Z), by this host's clock. GitLab goes on calling a runner online for
-        long after its end.
+      - The runner counts as online only if it contacted GitLab after this time, for example
+        V(2026-01-31T08:00:00Z), by this host's clock. GitLab shows a runner as online for a long
+        time after it has ended.
     type: str
     default: ''
   command:
-    description: The runner's command, to look for in the units of the user's systemd.
+    description: The runner's executable, to look for in the user's systemd units.
     type: path
   timeout:
     description: How many seconds to wait.
@@ -67,7 +68,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: See whether GitLab knows the runner
+- name: Check whether the runner's token is valid
   jgi.jaws.gitlab_runner_info:
     url: https://gitlab.example.org
     token: "{{ vault_gitlab_runner_token }}"
@@ -83,7 +84,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 valid:
-  description: Whether GitLab knows the token, or null if it gave no answer.
+  description: Whether the token is valid, or null if GitLab did not answer.
   returned: success
   type: bool
   sample: true
@@ -93,20 +94,20 @@ runner_id:
   type: int
   sample: 42
 online:
-  description: Whether the runner is online, or null where that is not known.
+  description: Whether the runner is online, or null if that is not known.
   returned: success
   type: bool
   sample: true
 contacted_at:
-  description: The runner's last contact by GitLab's clock, or null where that is not known.
+  description: The runner's last contact by GitLab's clock, or null if that is not known.
   returned: success
   type: str
   sample: '2026-01-31T08:00:03.000Z'
 saw:
-  description: What GitLab said, as a sentence.
+  description: What GitLab reported, as a sentence.
   returned: success
   type: str
-  sample: https://gitlab.example.org says that runner 42 is online.
+  sample: https://gitlab.example.org reports runner 42 as online.
 user:
   description: The user that the module ran as.
   returned: success
@@ -118,7 +119,7 @@ home:
   type: str
   sample: /home/jaws
 config_file:
-  description: Where gitlab-runner looks for its configuration when this user starts it.
+  description: Where gitlab-runner looks for its configuration if this user starts it.
   returned: success
   type: str
   sample: /home/jaws/.gitlab-runner/config.toml
@@ -128,18 +129,18 @@ unit_directory:
   type: str
   sample: /home/jaws/.config/systemd/user
 units:
-  description: The units there that have O(command) in them.
+  description: The units there that contain O(command).
   returned: success
   type: list
   elements: str
   sample: [/home/jaws/.config/systemd/user/gitlab-runner.service]
 lingering:
-  description: Whether the user's systemd services start at boot and go on after logout.
+  description: Whether the user's systemd services start at boot and continue after logout.
   returned: success
   type: bool
   sample: true
 runtime_directory:
-  description: The directory that C(systemctl --user) finds the user's systemd by.
+  description: The directory in which C(systemctl --user) finds the user's systemd.
   returned: success
   type: str
   sample: /run/user/1001

@@ -10,29 +10,32 @@ module: release
 short_description: Prepare and activate releases of the programs under one supervisord
 version_added: 0.1.0
 description:
-  - A release is the part of a C(supervisord.conf) that defines programs, with the immutable files
-    that these use.
-  - V(prepared) publishes the files and has Supervisor's own parser validate the candidate, while
-    what runs is untouched.
+  - A release is the part of a C(supervisord.conf) that defines programs, together with the
+    immutable files that these use.
+  - V(prepared) publishes the files and validates the new configuration with Supervisor's own
+    parser; what runs is untouched.
   - V(active) replaces the programs' part of the C(supervisord.conf) in one step, applies exactly
-    what differs, and verifies it. Every changed program has to hold C(RUNNING) with one process
-    through a window, and to pass its health check. Otherwise the instance gets back what it had,
-    the release is marked bad, and the module fails. A program that ends before its C(startsecs)
-    twice has failed, whatever its C(startretries), and what comes after it is not started any more.
-  - V(rolled_back) switches in the same way to a release that was good before. It keeps its place
-    among the deploys, so that going back twice goes back further. A release that is marked bad, or
-    was never in use, is refused.
-  - V(reverted) takes the switch of one deploy back where another instance of it did not hold. The
-    release is not marked bad.
-  - V(verified) changes nothing. It holds all that runs to the window and to the health checks of
-    the current release.
-  - After a switch that has held, old releases are pruned with what no other one uses, but for what
-    a process runs from.
+    what differs, and verifies it. Every changed program must stay C(RUNNING) with one process
+    throughout a window, and pass its health check. Otherwise the instance is put back to what it
+    ran before, the release is marked bad, and the module fails. A program that ends twice before
+    its C(startsecs) has failed, whatever its C(startretries), and the programs after it are not
+    started.
+  - V(rolled_back) switches in the same way to an earlier good release. That release keeps its place
+    among the deploys, so a second rollback goes back further. A release that is marked bad, or was
+    never in use, is refused.
+  - V(reverted) undoes the switch of one deploy because another instance of the deploy did not hold.
+    The release is not marked bad.
+  - V(verified) changes nothing. It checks that everything that runs is stable throughout the window
+    and passes the health checks of the current release.
+  - After a switch that has held, old releases are removed, together with what no other release
+    uses and no process runs from.
   - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
-  - The same inputs are the same release, so that a second run changes nothing.
-  - Programs that have died are started. Those that an operator has stopped stay stopped, with their
-    new definition. Those that a release no longer has are removed when the others have held.
-  - A published file that was changed by hand is repaired. What runs goes on with what it has read.
+  - The same inputs give the same release, so a second run changes nothing.
+  - Programs that have died are started. Programs that an operator has stopped stay stopped, with
+    their new definition. Programs that a release no longer has are removed once the others have
+    held.
+  - A published file that was changed by hand is repaired. Running programs keep what they have
+    read.
 options:
   state:
     description: What to do.
@@ -43,8 +46,8 @@ options:
     required: true
   directory:
     description:
-      - The instance's own directory. Records of releases are kept in C(releases/) below it, which
-        has to exist.
+      - The instance's own directory. The records of releases are in its subdirectory C(releases/),
+        which must exist.
     type: path
     required: true
   python:
@@ -52,7 +55,7 @@ options:
     type: path
     required: true
   group:
-    description: The unix group of what is written. Without it, that of the directory.
+    description: The unix group of what is written. By default that of the directory.
     type: str
   id:
     description:
@@ -62,15 +65,16 @@ options:
   deploy:
     version_added: 0.2.0
     description:
-      - The number of the deploy, the same on all of its instances and higher than those of earlier
-        ones. Take the highest that O(state=prepared) returned.
-      - Without it O(state=active) takes the next one of this instance. O(state=reverted) needs it.
+      - The number of the deploy. It is the same on all instances of the deploy, and higher than the
+        numbers of earlier deploys. Use the highest number that O(state=prepared) returned.
+      - By default, O(state=active) uses the next number of this instance. O(state=reverted) needs
+        it.
     type: int
   plan:
     version_added: 0.2.0
     description:
-      - With O(state=prepared), what the release is. P(jgi.jaws.release_plan#filter) makes it of a
-        catalogue.
+      - With O(state=prepared), the content of the release. P(jgi.jaws.release_plan#filter) makes it
+        from a catalogue.
     type: dict
     suboptions:
       programs:
@@ -79,8 +83,8 @@ options:
         required: true
       files:
         description:
-          - Files to publish. Their names say their content, since they are never changed
-            afterwards.
+          - Files to publish. They are never changed afterwards, so their names must depend on their
+            content.
         type: list
         elements: dict
         default: []
@@ -105,14 +109,14 @@ options:
         description:
           - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
             C(command) (a list of words; it must exit with status 0).
-          - C(http) takes C(status), the list of the accepted codes, by default 200 alone.
+          - With C(http), C(status) is the list of the accepted codes, by default only 200.
         type: dict
         default: {}
   uses:
     version_added: 0.2.0
     description:
-      - What the release uses besides its own files, such as virtual environments. It has to be
-        there.
+      - What the release uses besides its own files, such as virtual environments. These paths must
+        exist.
     type: list
     elements: path
     default: []
@@ -131,7 +135,7 @@ options:
     default: ""
   window:
     description:
-      - How many seconds a changed program has to keep running with one process. Choose more than
+      - How many seconds a changed program must keep running with one process. Choose more than
         C(startsecs).
     type: int
     default: 10
@@ -141,7 +145,7 @@ options:
     default: 60
   timeout:
     description:
-      - How many seconds a step may take, on top of the programs' own C(startsecs) and
+      - How many seconds a step may take, in addition to the programs' own C(startsecs) and
         C(stopwaitsecs).
     type: int
     default: 60
@@ -156,14 +160,14 @@ options:
     default: 5
   grace:
     version_added: 0.2.0
-    description: For how many days everything is kept, counted from when it was last wanted.
+    description: How many days everything is kept after it was last prepared or switched to.
     type: int
     default: 14
   prune:
     version_added: 0.2.0
     description:
-      - Directories that hold nothing but what releases use. What no kept release uses is removed
-        from them when it is older than O(grace). Symbolic links stay.
+      - Directories that hold only what releases use. What no kept release uses is removed from them
+        if it is older than O(grace). Symbolic links stay.
     type: list
     elements: path
     default: []
@@ -175,14 +179,14 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Predicts; writes nothing and changes nothing.
+    details: Predicts what would change, and changes nothing.
   diff_mode:
     support: partial
     details: >-
       Shows the paths of the files to be published, never their content, and the programs'
       part of the C(supervisord.conf) before and after.
 requirements:
-  - Supervisor 3.3 or later in the environment of O(python), and its supervisord running
+  - Supervisor 3.3 or later in the environment of O(python), and a running supervisord
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
@@ -232,24 +236,24 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: The release.
-  returned: success, and where it did not hold
+  returned: success, and if the release did not hold
   type: str
   sample: 20261122T130000Z-0123abcd
 current:
-  description: With O(state=prepared), the release that is current now; null where there is none.
+  description: With O(state=prepared), the current release; null if there is none.
   returned: success
   type: str
   sample: 20261121T130000Z-4567cdef
 deploy:
   version_added: 0.2.0
   description: >-
-    With O(state=prepared), a number for a deploy that is later than the known ones, in Unix
+    With O(state=prepared), a number for the next deploy, greater than all known ones, in Unix
     seconds.
   returned: success
   type: int
   sample: 1790000000
 differs:
-  description: With O(state=prepared), whether it is another than the current one.
+  description: With O(state=prepared), whether the release differs from the current one.
   returned: success
   type: bool
   sample: true
@@ -261,7 +265,7 @@ published:
   sample: [/tmp/jaws-dev/jaws/configs/jaws-site-0123456789ab.conf]
 affected:
   description:
-    - With O(state=prepared), the programs that it defines otherwise than the current release.
+    - With O(state=prepared), the programs that it defines differently from the current release.
     - With the other states, the programs that were started, restarted or removed.
   returned: success
   type: list
@@ -284,13 +288,13 @@ programs:
       error_log_file: null
 pruned:
   version_added: 0.2.0
-  description: What old releases have left and was removed.
-  returned: with O(state=active) and O(state=rolled_back), where the release was switched to
+  description: What old releases had left and was removed.
+  returned: with O(state=active) and O(state=rolled_back), if the release was switched to
   type: list
   elements: str
   sample: [/tmp/jaws-dev/jaws/venvs/site-2.5.0-89abcdef0123]
 reverted_to:
-  description: The release that was put back; null where there was none before.
+  description: The release that was put back; null if there was none before.
   returned: when the release did not hold, and with O(state=reverted)
   type: str
   sample: 20261121T130000Z-4567cdef

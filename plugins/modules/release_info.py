@@ -40,18 +40,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 current:
-  description: The current release; null where there is none.
+  description: The current release; null if there is none.
   returned: success
   type: str
   sample: 20261122T130000Z-0123abcd
 deploy:
   version_added: 0.2.0
-  description: A number for a deploy that is later than the known ones, in Unix seconds.
+  description: A number for the next deploy, greater than all known ones, in Unix seconds.
   returned: success
   type: int
   sample: 1790000000
 releases:
-  description: The releases, the newest first.
+  description: The releases, newest first.
   returned: success
   type: list
   elements: dict
@@ -69,11 +69,11 @@ releases:
       type: int
       sample: 1790000000
     deploy:
-      description: The number of the last deploy that switched to it; null where none did and held.
+      description: The number of the last deploy that switched to it and held; null if none did.
       type: int
       sample: 1790000000
     activated:
-      description: When it was last switched to and held, in Unix seconds; null where it never was.
+      description: When it was last switched to and held, in Unix seconds; null if it never was.
       type: float
       sample: 1790000060.5
     author:
@@ -90,7 +90,7 @@ releases:
       elements: str
       sample: [jaws-site==2.6.0]
     why:
-      description: Why it is bad; empty unless it is.
+      description: Why it is bad; empty if it is not.
       type: str
       sample: jaws-central-rest ended with status 1
 """

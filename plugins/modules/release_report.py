@@ -10,15 +10,15 @@ module: release_report
 short_description: Print the releases of all instances as one table
 version_added: 0.2.0
 description:
-  - Prints one table of the releases of all given instances, with when and by whom each was put in
-    use, and why a bad one is bad.
+  - Prints one table of the releases of all given instances, with the time and author of each, and
+    the reason why a bad one is bad.
 options:
   instances:
-    description: What M(jgi.jaws.release_info) returned, by the name to show.
+    description: What M(jgi.jaws.release_info) returned, by instance name.
     type: dict
     required: true
   packages:
-    description: A regular expression; the packages that it finds are shown. Without it, all.
+    description: A regular expression; only packages that match it are shown. By default all.
     type: str
 extends_documentation_fragment:
   - jgi.jaws.attributes
@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stdout_lines:
-  description: The lines that are printed, for what shows the results of tasks.
+  description: The printed lines, for programs such as AWX that show the results of tasks.
   version_added: 0.3.0
   returned: always
   type: list

@@ -10,9 +10,9 @@ module: status_report
 short_description: Print the states of programs as one table
 version_added: 0.1.0
 description:
-  - Prints one table of the programs of all given instances, and fails when one of them is not
-    C(RUNNING). The lines are in the result too.
-  - A gitlab-runner is a row of it too. What GitLab says of one that is not online is a note below.
+  - Prints one table of the programs of all given instances, and fails if any of them is not
+    C(RUNNING). The result contains the lines too.
+  - A gitlab-runner has a row too. If it is not online, a note below the table has GitLab's report.
 options:
   instances:
     description: The instances, in the order in which they are shown.
@@ -25,7 +25,7 @@ options:
       release: {description: The current release., type: str}
       runner:
         version_added: 0.2.0
-        description: A gitlab-runner, in the place of an instance.
+        description: A gitlab-runner, instead of an instance.
         type: dict
         suboptions:
           process: {description: What M(jgi.jaws.background_command) returned., type: dict}
@@ -59,7 +59,7 @@ not_running:
   elements: str
   sample: [local_dev_jtm jaws-cromwell]
 stdout_lines:
-  description: The lines that are printed, for what shows the results of tasks.
+  description: The printed lines, for programs such as AWX that show the results of tasks.
   version_added: 0.3.0
   returned: always
   type: list

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tree
-short_description: Make directories, small files and links in one step, and only one's own
+short_description: Make directories, small files and links, and refuse those of other users
 version_added: 0.1.0
 description:
   - Makes a list of directories, files and symbolic links in one call.
-  - Unlike M(ansible.builtin.file), it refuses a path that another user made first, which matters
-    below C(/tmp). Every part of the path that lies where everybody may write has to belong to the
-    user or to root.
-  - A directory may be a symbolic link of the user's own to a directory of the user's own.
+  - Unlike M(ansible.builtin.file), it refuses a path that another user has made, which matters
+    below C(/tmp). Every part of the path that is in a directory where everybody may write must
+    belong to the user or to root.
+  - A directory may be the user's own symbolic link to a directory of the user's own.
 options:
   paths:
     description: The paths, parents first.
@@ -31,14 +31,14 @@ options:
         type: str
         default: "0755"
       group:
-        description: Its unix group. Without it, it is left alone.
+        description: Its unix group. By default the group is left alone.
         type: str
       content:
         description: Makes it a file with this text. It must not be a secret.
         type: str
       secret_content:
         version_added: 0.2.0
-        description: The same for a text that is shown nowhere.
+        description: The same for a text that is never shown.
         type: str
       target:
         description: Makes it a symbolic link to this path.
@@ -49,7 +49,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Predicts and writes nothing.
+    details: Predicts what would be made, and writes nothing.
   diff_mode:
     support: partial
     details: Shows which paths differ.

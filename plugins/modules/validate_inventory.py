@@ -10,15 +10,26 @@ module: validate_inventory
 short_description: Find what is wrong with an inventory before anything connects
 version_added: 0.1.0
 description:
-  - Looks at the variables of every host in the inventory, on the control node; connects to none.
+  - Checks the variables of every host in the inventory, on the control node; connects to no host.
   - It names misspelt variables, missing facts and secrets, values of the wrong type or without
     effect, wrong changes to services and configurations, and paths, ports or databases that two
-    instances would share. Each sentence names the file that the variable stands in, if a file of
-    the inventory states it, or else the hosts that have it.
-  - A name that begins like a variable of this collection and resembles none is a warning, on hosts
-    that its roles are for.
-  - A role's options count for the hosts that state one of those which it requires.
-options: {}
+    instances would share. Each sentence names the file of the inventory that states the variable,
+    or else the hosts that have it.
+  - For an unknown name that begins like a variable of this collection but is not similar to any,
+    there is a warning, on hosts that use its roles.
+  - A host uses a role if it states one of the options that the role requires.
+  - A host in two groups that make it two instances, or put it in two deployments, is named; so are
+    several inventories (C(-i) twice) whose variables would count for each other's instances.
+options:
+  extra_vars:
+    description:
+      - The variables of the playbook that are given by C(-e).
+      - What C(-e) gives is refused if it is a typing error of one of them, or one of them without a
+        value.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -34,11 +45,16 @@ EXAMPLES = r"""
 - name: Refuse a wrong inventory
   jgi.jaws.validate_inventory:
   run_once: true
+
+- name: Refuse a wrong inventory, and -e program=NAME
+  jgi.jaws.validate_inventory:
+    extra_vars: [programs]
+  run_once: true
 """
 
 RETURN = r"""
 findings:
-  description: A sentence for each thing that is wrong.
+  description: One sentence for each thing that is wrong.
   returned: always
   type: list
   elements: str

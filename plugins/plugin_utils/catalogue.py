@@ -26,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and o
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIN_STARTSECS = 3  # with 1, a program that dies at once was seen as RUNNING in 9 of 39 spawns
 
-# The keys of a service and their defaults, whose types are theirs.
+# The keys of a service and their defaults. The type of a default is the type of its key.
 SERVICE_KEYS: Service = {
     "instance": "",
     "series": [],
@@ -60,7 +60,7 @@ COMPONENT_KEYS = (
     "python",
     "modules",
 )
-# Likewise, for lists that of an element.
+# The same for a health check. A list shows the type of its elements by an example.
 HEALTH_KEYS: dict[str, Any] = {"tcp": "", "http": "", "status": [0], "command": [""]}
 
 
@@ -73,7 +73,7 @@ def services_of(
     """Return one instance's services, complete with defaults: the catalogue with a site's changes.
 
     :param overrides: by name: keys to change, a whole new service, or null to drop one.
-    :raises JawsError: a misspelt name or key, or a value of the wrong type or out of its range.
+    :raises JawsError: a misspelt name or key, or a value of the wrong type or out of range.
     """
     merged: dict[str, Service] = dict(catalogue)
     for name, change in overrides.items():
@@ -94,10 +94,10 @@ def services_of(
 
 def _changed(name: str, catalogue: Mapping[str, Service], change: Service) -> Service:
     if name not in catalogue and not change.get("command"):
-        # A whole new service has a command; what has none means one of the catalogue's.
+        # A new service must have a command; without one, a service of the catalogue is meant.
         _refuse_unknown("jaws_services", "service", [name], catalogue)
     merged: Service = merge(catalogue.get(name, {}), change)
-    if "health" in change:  # one check takes another's place
+    if "health" in change:  # a health check is replaced as a whole
         merged["health"] = change["health"] or {}
     return merged
 
@@ -109,7 +109,9 @@ def check_service(name: str, service: Service) -> Service:
     """
     what = f"jaws_services: {name}"
     if not NAME.fullmatch(name):
-        raise JawsError(f"{what}: a name has letters, digits, dots, dashes and underscores only.")
+        raise JawsError(
+            f"{what}: a name must consist of letters, digits, dots, dashes and underscores."
+        )
     _refuse_unknown(what, "key", service, SERVICE_KEYS)
     complete = {
         key: _typed(f"{what}: {key}", service.get(key, default), default)
@@ -120,7 +122,7 @@ def check_service(name: str, service: Service) -> Service:
         raise JawsError(f"{what}: {' and '.join(missing)} must be set.")
     if complete["startsecs"] < MIN_STARTSECS:
         raise JawsError(
-            f"{what}: startsecs must be at least {MIN_STARTSECS}, or a crash is not seen."
+            f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed."
         )
     _check_environment(what, complete["environment"])
     complete["health"] = _checked_health(what, complete["health"])
@@ -128,11 +130,11 @@ def check_service(name: str, service: Service) -> Service:
 
 
 def _typed(what: str, value: Any, default: Any) -> Any:
-    """Return the value with the default's type; a list's elements with that of its first one.
+    """Return the value converted to the type of the default, and so the elements of a list.
 
-    A template may have made text of it: before ansible-core 2.19 of every number.
+    A template may have turned it into text: before ansible-core 2.19, it does so with numbers.
 
-    :raises JawsError: it is none.
+    :raises JawsError: it cannot be converted.
     """
     kind, read = KINDS[type(default)]
     try:
@@ -208,7 +210,7 @@ def environments_of(
 ) -> list[dict[str, Any]]:
     """Return the virtual environments that the services need, as the venv module takes them.
 
-    :param wheels: the directory that holds the wheels, in it or below it.
+    :param wheels: the directory that holds the wheels, directly or in subdirectories.
     :param defaults: C(python), C(modules) and C(pip_arguments) of every environment.
     :raises JawsError: a component that is not described, a misspelt key, or nothing to install.
     """
@@ -218,8 +220,8 @@ def environments_of(
         component = merge(catalogue.get(name, {}), changes.get(name, {}))
         if not component.get("requirements") and not (wheels and component.get("wheels")):
             raise JawsError(
-                f"component {name}: there is nothing to install; set jaws_wheels, or requirements "
-                "for it in jaws_components."
+                f"component {name} has nothing to install. Set jaws_wheels, or its requirements "
+                "in jaws_components."
             )
         found.append({**defaults, "name": name, **_located(component, wheels)})
     return found
@@ -230,7 +232,7 @@ def _refuse_unknown_components(
     changes: Mapping[str, Mapping[str, Any]],
     services: Mapping[str, Service],
 ) -> None:
-    # A whole new component says what is installed; what does not means one of the catalogue's.
+    # A new component must say what to install; otherwise one of the catalogue is meant.
     new = {name for name, change in changes.items() if {"wheels", "requirements"} & {*change}}
     known = {*catalogue, *_components(services), *new}
     _refuse_unknown("jaws_components", "component", changes, known)
@@ -248,7 +250,7 @@ def _components(services: Mapping[str, Service]) -> set[str]:
 
 
 def _located(component: Mapping[str, Any], wheels: str) -> dict[str, Any]:
-    """Return the component with a pattern for each wheel; requirements take the place of wheels."""
+    """Return the component with a pattern for each wheel; requirements replace wheels."""
     located = dict(component)
     for key in ("wheels", "optional_wheels"):
         names = [] if component.get("requirements") or not wheels else component.get(key, [])
@@ -266,7 +268,7 @@ def configs_of(
 
     A section C(X:*) of a default is merged into every section C(X:…) that a site gives.
 
-    :raises JawsError: a configuration that no format is known of.
+    :raises JawsError: a configuration whose format is not known.
     """
     _refuse_unknown("jaws_configs", "file", changes, formats)
     for name, change in changes.items():
@@ -284,7 +286,7 @@ def mistakes(
     values: Mapping[str, Any],
     instances: Collection[str],
 ) -> list[str]:
-    """Return what is wrong with a site's changes, a sentence for each service and file.
+    """Return what is wrong with a site's changes, one sentence per service and file.
 
     :param catalogues: C(services), C(components) and C(formats), as the role jaws has them.
     :param values: the values of the role's options for one instance.
@@ -292,16 +294,16 @@ def mistakes(
     """
     known, instance = catalogues["services"], (values["jaws_instance"], values["jaws_series"])
     changes = values["jaws_services"]
-    told = [_refusal(_check_change, known, name, changes[name], instances) for name in changes]
-    if any(told):
-        return list(filter(None, told))
+    found = [_refusal(_check_change, known, name, changes[name], instances) for name in changes]
+    if any(found):
+        return list(filter(None, found))
     services = services_of(known, changes, *instance)
     formats = {**catalogues["formats"], **values["jaws_config_formats"]}
     components = (catalogues["components"], values["jaws_components"])
-    told = [_refusal(_refuse_unknown_components, *components, services)]
+    found = [_refusal(_refuse_unknown_components, *components, services)]
     for name, change in values["jaws_configs"].items():
-        told.append(_refusal(configs_of, {}, {name: change}, formats, services))
-    return list(filter(None, told))
+        found.append(_refusal(configs_of, {}, {name: change}, formats, services))
+    return list(filter(None, found))
 
 
 def _check_change(
@@ -323,7 +325,7 @@ def _refusal(check: Callable[..., Any], *arguments: Any) -> str:
 
 
 def merge(base: Any, change: Any) -> Any:
-    """Return C(base) with C(change) laid over it, mapping by mapping; null drops a key."""
+    """Return C(base) with C(change) merged into it, mapping by mapping; null drops a key."""
     if not isinstance(change, Mapping):
         return change
     known: Mapping[str, Any] = base if isinstance(base, Mapping) else {}

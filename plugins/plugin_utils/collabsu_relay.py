@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The part of the become plugin collabsu that runs on the target, between collabsu and Ansible.
 
-The plugin sends this file as it is. It runs on Python 3.6, which reads no annotations as the rest
-of the collection writes them, and uses nothing but the standard library.
+The plugin sends this file as it is. It uses only the standard library, and has no annotations,
+because it must run on Python 3.6, which cannot read those of the rest of the collection.
 """
 
 import fcntl
@@ -25,25 +25,25 @@ import time
 
 
 class Relay:
-    """Run collabsu in a terminal of its own, and relay between it and Ansible."""
+    """Runs collabsu in a terminal of its own, and relays between it and Ansible."""
 
-    QUIET = 0.5  # seconds without a word, after which a program is taken to wait for something
+    QUIET = 0.5  # seconds of silence after which a program is assumed to wait for something
     stdin, stdout, stderr = 0, 1, 2  # Ansible's
     MESSAGES = {
         "missing": "There is no executable {exe} on this host (PATH is {path}). Name the right one "
         "in ansible_collabsu_exe; some systems have usgrsu instead of collabsu.",
         "no_password": "{exe} asks for the password of {caller} and none was given. Run again with "
         "-K, or set ansible_become_password from a vault.",
-        "unanswered": "{exe} asks for the password of {caller}, and Ansible's connection sends "
-        "none. Use the ssh or the local connection: they answer a become plugin's prompt.",
-        "wrong": "{exe} did not accept the password of {caller}: wrong password. It was sent once, "
-        "not again. Run again with -K and the password of {caller}, not of {account}.",
-        "refused": "{exe} refuses the account {account} to {caller}. Ask those who manage "
-        "{account} to let {caller} in, or set another become_user.",
+        "unanswered": "{exe} asks for the password of {caller}, but Ansible's connection did not "
+        "send it. Use the ssh or local connection, which answer the prompt of a become plugin.",
+        "wrong": "{exe} rejected the password of {caller}: wrong password. It was sent only once. "
+        "Run again with -K and the password of {caller}, not of {account}.",
+        "refused": "{exe} does not let {caller} use the account {account}. Ask those who manage "
+        "{account} to give {caller} access, or set another become_user.",
         "strange": "{exe} asks {caller} an unknown question. If it wants the password, add the "
-        "question's beginning to ansible_collabsu_prompts.",
-        "ended": "{exe} ended with exit status {status} and opened no shell as {account}. Does it "
-        "take a command in the form {form} (ansible_collabsu_form)?",
+        "beginning of the question to ansible_collabsu_prompts.",
+        "ended": "{exe} ended with exit status {status} without opening a shell as {account}. Does "
+        "it accept a command in the form {form} (ansible_collabsu_form)?",
         "silent": "{exe} neither opened a shell as {account} nor asked a known question within "
         "{timeout} s. See ansible_collabsu_prompts, ansible_collabsu_form and "
         "ansible_collabsu_timeout.",
@@ -61,7 +61,7 @@ class Relay:
         self.deadline = time.monotonic() + settings["timeout"]
 
     def run(self):
-        """Return the command's exit status; end with a message if collabsu opens no shell."""
+        """Return the exit status of the command; fail if collabsu does not open a shell."""
         if not shutil.which(self.argv[0]):
             self.fail("missing", path=os.environ.get("PATH", ""))
         self.start()
@@ -82,7 +82,7 @@ class Relay:
         os.set_blocking(self.awaken, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.awaken)
-        # The other end stays open here too: without any, reading a terminal is an error.
+        # This end stays open here too: reading a terminal whose other end is closed is an error.
         self.terminal, self.tty = pty.openpty()
         self.child = subprocess.Popen(
             self.argv + self.command_words(),
@@ -104,7 +104,7 @@ class Relay:
         return shlex.split(self.command) if self.form == "trailing" else []
 
     def listen(self, seconds):
-        """Return what happened, by stream; nothing when nothing did for so many seconds."""
+        """Return what arrived on each stream; nothing if all are silent for that many seconds."""
         heard = []
         for stream in select.select(self.streams, [], [], seconds)[0]:
             data = self.read(stream)
@@ -114,7 +114,7 @@ class Relay:
         return heard
 
     def read(self, stream, most=65536):
-        """Return what there is; nothing at the end, which for a terminal is an error."""
+        """Return what can be read; nothing at the end, which a terminal reports as an error."""
         try:
             return os.read(stream, most)
         except OSError:
@@ -149,8 +149,8 @@ class Relay:
         return None
 
     def has_opened(self):
-        """Tell whether the account's shell runs the command, and pass its first words on."""
-        # A refusal may quote the command, with the marker; only the shell ends a line with it.
+        """Return whether the account's shell runs the command, and pass on its first output."""
+        # A refusal may quote the command with the marker; only the shell ends a line with it.
         found = re.search(self.settings["success"].encode() + rb"\r?\n", self.said[self.shell_out])
         self.opened = bool(found)
         if found:
@@ -158,19 +158,19 @@ class Relay:
         return self.opened
 
     def has_said(self, texts):
-        """Tell whether one of these texts was said, in any case."""
+        """Return whether collabsu has printed one of these texts, in upper or lower case."""
         said = self.quote().lower()
         return any(text.lower() in said for text in self.settings[texts])
 
     def quote(self):
-        """Return what collabsu said last, fit to be shown."""
+        """Return what collabsu has printed, without the password and the marker."""
         said = b" ".join(self.said.values()).replace(self.settings["success"].encode(), b"")
         if self.password:
             said = said.replace(self.password, b"***")
         return " ".join(said.decode("utf-8", "replace").split())
 
     def answer(self, stream):
-        """Answer a question for the password where it was asked: on the terminal or on a pipe."""
+        """Send the password to where it was asked for: the terminal or a pipe."""
         if self.asked:
             self.fail("wrong")
         if not self.settings["password"]:
@@ -192,7 +192,7 @@ class Relay:
         line = b""
         while not line.endswith(b"\n"):
             ready = select.select([self.stdin], [], [], self.settings["timeout"])[0]
-            # By the byte, since what follows the line is the module's.
+            # Byte by byte, because what follows the line belongs to the module.
             byte = self.read(self.stdin, 1) if ready else b""
             if not byte:
                 self.fail("unanswered")
@@ -200,18 +200,18 @@ class Relay:
         return line[:-1]
 
     def hush(self):
-        """Keep the terminal that Ansible's connection allocated from echoing the password."""
+        """Stop the terminal that Ansible's connection allocated from echoing the password."""
         mode = termios.tcgetattr(self.stdin)
         mode[3] &= ~termios.ECHO
         termios.tcsetattr(self.stdin, termios.TCSANOW, mode)
 
     def wait(self):
-        """Do what silence calls for: send the command, or report a question nobody knows."""
+        """React to silence: send the command, or report an unknown question."""
         mode = termios.tcgetattr(self.terminal)[3]
         hidden = mode & termios.ICANON and not mode & termios.ECHO
         if hidden and self.said[self.terminal].rpartition(b"\n")[2].strip():
             self.fail("strange")
-        # Too early a command would be taken for the password, by a collabsu that starts slowly.
+        # A collabsu that starts slowly would take a command that comes too early for the password.
         half = self.deadline - self.settings["timeout"] / 2
         if self.asked or not self.settings["password"] or time.monotonic() > half:
             self.send_command()
@@ -224,7 +224,7 @@ class Relay:
             self.write(self.shell_in, os.fsencode(f"exec {self.command}\n"))
 
     def feed(self):
-        """Send the command what Ansible sends it."""
+        """Pass on to the command what Ansible sends."""
         data = self.read(self.stdin)
         while data and self.write(self.shell_in, data):
             data = self.read(self.stdin)
@@ -232,19 +232,19 @@ class Relay:
             self.child.stdin.close()
 
     def carry(self, seconds):
-        """Pass on what the command says; return whether it said something."""
+        """Pass on what the command prints; return whether it printed anything."""
         heard = self.listen(seconds)
         for stream, data in heard:
             self.pass_on(stream, data)
         return bool(heard)
 
     def pass_on(self, stream, data):
-        """Send what the command says to Ansible, except for what goes to the terminal."""
+        """Send Ansible what the command prints, except on the terminal."""
         if stream in (self.shell_out, self.shell_err):
             self.write(self.stdout if stream == self.shell_out else self.stderr, data)
 
     def write(self, stream, data):
-        """Write everything; return false if nobody reads it any more, which ends no command."""
+        """Write everything; return false if the reader is gone, which does not end the command."""
         try:
             while data:
                 data = data[os.write(stream, data) :]
@@ -260,7 +260,7 @@ class Relay:
             return f"user {os.getuid()}"
 
     def fail(self, message, **facts):
-        """End collabsu, which may still wait for an answer, and say why."""
+        """Report the reason, and end together with collabsu, which may still wait for an answer."""
         text = self.MESSAGES[message].format(
             exe=self.argv[0],
             account=self.account,
@@ -273,9 +273,9 @@ class Relay:
         text += f" It said: {said}" if said else ""
         report = f"\n{self.settings['failure']} {json.dumps(text)}\n"
         self.write(self.stdout, report.encode())
-        # Before 2.19, the local connection loses a report that comes together with the end.
+        # Before ansible-core 2.19, the local connection loses a report that comes with the end.
         select.select([self.stdin], [], [], self.QUIET)
-        # A privileged program cannot be signalled, but its terminal and pipes end with this one.
+        # We may not signal a privileged program, but its terminal and pipes close when we end.
         raise SystemExit(1)
 
 

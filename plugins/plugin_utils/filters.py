@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every filter of the collection does around the pure function that it calls."""
+"""What every filter of the collection does besides calling a pure function."""
 
 from __future__ import annotations
 

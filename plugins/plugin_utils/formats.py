@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Configuration files from dictionaries, so that every value arrives in the service as given.
 
-Each file is written, read back as the service reads it, and compared. A value that would not arrive
-is refused by its name; the value itself is never shown, since it may be a secret.
+Each file is written, read back as the service reads it, and compared. If a value would not arrive,
+the error names its key but never shows the value, because it may be a secret.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..module_utils.errors import JawsError
 HOCON_INCLUDE = 'include required(classpath("application"))\n'
 # As Python and JSON both write it.
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][0-9]+)?")
-# A date is none: before ansible-core 2.19 no template can hand one over.
+# Dates are not among them: before ansible-core 2.19, a template cannot return one.
 SCALARS = (Sequence, int, float, type(None))
-SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, one stands for itself
+SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, it means itself
 
 Data = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ def render(name: str, format_name: str, data: Data) -> str:
         text = _ini(name, data, SIGNS[format_name])
     else:
         known = ", ".join(["hocon", *SIGNS])
-        raise JawsError(f"{name}: there is no format {format_name}; there are {known}.")
+        raise JawsError(f"{name}: unknown format {format_name}. The formats are {known}.")
     return text
 
 
@@ -51,7 +51,7 @@ def _hocon(name: str, data: Data) -> str:
         members = [f"{json.dumps(str(key))}: {_json(value)}" for key, value in data.items()]
     except (TypeError, ValueError):
         raise JawsError(
-            f"{name}: a value in it is not text, a finite number, true, false, a list or a mapping."
+            f"{name}: every value must be text, a finite number, true, false, a list or a mapping."
         ) from None
     return HOCON_INCLUDE + ",\n".join(members) + "\n"
 
@@ -64,19 +64,19 @@ def _json(value: Any) -> str:
 def _spelled(value: Any) -> Any:
     """Return the value with each text that spells a number as that number.
 
-    Before ansible-core 2.19 a template makes text of a number. To HOCON both are the same, and a
-    file must not depend on who writes it.
+    Before ansible-core 2.19, templates turn numbers into text. HOCON reads both alike, but the
+    file, and so the digest in its name, must not depend on the version of Ansible.
     """
     if isinstance(value, Mapping):
         return {key: _spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_spelled(item) for item in value]
-    # Before ansible-core 2.19 an encrypted value is no str, but reads like one.
+    # Before ansible-core 2.19, an encrypted value is not a str, but behaves like one.
     return _number_of(str(value)) if isinstance(value, Sequence) else value
 
 
 def _number_of(text: str) -> Any:
-    """Return the number, unless it would be written otherwise, such as 1.50; that stays text."""
+    """Return the number, or the text if the number would be written differently, such as 1.50."""
     number = json.loads(text) if NUMBER.fullmatch(text) else text
     return number if json.dumps(number) == text else text
 
@@ -94,21 +94,21 @@ def _ini(name: str, data: Data, sign: str) -> str:
     found = _parsed(text, sign)
     if found is None or not {*wanted} <= {*found.sections(), found.default_section}:
         raise JawsError(
-            f"{name}: the service's parser cannot read it: two of its sections or keys are the "
-            "same but for their case, or a section's name has a character that is not allowed."
+            f"{name}: the service's parser cannot read it: two sections or keys differ only in "
+            "upper and lower case, or the name of a section has a character that is not allowed."
         )
     return text
 
 
 def _texts(name: str, section: str, options: Any) -> dict[str, str]:
-    """Return a section's options as text; null drops one, so a site can take a default away."""
+    """Return a section's options as text; null drops one, so a site can remove a default."""
     if not isinstance(options, Mapping):
         raise JawsError(f"{name}: [{section}] must be a mapping from keys to values.")
     for key, value in options.items():
         if isinstance(value, list | tuple) or not isinstance(value, SCALARS):
             raise JawsError(
-                f"{name}: [{section}] {key} must be text, a number, true or false. A date is "
-                "written in quotes."
+                f"{name}: [{section}] {key} must be text, a number, true or false. Put a date in "
+                "quotes."
             )
     return {str(key): _text(value) for key, value in options.items() if value is not None}
 
@@ -127,7 +127,7 @@ def _escape(value: str, sign: str) -> str:
 
 
 def _parsed(text: str, sign: str) -> configparser.ConfigParser | None:
-    """Return what the service reads, or None where it cannot."""
+    """Return what the service reads, or None if it cannot read it."""
     extended = configparser.ExtendedInterpolation()
     parser = configparser.ConfigParser(
         interpolation=extended if sign == "$" else configparser.BasicInterpolation()
@@ -146,6 +146,6 @@ def _refuse_unfaithful(name: str, section: str, key: str, value: str, sign: str)
     if found is None or found.get(section, key, fallback=None) != value:
         raise JawsError(
             f"{name}: [{section}] {key} would not arrive as given: the service's parser drops "
-            "outer blanks and lines that begin with # or ;, ends a line at a carriage return, and "
-            "splits a key at = or :. Change it."
+            "leading and trailing spaces and lines that begin with # or ;, ends a line at a "
+            "carriage return, and splits a key at = or :. Change it."
         )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be wrong with an inventory, said before anything connects.
+"""What can be wrong with an inventory, found before anything connects.
 
 Pure functions on the control node.
 """
@@ -29,6 +29,11 @@ from .wiring import (
 COLLECTION = Path(__file__).parents[2]
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
+# What an example has in the place of a secret.
+PLACEHOLDER = re.compile(
+    r"(change|replace|fill|set)[-_ ]?(me|it|this|in)|to[-_ ]?do|fixme|x{3,}|\.{3}|<.*>",
+    re.IGNORECASE,
+)
 KINDS = {
     "str": "text",
     "int": "a whole number",
@@ -37,13 +42,15 @@ KINDS = {
     "dict": "a mapping",
     "path": "a path",
 }
+# What makes a host one instance of one deployment: no two groups of it may say it differently.
+IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
 
 Options = dict[str, dict[str, Any]]
 
 
 class Spec(NamedTuple):
-    """What variables mean: each role's options, and the facts that the wiring makes them of."""
+    """What variables mean: each role's options, and the facts that the wiring derives them from."""
 
     roles: dict[str, Options]
     facts: Options
@@ -64,7 +71,7 @@ class Spec(NamedTuple):
         return (*(f"{role}_" for role in self.roles), *FACTS)
 
     def options(self, names: Iterable[str]) -> Options:
-        """Return the options of the roles that a host uses: it states what one of them requires."""
+        """Return the options of a host's roles: those that require a variable that it states."""
         stated = set(names)
         return {
             name: option
@@ -82,7 +89,7 @@ class Finding(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """A variable as one place of the inventory states it, and the hosts that it is meant for."""
+    """A variable that one place of the inventory states, and the hosts that it is meant for."""
 
     name: str
     value: Any
@@ -91,7 +98,7 @@ class Statement(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """One thing that only one instance of a machine may have."""
+    """Something that only one instance on a machine may have."""
 
     machine: str
     thing: str
@@ -102,8 +109,8 @@ class Claim(NamedTuple):
 def read_spec(collection: Path = COLLECTION) -> Spec:
     """Return what the collection's roles and its wiring say.
 
-    A fact that only gives an option another name means what the option means; the others are
-    described beside the playbooks.
+    A fact that only gives an option another name means the same as the option; the others are
+    described in playbooks/vars.
     """
     roles: dict[str, Options] = {}
     for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
@@ -126,7 +133,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def of_a_value(option: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an option says of a value that is given."""
+    """Return what an option specifies about a value that is given."""
     return {key: value for key, value in option.items() if key not in ("required", "default")}
 
 
@@ -154,13 +161,87 @@ def misspelt_names(names: Iterable[str], spec: Spec) -> list[Finding]:
 
 
 def other_names(names: Iterable[str], spec: Spec) -> list[str]:
-    """Return the names that begin like ours and are none; they may be somebody else's."""
+    """Return the unknown names that begin like ours; they may belong to other roles."""
     known = spec.known
     return sorted(
         name
         for name in names
         if name.startswith(spec.prefixes) and name not in known and not misspelt(name, known)
     )
+
+
+def wrong_extra_variables(given: Mapping[str, Any], own: Collection[str], spec: Spec) -> list[str]:
+    """Return a sentence for each variable given by C(-e) that cannot be what was meant.
+
+    :param own: the variables that the playbook reads.
+    """
+    told = []
+    for name, value in sorted(given.items()):
+        meant = "" if name in spec.known else misspelt(name, own)
+        if name in own and is_blank(value):
+            told.append(f"-e {name} has no value. Give one, or leave it out.")
+        elif name not in own and meant:
+            told.append(f"-e {name} is not a variable of this playbook; did you mean {meant}?")
+    return told
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value, or each item of it, consists of spaces and commas alone."""
+    items = value if isinstance(value, list) else [value]
+    return all(item is None or not str(item).strip(" ,\t\n") for item in items)
+
+
+# ---- Groups
+
+
+def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> list[str]:
+    """Return a sentence for each host whose groups make it two instances, or put it in two
+    deployments.
+
+    :param groups: the hosts of each group of the inventory.
+    """
+    told = []
+    for name in IDENTITY:
+        for host in sorted({host for members in groups.values() for host in members}):
+            said = {
+                group: wiring.groups[group][name]
+                for group, members in groups.items()
+                if host in members and name in wiring.groups.get(group, {})
+            }
+            if len(set(said.values())) > 1:
+                told.append(
+                    f"{host} is in the groups {' and '.join(sorted(said))}, each of which gives it "
+                    f"another {name}. Leave it in one of them."
+                )
+    return told
+
+
+def shared_by_inventories(
+    directories: Mapping[str, str],
+    groups: Mapping[str, Collection[str]],
+    statements: Iterable[Statement],
+) -> list[str]:
+    """Return a sentence if instances of several inventories get each other's variables.
+
+    :param directories: by host: the directory of the inventory that it comes from.
+    """
+    instances = groups.get("supervisord", ())
+    sources = sorted({directories[host] for host in instances if host in directories})
+    if len(sources) < 2:
+        return []
+    places = sorted(
+        {
+            statement.place
+            for statement in statements
+            if len({directories.get(host) for host in statement.hosts & set(instances)}) > 1
+        }
+    )
+    if not places:
+        return []
+    return [
+        f"the inventories {' and '.join(sources)} both have instances, and {', '.join(places)} "
+        f"would count for all of them. Run the playbook once for each inventory."
+    ]
 
 
 # ---- Values
@@ -195,7 +276,7 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
 
 
 def _undefined(name: str, error: str, raw: Variables, spec: Spec) -> str:
-    """Return the fact or option that an option has no value without, if that is the cause."""
+    """Return the fact or option whose absence leaves an option without a value, if there is one."""
     undefined = UNDEFINED.search(error)
     if not undefined:
         return ""
@@ -215,6 +296,15 @@ def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding
     return Finding(written[0], f"{', '.join(written)}: {error}")
 
 
+def placeholders(values: Mapping[str, Any]) -> list[Finding]:
+    """Return a finding for each secret that still is what an example has in its place."""
+    return [
+        Finding(name, f"{name} is a placeholder, not a secret. Replace it, and encrypt the file.")
+        for name, value in values.items()
+        if name.startswith("vault_") and PLACEHOLDER.fullmatch(str(value).strip())
+    ]
+
+
 def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:
     """Return the finding about a value that an option cannot have."""
     kind = KINDS.get(option.get("type", "str"), option.get("type"))
@@ -226,9 +316,9 @@ def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:
     return Finding(name, f"{name} must be {kind}{given}.")
 
 
-def wrong_changes(told: Iterable[str], raw: Variables, spec: Spec) -> list[Finding]:
-    """Return a finding for each sentence that begins with an option, in the inventory's words."""
-    pairs = [(sentence.partition(":")[0], sentence) for sentence in told]
+def wrong_changes(sentences: Iterable[str], raw: Variables, spec: Spec) -> list[Finding]:
+    """Return a finding for each sentence, beginning with the name that the inventory uses."""
+    pairs = [(sentence.partition(":")[0], sentence) for sentence in sentences]
     written = [(spec.wiring.as_written(name, raw), name, sentence) for name, sentence in pairs]
     return [Finding(fact, fact + sentence[len(name) :]) for fact, name, sentence in written]
 
@@ -264,7 +354,7 @@ def overridden(
 def _overriding(
     statement: Statement, raws: Mapping[str, Variables], wiring: Wiring
 ) -> list[Variables]:
-    """Return the variables of the hosts that a statement is meant for and the wiring wins on."""
+    """Return the variables of each host that a statement is meant for but the wiring overrides."""
     meant = [raws[host] for host in sorted(statement.hosts)]
     return [raw for raw in meant if wiring.is_in_force(statement.name, raw)]
 
@@ -275,7 +365,7 @@ def without_effect(statement: Statement, raws: Mapping[str, Variables], wiring: 
     overriding = _overriding(statement, raws, wiring)
     facts = sorted({fact for raw in overriding for fact in wiring.facts_behind(name, raw)})
     renamed = all(wiring.as_written(name, raw) in facts for raw in overriding)
-    exception = "An exception belongs in host_vars."
+    exception = "To override it for one host, use host_vars."
     instead = f"it follows from {', '.join(facts)}. {exception}"
     if not facts:
         instead = f"the playbooks set it. {exception}"
@@ -285,7 +375,7 @@ def without_effect(statement: Statement, raws: Mapping[str, Variables], wiring: 
 
 
 def effective(raw: Variables, overridden: Collection[Statement]) -> dict[str, Any]:
-    """Return a host's variables without what the inventory states in vain: it says nothing here."""
+    """Return a host's variables without those that have no effect, which are reported already."""
     return {
         name: value
         for name, value in raw.items()
@@ -297,7 +387,7 @@ def effective(raw: Variables, overridden: Collection[Statement]) -> dict[str, An
 
 
 def claims(host: str, values: Mapping[str, Any]) -> list[Claim]:
-    """Return the paths, ports and databases that an instance has for itself.
+    """Return the paths, ports and databases that an instance must not share.
 
     :param values: the values of the options of roles supervisord and jaws, and C(ansible_host) and
         C(ansible_connection).
@@ -326,18 +416,18 @@ def _machine(host: str, values: Mapping[str, Any]) -> str:
 def conflicts(all_claims: Iterable[Claim]) -> list[str]:
     """Return a sentence for each thing that two instances have."""
     owners: dict[tuple[str, str], Claim] = {}
-    told = []
+    sentences = []
     for claim in all_claims:
         first = owners.setdefault((claim.machine, claim.thing), claim)
         if first is not claim:
-            told.append(
+            sentences.append(
                 f"{first.host} ({first.variable}) and {claim.host} ({claim.variable}) both have "
                 f"{claim.thing} on {claim.machine}."
             )
-    return told
+    return sentences
 
 
-# ---- Where it stands
+# ---- Where it is stated
 
 
 def located(
@@ -345,7 +435,7 @@ def located(
     statements: Iterable[Statement],
     raws: Mapping[str, Variables],
 ) -> list[str]:
-    """Return each sentence once, after the place of the value or else the hosts that it concerns.
+    """Return each sentence once, preceded by the place of the value, or else by its hosts.
 
     :param findings: pairs of host and finding.
     """
@@ -362,7 +452,7 @@ def located(
 
 
 def _place(host: str, value: Any, statements: list[Statement]) -> str:
-    """Return where a host's value comes from; nothing is said of -e and of the playbooks."""
+    """Return where in the inventory a host's value is stated; empty for -e and the playbooks."""
     return next(
         (
             statement.place

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions that concern all instances of a play: does a switch hold, which programs are meant.
+"""Decisions about all instances of a play: does a switch hold, and which programs are meant.
 
-Pure functions on the control node. They take what the hosts have registered, by host. A host that
-is missing there has registered nothing: it failed earlier, or became unreachable.
+Pure functions on the control node. They take what the hosts have registered, by host. If a host is
+missing there, it failed earlier or became unreachable.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 Result = Mapping[str, Any]
 
 ALL = "all"
+STOPPED = "STOPPED"
 
 
 def by_host(hostvars: Mapping[str, Result], name: str, hosts: Iterable[str]) -> dict[str, Any]:
@@ -30,14 +31,14 @@ def switch(
     results: Mapping[str, Result],
     hosts: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Return which hosts switch, in which deploy, and which of them have not held.
+    """Return which hosts switch, the number of the deploy, and on which hosts it does not hold.
 
-    All of them switch back if one has not held.
+    If it does not hold on one of them, all switch back.
 
-    :param releases: by host: what was registered before the switch, with the number C(deploy) that
-        a deploy of this host has to have at least.
+    :param releases: by host: what was registered before the switch. The number of the deploy is
+        the largest C(deploy) in it.
     :param results: what the switch returned, by host, of every host that is still reachable.
-    :param hosts: the hosts that switch; without them, all that C(releases) has.
+    :param hosts: the hosts that switch; by default all in C(releases).
     """
     switching = list(releases if hosts is None else hosts)
     numbers = [int(releases[host]["deploy"]) for host in switching]
@@ -49,28 +50,32 @@ def switch(
 
 
 def has_held(result: Result | None) -> bool:
-    """Return whether a host has switched and holds: silence and doubt mean that it has not."""
+    """Return whether a host has switched and holds. Without a clear result, it has not."""
     if not result:
         return False
     lost = [boolean(result.get(key, False)) for key in ("unreachable", "skipped")]
     return not any(lost) and not boolean(result.get("failed", True))
 
 
-def chosen_programs(instances: Mapping[str, Result], wanted: str | Sequence[str]) -> dict[str, Any]:
-    """Return the programs that names mean on each instance, and a problem with the names, if any.
+def chosen_programs(
+    instances: Mapping[str, Result], wanted: str | Sequence[str], keep_stopped: bool = False
+) -> dict[str, Any]:
+    """Return by instance the programs that the names match, and a problem with the names, if any.
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
+    :param keep_stopped: C(all) leaves out programs that are C(STOPPED).
     """
-    own = {host: _names(found) for host, found in instances.items()}
-    known = sorted({name for names in own.values() for name in names})
+    states = {host: _states(found) for host, found in instances.items()}
+    known = sorted({name for found in states.values() for name in found})
     named = _listed(wanted)
-    chosen = {host: _meant(named, names) for host, names in own.items()}
+    left_out = [STOPPED] if keep_stopped else []
+    chosen = {host: _meant(named, found, left_out) for host, found in states.items()}
     return {"programs": chosen, "problem": _problem(named, known)}
 
 
-def _names(instance: Result) -> list[str]:
-    return [program["name"] for program in instance["programs"]]
+def _states(instance: Result) -> dict[str, str]:
+    return {program["name"]: program["state"] for program in instance["programs"]}
 
 
 def _listed(wanted: str | Sequence[str]) -> list[str]:
@@ -79,13 +84,14 @@ def _listed(wanted: str | Sequence[str]) -> list[str]:
     return [name for name in names if name]
 
 
-def _meant(named: Sequence[str], own: Sequence[str]) -> list[str]:
-    return list(own) if ALL in named else [name for name in named if name in own]
+def _meant(named: Sequence[str], own: Mapping[str, str], left_out: Collection[str]) -> list[str]:
+    every = [name for name, state in own.items() if state not in left_out] if ALL in named else []
+    return [*every, *(name for name in named if name in own and name not in every)]
 
 
 def _problem(named: Sequence[str], known: Collection[str]) -> str:
     there_are = f"there are {', '.join(known)}"
     if not named:
-        return f"no program is named: give -e programs=NAME,NAME, or leave it out; {there_are}"
+        return f"-e programs is empty. Name programs (NAME,NAME), or leave it out; {there_are}"
     unknown = [name for name in named if name not in known and name != ALL]
     return f"no instance has {', '.join(unknown)}; {there_are}" if unknown else ""

@@ -33,9 +33,9 @@ PROGRAM_KEYS = (
     "stopasgroup",
     "killasgroup",
 )
-# prctl(2): the kernel sends the signal when our parent, supervisord, dies; also to what is executed
-# next. Otherwise a killed supervisord would leave the program behind, and the next one double it.
-# util-linux has the same in setpriv, from 2.33 on, which not every site has.
+# prctl(2): the kernel sends the signal when our parent, supervisord, dies. The setting survives
+# exec. Otherwise the program would outlive a killed supervisord, and the next supervisord would
+# start it a second time. setpriv can do the same from util-linux 2.33 on, which not all sites have.
 LEASH = (
     "import ctypes, os, sys; PR_SET_PDEATHSIG = 1; "
     "ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(sys.argv[1])); "
@@ -45,7 +45,7 @@ LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
 
 
 class Context(NamedTuple):
-    """What a release needs to know of its host.
+    """What a release needs to know about its host.
 
     :param directory: the instance's own directory, absolute.
     :param environments: by component: path of its virtual environment.
@@ -66,7 +66,7 @@ class Context(NamedTuple):
         return os.path.join(self.directory, "logs")
 
     def current(self, *parts: str) -> str:
-        """Return the path by which the current release's environments are known."""
+        """Return a path below the links to the current release's environments."""
         return os.path.join(self.directory, "current", *parts)
 
 
@@ -79,7 +79,7 @@ def plan_release(
 
     :param services: as C(services_of) returns them.
     :param configs: by name: C(format) and C(data).
-    :raises JawsError: a value that cannot be written, or a token that means nothing.
+    :raises JawsError: a value that cannot be written, or an unknown token.
     """
     files = [_config_file(name, config, context) for name, config in configs.items()]
     paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
@@ -129,7 +129,7 @@ def shim(name: str, service: Service, context: Context) -> str:
     for source, target in service["copies"]:
         lines += _copy(source, target)
     if service["directory"]:
-        # By the instance's user, whose scratch it is.
+        # The directory is made by the instance's user, because it is in that user's scratch.
         folder = _quoted(service["directory"])
         lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
     leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
@@ -143,7 +143,7 @@ def _signal(service: Service) -> int:
     try:
         return int(text) if text.isdecimal() else signal.Signals["SIG" + text.removeprefix("SIG")]
     except KeyError:
-        raise JawsError(f"stopsignal {text} is no signal; write it as TERM or 15.") from None
+        raise JawsError(f"stopsignal {text} is not a signal; write it as TERM or 15.") from None
 
 
 def _quoted(value: Any) -> str:
@@ -165,7 +165,7 @@ def _environment(service: Service, context: Context) -> dict[str, str]:
 
 
 def _copy(source: str, target: str) -> list[str]:
-    # By the instance's user, where it starts: on GPFS a runner's process cannot chgrp for it.
+    # Copied by the instance's user at the start: on GPFS, a runner's process may not chgrp it.
     aside = _quoted(f"{target}.new")
     return [
         f"install -m 0600 -- {_quoted(source)} {aside}",
@@ -186,9 +186,9 @@ def _program(name: str, service: Service, command: str, context: Context) -> str
 
 
 def _links(configs: Mapping[str, str], context: Context) -> dict[str, str]:
-    """Return stable names, by which people and running services look things up.
+    """Return the stable names that people and running services use.
 
-    Such as Cromwell, which calls `jtm submit` for each task.
+    For example, Cromwell calls `jtm submit` for each task.
     """
     folder = os.path.join(context.directory, "configs")
     links = {os.path.join(folder, name): path for name, path in configs.items()}
@@ -206,5 +206,5 @@ def _expand(value: Any, tokens: Mapping[str, str], where: str) -> Any:
     unknown = [name for name in TOKEN.findall(value) if name not in tokens]
     if unknown:
         there_are = ", ".join(sorted(tokens))
-        raise JawsError(f"{where}: @{unknown[0]}@ means nothing; there are {there_are}.")
+        raise JawsError(f"{where}: unknown token @{unknown[0]}@; there are {there_are}.")
     return TOKEN.sub(lambda found: tokens[found[1]], value)

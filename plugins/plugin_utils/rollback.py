@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which releases a rollback goes to, over all instances of a deployment.
 
-Pure functions on the control node. A deploy that changed one instance has left the others as they
-were, so it is deploys that are taken back, not each instance's last release. A release keeps its
-place among the deploys when a rollback goes back to it: going back twice goes back further.
+Pure functions on the control node. A deploy may change some instances and leave the others as they
+were, so a rollback undoes deploys, not each instance's last release. A release that a rollback goes
+back to keeps its place among the deploys, so a second rollback goes back further.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from ..module_utils.errors import JawsError
 
 Record = Mapping[str, Any]
-# What M(jgi.jaws.release_info) returned of one instance.
+# What M(jgi.jaws.release_info) returned about one instance.
 Instance = Mapping[str, Any]
 
 
@@ -29,7 +29,7 @@ def choose(
 ) -> dict[str, Any]:
     """Return C(targets), as rollback_targets does, and C(problem), which says why there are none.
 
-    :param sites: by host: the site that its deployment belongs to, where there are several.
+    :param sites: by host: the site that its deployment belongs to, if there are several sites.
     """
     of_sites = sites or {}
     names = {host: f"{of_sites.get(host, '')} {deployments[host]}".strip() for host in instances}
@@ -46,8 +46,8 @@ def rollback_targets(
 
     :param instances: by host.
     :param deployments: the name of the deployment that each belongs to, by host.
-    :param release: the release to go back to; without it, to what was before the last deploy.
-    :raises JawsError: there is nothing to go back to, or not to that release.
+    :param release: the release to go back to; without it, the state before the last deploy.
+    :raises JawsError: there is nothing to go back to, or that release cannot be gone back to.
     """
     groups: dict[str, dict[str, Instance]] = {}
     for host, instance in instances.items():
@@ -70,7 +70,7 @@ def _owner(release: str, instances: Mapping[str, Instance]) -> str:
         f"{host}: {', '.join(record['id'] for record in instance['releases']) or 'none'}"
         for host, instance in instances.items()
     )
-    raise JawsError(f"there is no release {release}. There are, of {known}.")
+    raise JawsError(f"there is no release {release}. The releases are: {known}.")
 
 
 def _find(release: str, instances: Mapping[str, Instance]) -> Record:
@@ -90,7 +90,7 @@ def _good(instance: Instance) -> Iterator[Record]:
 def _deploy_of_current(instance: Instance) -> float:
     """Return the number of the deploy that made the current release current.
 
-    One that has not held, as after a killed run, is later than all others.
+    If that release has not held, as after a killed run, its deploy is later than all others.
     """
     numbers = (
         record["deploy"] for record in _good(instance) if record["id"] == instance["current"]
@@ -105,15 +105,14 @@ def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> floa
     earlier = [number for number in numbers if number < last]
     if not earlier:
         raise JawsError(
-            f"{deployment} has nothing to go back to: no earlier release of it is good. The "
-            "playbook releases lists what there is."
+            f"{deployment} has nothing to go back to: it has no earlier good release. The playbook "
+            "releases lists all releases."
         )
     return float(max(earlier))
 
 
 def _as_of(instances: Mapping[str, Instance], number: float) -> dict[str, str]:
-    """Return what each instance ran when a deploy was the last one; nothing for one that was not
-    there yet."""
+    """Return what each instance ran when a deploy was the last one, except for later instances."""
     newest = {host: _newest(_good(one), number) for host, one in instances.items()}
     return {host: record["id"] for host, record in newest.items() if record}
 

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deploy has to know of a gitlab-runner: how it runs, what it needs, what stands in its way.
+"""What a deploy must know about a gitlab-runner: its state, and what keeps it from running.
 
-Pure functions on the control node, the same for whatever keeps the runner running.
+Pure functions on the control node, the same for every manager of the runner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 Result = Mapping[str, Any]
 
-# What M(jgi.jaws.background_command) returns of a command that does not run.
+# What M(jgi.jaws.background_command) returns about a command that does not run.
 DOWN: Result = {"running": False}
 
 
@@ -26,13 +26,13 @@ def runner_state(
     reload: bool | str = False,
     acted: bool | str = False,
 ) -> dict[str, Any]:
-    """Return how the runner is, and what the unit that keeps it has to become.
+    """Return the state of the runner, and the state that its unit must be brought to.
 
-    :param looks: what M(jgi.jaws.background_command) returned, the latest look last. One that was
-        skipped, or not taken yet, says nothing.
-    :param main_pid: the pid that the unit says is the runner's, if a unit keeps it.
+    :param looks: what M(jgi.jaws.background_command) returned, the latest result last. A task that
+        was skipped, or has not run yet, does not count.
+    :param main_pid: the runner's pid according to its unit; None if it has no unit.
     :param reload: whether the configuration has changed.
-    :param acted: whether the unit has been started, reloaded or restarted since the last look.
+    :param acted: whether the unit was started, reloaded or restarted after the last result.
     """
     now = [look for look in (DOWN, *looks) if "running" in look][-1]
     running = boolean(now["running"])
@@ -42,15 +42,15 @@ def runner_state(
         "due": due,
         "new": boolean(acted),
         "unit_state": "restarted" if due else "reloaded" if boolean(reload) else "started",
-        # GitLab shows a runner as online for hours: only a contact after this one counts.
+        # GitLab shows a runner as online for hours: only a contact after this time counts.
         "since": (now.get("reloaded_at") or now["started_at"]) if running else "",
     }
 
 
 def _has_to_end(look: Result, main_pid: int | str) -> bool:
-    """Return whether something else than the unit runs it, or it runs what is outdated.
+    """Return whether the runner was not started by the unit, or is outdated.
 
-    One that the play itself runs in is left alone.
+    An outdated runner that the play itself runs in is left alone.
     """
     is_unit = str(look["pid"]) == str(main_pid)
     return not is_unit or (bool(look["outdated"]) and not boolean(look["inside"]))
@@ -59,13 +59,13 @@ def _has_to_end(look: Result, main_pid: int | str) -> bool:
 def is_in_own_job(runner_id: int | str | None, url: str, job_runner: str, job_url: str) -> bool:
     """Return whether the play runs in a job of this runner.
 
-    A job that comes back to its runner's host by ssh is no child of the runner there, but it has
+    A job that returns to its runner's host by ssh is not a child of the runner there, but it has
     these variables in its environment.
 
-    :param runner_id: the runner's number, if GitLab said it.
+    :param runner_id: the runner's number, if GitLab reported it.
     :param url: the address of GitLab.
     :param job_runner: C(CI_RUNNER_ID) in the environment of the play.
-    :param job_url: C(CI_SERVER_URL), likewise.
+    :param job_url: C(CI_SERVER_URL) in the environment of the play.
     """
     return job_runner == str(runner_id) and job_url.rstrip("/") == url.rstrip("/")
 
@@ -78,31 +78,31 @@ def runner_obstacles(
     path: str = "",
     sha256: str = "",
 ) -> list[str]:
-    """Return a sentence for each thing on the host or at GitLab that is in the runner's way.
+    """Return a sentence for each thing on the host or at GitLab that keeps the runner from running.
 
     :param seen: what M(jgi.jaws.gitlab_runner_info) returned.
     :param own_units: the names of the units that are written for this runner.
     :param needs_lingering: whether the runner would end when its user logs out.
-    :param binary: what M(ansible.builtin.stat) returned of a binary that is on the host already.
+    :param binary: what M(ansible.builtin.stat) returned about a binary that is already on the host.
     :param path: its path.
-    :param sha256: the digest that it has to have, if any.
+    :param sha256: the digest that it must have, if any.
     """
-    told = []
-    # GitLab being down is no reason to leave the runner down; a wrong token is one to stop here.
+    found = []
+    # A wrong token is a reason to stop here. GitLab being down is not: the runner is started.
     if seen["valid"] is False:
-        told.append(f"{seen['saw']} Put the runner's authentication token into the vault.")
+        found.append(f"{seen['saw']} Put the runner's authentication token into the vault.")
     user, units = seen["user"], _others(seen["units"], own_units)
     if units:
-        told.append(
+        found.append(
             f"{' '.join(units)} would start this runner a second time. As {user}, run `systemctl "
             "--user disable --now UNIT`, which waits for running jobs, and remove the file."
         )
     if boolean(needs_lingering) and not boolean(seen["lingering"]):
-        told.append(
+        found.append(
             f"{user} does not linger: its services would end at logout and not start at boot. Ask "
-            f"the site's administrators for `loginctl enable-linger {user}`."
+            f"the site's administrators to run `loginctl enable-linger {user}`."
         )
-    return told + _unfit(binary, path, sha256)
+    return found + _unfit(binary, path, sha256)
 
 
 def _others(units: Iterable[str], own: Collection[str]) -> list[str]:
@@ -110,12 +110,12 @@ def _others(units: Iterable[str], own: Collection[str]) -> list[str]:
 
 
 def _unfit(binary: Result | None, path: str, sha256: str) -> list[str]:
-    """Return what is wrong with a binary on the host; nothing of one that was not looked at."""
+    """Return what is wrong with a binary on the host; nothing if it was not looked at."""
     if not binary or "stat" not in binary:
         return []
     stat = binary["stat"]
     if not boolean(stat.get("executable", False)):
-        return [f"{path} does not exist, or may not be executed."]
+        return [f"{path} does not exist or is not executable."]
     if sha256 not in ("", stat["checksum"]):
         return [f"{path} does not match gitlab_runner_binary_sha256."]
     return []

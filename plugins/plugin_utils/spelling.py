@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which name was meant by a name that is not known.
+"""Which name was probably meant by an unknown name.
 
 Pure functions on the control node.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-LONG_WORD = 4  # In a shorter word one letter makes another word: jtm and htm, db and dc.
+LONG_WORD = 4  # In a shorter word, one character makes another word: jtm and htm, db and dc.
 
 
 def misspelt(name: str, known: Collection[str]) -> str:
-    """Return the known name that C(name) is a typing error of, or an empty string.
+    """Return the known name that C(name) is probably a typing error for, or an empty string.
 
-    Names that people chose on purpose are no typing errors, however much they resemble: one letter
-    of the whole may differ, or one in each of two long words.
+    Names that were chosen on purpose must not count, even if they are similar. So only one
+    character may differ, or one in each of two long words.
     """
     typed = name.lower()
     near = [other for other in known if _one_edit(typed, other) or _same_words(typed, other)]
@@ -26,12 +26,12 @@ def misspelt(name: str, known: Collection[str]) -> str:
 
 
 def resembling(name: str, known: Collection[str]) -> str:
-    """Return the known name that resembles C(name) most, or an empty string."""
+    """Return the known name that is most similar to C(name), or an empty string."""
     return next(iter(difflib.get_close_matches(name, known, 1)), "")
 
 
 def there_is_no(kind: str, name: str, known: Collection[str]) -> str:
-    """Return the sentence about a name that none of the known names is."""
+    """Return the sentence about an unknown name, with the known name that was probably meant."""
     near = resembling(name, sorted(known))
     hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known))}."
     return f"there is no {kind} {name}; {hint}"
@@ -48,7 +48,7 @@ def _same_words(name: str, other: str) -> bool:
 
 
 def _one_edit(name: str, other: str) -> bool:
-    """Whether at most one letter was left out, added or changed, or two neighbours swapped."""
+    """Whether at most one character was left out, added or changed, or two neighbours swapped."""
     if abs(len(name) - len(other)) > 1:
         return False
     start = _shared(name, other)
@@ -60,6 +60,6 @@ def _one_edit(name: str, other: str) -> bool:
 
 
 def _shared(one: str, other: str) -> int:
-    """Return how many letters two texts begin with in common."""
+    """Return the length of the longest common beginning of two texts."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))

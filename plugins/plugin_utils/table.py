@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 def format_table(columns: Sequence[str], rows: Sequence[Row]) -> str:
-    """Return the rows under a heading, each column as wide as its widest cell."""
+    """Return the rows below a heading, each column as wide as its widest cell."""
     lines = [[column.upper() for column in columns]]
     lines += [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
@@ -28,7 +28,7 @@ def _cell(value: Any) -> str:
 
 
 def duration(seconds: float | None) -> str | None:
-    """Return a duration as V(3d04h), V(4h05m), V(5m06s) or V(6s), or None for none."""
+    """Return a duration as V(3d04h), V(4h05m), V(5m06s) or V(6s); None if there is none."""
     if seconds is None:
         return None
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))

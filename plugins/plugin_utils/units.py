@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of units of the user's systemd. Pure, on the control node."""
+"""The files of a user's systemd units. Pure, on the control node."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def user_units(
     directory: str = "~/.config/systemd/user",
     mode: str = "0644",
 ) -> list[dict[str, str]]:
-    """Return the files that make the units, as the tree module takes them.
+    """Return the files that make up the units, as the tree module takes them.
 
-    The link is what C(systemctl --user enable) makes, which needs a running systemd of that user.
+    The link is the one that C(systemctl --user enable) would make; that command needs a running
+    systemd of that user.
 
     :param units: the text of each unit, by its name.
-    :param target: the target that wants the unit that is C(enabled).
+    :param target: the target that wants the unit in C(enabled).
     """
     if not units:
         return []

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which facts of an inventory become which options of roles, as playbooks/group_vars says it.
+"""Which facts of an inventory become which options of roles, according to playbooks/group_vars.
 
 Pure functions on the control node.
 """
@@ -24,7 +24,7 @@ Variables = Mapping[str, Any]
 
 
 class Wiring(NamedTuple):
-    """The variables that each group of hosts is given by the playbooks."""
+    """The variables that the playbooks set for each group of hosts."""
 
     groups: Mapping[str, Variables]
 
@@ -34,15 +34,15 @@ class Wiring(NamedTuple):
         return {name for variables in self.groups.values() for name in variables}
 
     def templates(self, name: str) -> list[Any]:
-        """Return what the playbooks set a variable to, in one group or another."""
+        """Return the values that the playbooks set a variable to, in any group."""
         return [variables[name] for variables in self.groups.values() if name in variables]
 
     def is_in_force(self, name: str, raw: Variables) -> bool:
-        """Whether a host's variable is the playbooks' own, before templates are rendered."""
+        """Whether a host's variable comes from the playbooks, before templates are rendered."""
         return any(is_same(raw.get(name), template) for template in self.templates(name))
 
     def facts_behind(self, name: str, raw: Variables) -> list[str]:
-        """Return the facts that a host's variable follows from, by way of others if need be."""
+        """Return the facts that a host's variable is derived from, directly or through others."""
         found: dict[str, None] = {}
         for word in WORD.findall(str(raw.get(name, ""))):
             if word.startswith(FACTS):
@@ -52,7 +52,7 @@ class Wiring(NamedTuple):
         return list(found)
 
     def renames(self) -> dict[str, str]:
-        """Return by fact the one option that bears its value and no other fact's."""
+        """Return by fact the option that has its value, for those that match one to one."""
         pairs = {
             (match[1], name)
             for variables in self.groups.values()
@@ -68,19 +68,19 @@ class Wiring(NamedTuple):
         }
 
     def as_written(self, name: str, raw: Variables) -> str:
-        """Return the name under which the inventory states an option: the fact's, if it is one."""
+        """Return the name by which the inventory states an option: its fact, if it has one."""
         match = renamed(raw.get(name))
         return match[1] if match else name
 
 
 def renamed(template: Any) -> re.Match[str] | None:
-    """Return the match of a template that only gives a fact another name."""
+    """Return the match if a template only gives a fact another name."""
     match = RENAME.fullmatch(template) if isinstance(template, str) else None
     return match if match and match[1].startswith(FACTS) else None
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, without opening any that is encrypted."""
+    """Whether two values are the same, without decrypting either."""
     readable = all(isinstance(value, str | int | float | list | dict) for value in (one, other))
     return one is other or (readable and bool(one == other))
 

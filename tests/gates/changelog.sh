@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Make the changelog from its fragments, in a copy (in_copy.sh). The version that galaxy.yml names is made again, from all
-# fragments that no other version has; those of other versions are read again.
-#   changelog.sh --write HOME-OF-THE-RESULT    bring the result home
+# Make the changelog from its fragments, in a copy (in_copy.sh). The version in galaxy.yml is made again, from all
+# fragments that do not belong to another version; the others are read again.
+#   changelog.sh --write HOME-OF-THE-RESULT    copy the result back
 #   changelog.sh --check HOME-OF-THE-RESULT    fail if what is there is not the result
 set -euo pipefail
 date=$(python - <<'PYTHON'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the contract tests read of the collection, without Ansible's own loaders."""
+"""How the contract tests read the collection, without Ansible's own loaders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Mapping = dict[str, Any]
 
 
 class Loader(yaml.SafeLoader):
-    """Reads tags such as !vault and !unsafe as what they stand on."""
+    """Reads a value with a tag such as !vault or !unsafe as the value itself."""
 
 
 def _untagged(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
@@ -35,17 +35,17 @@ Loader.add_multi_constructor("!", _untagged)
 
 
 def load(path: Path) -> Any:
-    """Return the content of a YAML file; None for one that does not exist."""
+    """Return the content of a YAML file; None if it does not exist."""
     return yaml.load(path.read_text(), Loader) if path.exists() else None
 
 
 def paths(*patterns: str) -> list[Path]:
-    """Return what matches in the collection, sorted."""
+    """Return the paths in the collection that match, sorted."""
     return sorted(found for pattern in patterns for found in ROOT.glob(pattern))
 
 
 def names(*patterns: str) -> list[str]:
-    """Return the same, relative to the collection: they serve as the names of tests."""
+    """Return the same, relative to the collection, to be used as names of tests."""
     return [str(path.relative_to(ROOT)) for path in paths(*patterns)]
 
 
@@ -82,7 +82,7 @@ def plugin_text(path: Path, name: str) -> Any:
 
 
 def module_options(module: str) -> Mapping:
-    """Return a module's documented options, those of its doc fragments included."""
+    """Return a module's documented options, including those of its doc fragments."""
     return module_part(module, "options")
 
 
@@ -99,7 +99,7 @@ def module_part(module: str, part: str) -> Mapping:
 
 
 def fragment_part(name: str, part: str) -> Mapping:
-    """Return a part of a doc fragment of this collection; of another's, none."""
+    """Return a part of a doc fragment of this collection; nothing for others."""
     if not name.startswith(NAMESPACE):
         return {}
     file, _dot, section = name[len(NAMESPACE) :].partition(".")
@@ -128,7 +128,7 @@ def tasks(entries: Any) -> Iterator[Mapping]:
 
 
 def values(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every scalar in the data, beside the key that it stands under."""
+    """Yield every scalar in the data, with its key."""
     if isinstance(data, dict):
         for name, value in data.items():
             yield "", name
@@ -152,7 +152,7 @@ def roles() -> list[str]:
 
 
 def role_data(role: str) -> dict[Path, Any]:
-    """Return the content of all YAML files of a role but its specification."""
+    """Return the content of all YAML files of a role, except its specification."""
     found = paths(*(f"roles/{role}/{part}/**/*.yml" for part in ROLE_PARTS))
     return {path: load(path) for path in found}
 
@@ -161,7 +161,7 @@ ROLE_PARTS = ("defaults", "handlers", "tasks", "vars")
 
 
 def role_options(role: str) -> Mapping:
-    """Return the options of a role, those of all its entry points."""
+    """Return the options of all entry points of a role."""
     return {
         name: option
         for entry_point in entry_points(role)
@@ -171,7 +171,7 @@ def role_options(role: str) -> Mapping:
 
 @cache
 def entry_points(role: str) -> Mapping:
-    """Return the specifications of a role's entry points, each of which is a file of its tasks."""
+    """Return the specifications of a role's entry points; each is a file of tasks."""
     specs = load(ROOT / "roles" / role / "meta/argument_specs.yml") or {}
     found: Mapping = specs.get("argument_specs", {})
     return found
@@ -192,7 +192,7 @@ def entry_reads(role: str, entry: str) -> set[str]:
     new = _mentioned(_task_texts(role, f"{entry}.yml"))
     while new:
         found |= new
-        # A text may also be the beginning of a private variable's name, which a lookup completes.
+        # A text may also be the beginning of the name of a private variable, for a lookup.
         begun = tuple(name for name in new if name.startswith("__") and name.endswith("_"))
         read = {name for name in known if name in new or name.startswith(begun)}
         texts = [text for name in read for text in jinja_texts(known[name])]
@@ -202,7 +202,7 @@ def entry_reads(role: str, entry: str) -> set[str]:
 
 
 def _task_texts(role: str, file: str) -> list[str]:
-    """Return the Jinja in a file of tasks, and in those that it imports or includes."""
+    """Return the Jinja in a file of tasks, and in the files that it imports or includes."""
     data = load(ROOT / "roles" / role / "tasks" / file)
     found = [*jinja_texts(data)]
     for task in tasks(data):
@@ -214,7 +214,7 @@ def _task_texts(role: str, file: str) -> list[str]:
 
 
 def _chosen(role: str, file: str) -> list[str]:
-    """Return the files that a name means: one for each choice of an option in it."""
+    """Return the files that a name stands for: one for each choice of an option in it."""
     name, _sign, rest = file.partition("}}")
     if not rest:
         return [file] if file else []
@@ -237,7 +237,7 @@ def _mentioned(texts: Iterable[str]) -> set[str]:
 
 
 def jinja_texts(data: Any) -> Iterator[str]:
-    """Yield what Ansible would hand to Jinja from YAML data."""
+    """Yield the texts in YAML data that Ansible would pass to Jinja."""
     for key, value in values(data):
         if key in CONDITIONS and isinstance(value, str) and "{{" not in value:
             yield "{{ " + value + " }}"
@@ -246,7 +246,7 @@ def jinja_texts(data: Any) -> Iterator[str]:
 
 
 def longest_chain(template: str) -> int:
-    """Return how many filters follow one another at most."""
+    """Return the length of the longest chain of filters."""
     filters = Environment(autoescape=True).parse(template).find_all(nodes.Filter)
     return max((_chained(node) for node in filters), default=0)
 
@@ -258,7 +258,7 @@ def _chained(node: nodes.Node | None) -> int:
 def names_read(template: str) -> set[str]:
     """Return the variables that a template reads and does not set itself.
 
-    Raises jinja2.TemplateSyntaxError for a template that is broken.
+    Raises jinja2.TemplateSyntaxError if the template is broken.
     """
     found: dict[str, set[str]] = {"load": set(), "store": set(), "param": set()}
     for node in Environment(autoescape=True).parse(template).find_all(nodes.Name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copy the files that git has or would take, and no others, to another place.
+"""Copy the files that git has or would add, and no others, to another place.
 
 python copy_tree.py DESTINATION [DIRECTORY TO LEAVE OUT]...
 """
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def files(root: Path = ROOT) -> list[Path]:
     """Return the files, relative to the root: tracked or new, neither ignored nor deleted.
 
-    Raises CalledProcessError outside of a git checkout, and RuntimeError where git lists nothing.
+    Raises CalledProcessError outside of a git checkout, and RuntimeError if git lists nothing.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
@@ -29,7 +29,7 @@ def files(root: Path = ROOT) -> list[Path]:
 
 
 def copy_tree(destination: Path, without: list[str]) -> None:
-    """Copy them, but for those in the directories to leave out; links stay links."""
+    """Copy them, except those in the directories to leave out; links stay links."""
     for name in files():
         if name.parts[0] in without:
             continue

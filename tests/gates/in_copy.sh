@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Run a command in a copy of the tree at .../ansible_collections/jgi/jaws, a real path in no git
+# Run a command in a copy of the tree at .../ansible_collections/jgi/jaws, a real path outside of a git
 # checkout: ansible-test finds nothing elsewhere, and antsibull reads only from there.
 #   in_copy.sh [--without DIRECTORY]... COMMAND...
 set -euo pipefail

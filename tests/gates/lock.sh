@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# uv.lock fits pyproject.toml, and the files for pip are what uv exports from it.
+# Check that uv.lock fits pyproject.toml, and that the files for pip are what uv exports from it.
 #   lock.sh [--write]
 set -euo pipefail
 export_for_pip() { uv export --quiet --frozen --no-header --format requirements-txt "$@"; }
@@ -24,14 +24,14 @@ diff -u .config/pip.txt <(export_for_pip "${pip[@]}") || failed=1
 others=$(grep -Eo 'https?://[^/"]+|file://[^"]*' uv.lock | sort -u \
     | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$' || true)
 if [[ -n $others ]]; then
-    echo "uv.lock names a place that others do not reach: $others" >&2
+    echo "uv.lock names an address that others cannot reach: $others" >&2
     failed=1
 fi
 if [[ -e .config/node/package-lock.json ]] && grep '"resolved"' .config/node/package-lock.json >&2; then
-    echo "package-lock.json names places, which are this machine's: npm has --omit-lockfile-registry-resolved" >&2
+    echo "package-lock.json names addresses of this machine: run npm with --omit-lockfile-registry-resolved" >&2
     failed=1
 fi
 if [[ $failed = 1 ]]; then
-    echo "The lock files differ from each other: make lock" >&2
+    echo "The lock files do not agree: run make lock" >&2
 fi
 exit "$failed"

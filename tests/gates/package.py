@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check an installed collection against its sources: every file it needs, no other, importable.
+"""Check an installed collection against its sources: it has every file, no other, and imports work.
 
 python package.py SOURCES INSTALLED
 """
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def differences(known: list[Path], installed: Path) -> list[str]:
-    """Return what is missing from the package, and what git does not know but the package has."""
+    """Return what is missing in the package, and what the package has but git does not."""
     found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
     needed = {path for path in known if path.parts[0] in NEEDED}
     return [

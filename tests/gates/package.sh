@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Build the collection, install it from the tarball where no source is in reach, and use it from
-# there: what the package lacks shows here.
+# Build the collection, install it from the tarball in a directory without the sources, and use it from
+# there, to see what the package lacks.
 set -euo pipefail
 here=$(pwd -P)
 top=$(cd "$(mktemp -d)" && pwd -P)
@@ -11,7 +11,7 @@ export ANSIBLE_CONFIG=$top/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$top
 
 ansible-galaxy collection build --output-path "$top" "$here"
 cd "$top"
-# Found on a collections path, the sources would be "already installed": hence the other directory.
+# In another directory, because sources on a collections path would count as "already installed".
 ansible-galaxy collection install --offline --collections-path "$top" jgi-jaws-*.tar.gz
 python "$here/tests/gates/package.py" "$here" "$top/ansible_collections/jgi/jaws"
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ansible-test sanity of what is shipped, in a copy (in_copy.sh), with the environments it makes kept
-# for the next run. The tests' own code is ruff's and mypy's to judge.
+# Run ansible-test sanity on what is shipped, in a copy (in_copy.sh), and keep the environments it makes
+# for the next run. The code of the tests is checked by ruff and mypy.
 #   sanity.sh HOME [ANSIBLE-TEST OPTION]...
 set -euo pipefail
 export HOME=$1
 shift
-# ansible-test downloads a script of this name from a host of its own where it does not find it.
+# If ansible-test does not find a script of this name, it downloads one.
 version=$(python -c 'from ansible_test import _internal; print(_internal.__path__[0])')
 version=$(sed -n "s/^ *pip='\([0-9.]*\)',$/\1/p" "$version/python_requirements.py")
 cache=$HOME/.ansible/test/cache

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# No secret in git. Words like "password" are looked at only in what is shipped: tests are full of
-# invented ones. A false alarm is marked in its line: pragma: allowlist secret
+# Check that git has no secret. Words like "password" only count in what is shipped: tests are full of
+# invented passwords. To mark a false alarm, add to its line: pragma: allowlist secret
 set -euo pipefail
 python - <<'PYTHON' >/dev/null
 import sys

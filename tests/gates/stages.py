@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run stages of the Makefile, each whatever became of the others, and report how each ended.
+"""Run stages of the Makefile, even if others have failed, and report how each ended.
 
-python stages.py CACHE [--parallel STAGE...] [--then STAGE[:NEED...]...]
+python stages.py CACHE [--together STAGE[:NEED,...] ...]...
 
-A stage is a target of the Makefile. The parallel ones run two at a time; what each prints is shown
-in one piece when it ends. The others follow one by one. A need is a target that sets up what this
-stage alone uses: if it fails, the stage cannot run on this machine, and the others still do.
+A stage is a target of the Makefile. The stages that are named together run two at a time, in this
+order, and all of them end before those of the next group start. What a stage prints is shown in one
+piece when it ends; until then, its last line shows that it makes progress. A need is a target that
+sets up what only this stage uses: if it fails, the stage cannot run on this machine, and the
+others still do.
 
 The tests of a stage are counted from the reports that pytest left: NAME.xml or NAME-*.xml. A stage
 without a report, such as a gate, counts as one test. The last line is the sum.
@@ -14,6 +16,7 @@ without a report, such as a gate, counts as one test. The last line is the sum.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import signal
@@ -21,18 +24,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 AT_ONCE = 2
-# Seconds after which the parallel stages that still run are named.
+# Seconds after which the running stages are listed, and the length of their last lines.
 HEARTBEAT = 10
-# Lines of a failed need that are shown again at the end, as the reason.
+PROGRESS = 40
+# The number of lines of a failed need that are shown again at the end, as the reason.
 REASON = 15
 ROW = "{:<22}{:>7}{:>9}{:>9}{:>9}"
-# A make that runs below another one is no part of its job server.
+# A make that runs below another one must not use its job server.
 JOBS = re.compile(r"(^|\s)(-j\d*|--jobserver-\S+)(?=\s|$)")
 
 
@@ -82,80 +87,96 @@ def count(paths: Sequence[Path], status: int) -> Counts:
 # ---- Running
 
 
+class Stage:
+    """A stage that may have started: what it has printed so far, and how it ended."""
+
+    def __init__(self, word: str) -> None:
+        self.name, _, needs = word.partition(":")
+        self.needs = needs.split(",") if needs else []
+        self.lines: list[str] = []
+        self.started = 0.0
+
+    @property
+    def progress(self) -> str:
+        """Its name, how long it has been running, and the last line that it printed."""
+        last = self.lines[-1].strip()[-PROGRESS:] if self.lines else ""
+        taken = clock(time.monotonic() - self.started)
+        return f"{self.name} {taken} {last}".rstrip()
+
+
 class Runner:
     """Runs targets of the Makefile in the current directory."""
 
     def __init__(self, cache: Path, make: Sequence[str] = ("make",)) -> None:
         self.cache = cache
         self.make = [*make, "--no-print-directory"]
-        # A cache that is named is taken as it is: what sets the tools up has run by now. Not so for
-        # a need, which is what sets up more.
+        # A cache that is named is used as it is, because the tools are set up by now. Not so for a
+        # need, which sets up more.
         self.as_it_is = f"CACHE={cache}"
         flags = JOBS.sub("", os.environ.get("MAKEFLAGS", ""))
         self.environment = {**os.environ, "MAKEFLAGS": flags}
+        # Two that install packages at once would interfere.
+        self.setting_up = Lock()
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = False
 
-    def call(
-        self, target: str, stdout: int | None, stderr: int | None, *variables: str
-    ) -> tuple[int, str]:
-        """Make a target; return its exit status, and what of its output is piped to us."""
+    def together(self, words: Sequence[str]) -> list[Outcome]:
+        """Run stages, some at a time, and report their progress every few seconds."""
+        stages = [Stage(word) for word in words]
+        pool = ThreadPoolExecutor(AT_ONCE)
+        pending = {pool.submit(self._run, stage): stage for stage in stages}
+        outcomes = {}
+        try:
+            while pending:
+                done, _ = wait(pending, HEARTBEAT, FIRST_COMPLETED)
+                for future in done:
+                    stage = pending.pop(future)
+                    outcomes[stage.name] = show(future.result(), stage)
+                if not done:
+                    moving = [stage for future, stage in pending.items() if future.running()]
+                    say(f"still running: {'; '.join(stage.progress for stage in moving)}")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for stage in pending.values():
+                print("".join(stage.lines), end="", flush=True)
+        return [outcomes[stage.name] for stage in stages]
+
+    def _run(self, stage: Stage) -> Outcome:
+        say(f"{stage.name}: started")
+        stage.started = time.monotonic()
+        for need in stage.needs:
+            with self.setting_up:
+                before = len(stage.lines)
+                status = self._make(stage.lines, need)
+            if status:
+                return self._outcome(stage, Counts(), why(stage.lines[before:]))
+        status = self._make(stage.lines, stage.name, self.as_it_is)
+        return self._outcome(stage, count(reports(self.cache, stage.name), status))
+
+    def _outcome(self, stage: Stage, counts: Counts, reason: str = "") -> Outcome:
+        return Outcome(stage.name, time.monotonic() - stage.started, counts, reason)
+
+    def _make(self, lines: list[str], *words: str) -> int:
+        """Make a target; add what it prints to the lines, and return its exit status."""
         process = subprocess.Popen(
-            [*self.make, *variables, target],
+            [*self.make, *words],
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
         )
         self.running.add(process)
         if self.stopped:
             process.terminate()
-        texts = process.communicate()
+        assert process.stdout
+        lines.extend(process.stdout)
         self.running.discard(process)
-        return process.returncode, "".join(text or "" for text in texts)
-
-    def in_parallel(self, stages: Sequence[str]) -> list[Outcome]:
-        """Run stages, some at a time, and say every few seconds which of them still run."""
-        pool = ThreadPoolExecutor(AT_ONCE)
-        pending = {pool.submit(self._captured, stage): stage for stage in stages}
-        outcomes = []
-        try:
-            while pending:
-                done, _ = wait(pending, HEARTBEAT, FIRST_COMPLETED)
-                outcomes += [shown(future) for future in done]
-                pending = {key: value for key, value in pending.items() if key not in done}
-                if not done:
-                    running = [name for future, name in pending.items() if future.running()]
-                    say(f"still running: {', '.join(running)}")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return sorted(outcomes, key=lambda outcome: stages.index(outcome.stage))
-
-    def _captured(self, stage: str) -> tuple[Outcome, str]:
-        say(f"{stage}: started")
-        started = time.monotonic()
-        status, text = self.call(stage, subprocess.PIPE, subprocess.STDOUT, self.as_it_is)
-        return self._outcome(stage, started, status), text
-
-    def one(self, stage: str, needs: Sequence[str]) -> Outcome:
-        """Run one stage, if what it needs can be set up; its output is not held back."""
-        say(f"{stage}: started")
-        started = time.monotonic()
-        for need in needs:
-            status, text = self.call(need, None, subprocess.PIPE)
-            print(text, end="", flush=True)
-            if status:
-                return Outcome(stage, time.monotonic() - started, reason=why(text))
-        status, _text = self.call(stage, None, None, self.as_it_is)
-        return self._outcome(stage, started, status)
-
-    def _outcome(self, stage: str, started: float, status: int) -> Outcome:
-        seconds = time.monotonic() - started
-        return Outcome(stage, seconds, count(reports(self.cache, stage), status))
+        return process.wait()
 
     def stop(self, terminate: bool) -> None:
-        """Wait for what still runs, and start nothing more."""
+        """Wait for the running stages, and start no more."""
         self.stopped = True
         for process in list(self.running):
             if terminate:
@@ -163,23 +184,22 @@ class Runner:
             process.wait()
 
 
-def why(text: str) -> str:
-    """Return the last lines of a need's errors, without make's own."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("make")]
-    return "\n".join(lines[-REASON:])
+def why(lines: Sequence[str]) -> str:
+    """Return the last lines that a need printed, without make's own."""
+    kept = [line.rstrip() for line in lines if line.strip() and not line.startswith("make")]
+    return "\n".join(kept[-REASON:])
 
 
-def shown(future: Future[tuple[Outcome, str]]) -> Outcome:
+def show(outcome: Outcome, stage: Stage) -> Outcome:
     """Print what a stage has printed, under its name."""
-    outcome, text = future.result()
-    verdict = "FAILED" if outcome.counts.failed else "passed"
+    verdict = "FAILED" if outcome.counts.failed else "could not run" if outcome.reason else "passed"
     say(f"{outcome.stage}: {verdict} in {clock(outcome.seconds)}")
-    print(text, end="", flush=True)
+    print("".join(stage.lines), end="", flush=True)
     return outcome
 
 
 def say(text: str) -> None:
-    # In one write: two threads may say something at once.
+    # In one write, because two threads may print at once.
     print(f"-- {text}\n", end="", flush=True)
 
 
@@ -192,7 +212,7 @@ def clock(seconds: float) -> str:
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """Return one line a stage, the reasons of those that could not run, and the sum."""
+    """Return one line for each stage, the reasons why some could not run, and the sum."""
     lines = [ROW.format("STAGE", "TIME", "PASSED", "FAILED", "SKIPPED")]
     lines += [row(outcome) for outcome in outcomes]
     lines.append(ROW.format("all", clock(seconds), "", "", "").rstrip())
@@ -221,19 +241,12 @@ def succeeded(outcomes: Sequence[Outcome]) -> bool:
 # ---- The command
 
 
-def run(runner: Runner, parallel: Sequence[str], then: Sequence[str]) -> list[Outcome]:
-    """Run all stages in their order, after the reports of earlier runs are removed."""
-    needs = {stage: rest.split(",") if rest else [] for stage, rest in map(split, then)}
-    for stage in (*parallel, *needs):
-        for report in reports(runner.cache, stage):
+def run(runner: Runner, groups: Sequence[Sequence[str]]) -> list[Outcome]:
+    """Run all groups in their order, after the reports of earlier runs are removed."""
+    for word in itertools.chain(*groups):
+        for report in reports(runner.cache, Stage(word).name):
             report.unlink()
-    outcomes = runner.in_parallel(parallel)
-    return outcomes + [runner.one(stage, needs[stage]) for stage in needs]
-
-
-def split(word: str) -> tuple[str, str]:
-    stage, _, needs = word.partition(":")
-    return stage, needs
+    return [outcome for group in groups for outcome in runner.together(group)]
 
 
 def terminated(number: int, _frame: object) -> None:
@@ -243,16 +256,17 @@ def terminated(number: int, _frame: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cache", type=Path)
-    parser.add_argument("--parallel", nargs="*", default=[], metavar="STAGE")
-    parser.add_argument("--then", nargs="*", default=[], metavar="STAGE[:NEED,...]")
+    parser.add_argument(
+        "--together", nargs="+", action="append", default=[], metavar="STAGE[:NEED,...]"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, terminated)
     started = time.monotonic()
     runner = Runner(options.cache)
     try:
-        outcomes = run(runner, options.parallel, options.then)
+        outcomes = run(runner, options.together)
     except KeyboardInterrupt:
-        # A terminal sends it to the stages too, which clean up.
+        # A terminal also sends it to the stages, which clean up.
         runner.stop(terminate=False)
         sys.exit(128 + signal.SIGINT)
     except SystemExit:

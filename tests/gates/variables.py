@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes docs/variables.md: what a site may state, from the code that reads it."""
+"""Write docs/variables.md, the list of what a site may state, from the code that reads it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ PARTS = (
     ("vault_", "Secrets", "In `group_vars/all/vault.yml`, encrypted."),
 )
 OPTIONS = """\
-The playbooks make options of roles from the facts above, and what they set wins over an
-inventory's `group_vars`. The options below they leave alone: state them beside the facts. An
-exception from what they set, for a single host, belongs in `host_vars`.
+The playbooks set options of roles from the facts above, which overrides an
+inventory's `group_vars`. They do not set the options below: state these next to the facts. An
+exception from what they do set, for a single host, belongs in `host_vars`.
 """
 BECOME = """\
 Variables of the become plugin `jgi.jaws.collabsu`, besides Ansible's own `ansible_become_*`.
-`ansible-doc -t become jgi.jaws.collabsu` has more of each.
+`ansible-doc -t become jgi.jaws.collabsu` describes them in detail.
 """
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
 
@@ -67,7 +67,7 @@ def page() -> str:
 
 
 def absent(fact: str, spec: Spec) -> str:
-    """Return what the wiring takes if a fact is not stated."""
+    """Return what the wiring uses if a fact is not stated."""
     if fact in spec.wiring.names:
         return "set by the group"
     for variables in spec.wiring.groups.values():
@@ -79,7 +79,7 @@ def absent(fact: str, spec: Spec) -> str:
 
 
 def of_deployment(default: str, spec: Spec) -> str:
-    """Return a default, or the three of the three deployments."""
+    """Return a default, or the three defaults of the three deployments."""
     key = default.removeprefix("__deployment.")
     if key == default:
         return f"`{default}`"
@@ -115,7 +115,7 @@ def collabsu() -> list[tuple[str, dict[str, Any]]]:
 
 
 def meaning(option: dict[str, Any], written: dict[str, str] | None = None) -> str:
-    """Return an option's description and choices as Markdown, with facts in place of options."""
+    """Return an option's description and choices as Markdown, naming facts instead of options."""
     text = option["description"]
     first = text if isinstance(text, str) else text[0]
     facts = written or {}

@@ -51,7 +51,7 @@ username=jaws
 password={key}
 """
 
-# What takes longest, in the order in which it starts: at the end no worker is left with much.
+# The longest tests, in the order in which they start, so that no worker has much left at the end.
 FIRST = (
     "test_faults_killed",
     "test_faults_deploy",
@@ -66,12 +66,12 @@ FIRST = (
 )
 
 
-# The tests of these share what takes long to make. Part of a module does where a parameter says @.
+# The tests of these modules share what takes long to make; with @, those of one parameter do.
 SHARING = ("test_collabsu.py", "test_faults_deploy.py")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a worker one test after the other; those that share something go to one worker."""
+    """Gives a worker one test after the other; tests that share something go to the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _separator, name = nodeid.partition("::")
@@ -86,7 +86,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put those first that take longest."""
+    """Put the longest tests first."""
     rank = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
@@ -96,16 +96,16 @@ Run = Callable[..., Result]
 Spawn = Callable[..., subprocess.Popen[str]]
 
 
-# Seconds that a test waits for what has to come. A busy machine takes long, and is no fault.
+# Seconds that a test waits for something. A busy machine is slow, and that is not a failure.
 PATIENCE = 300
 
 
 def wait_until(
     condition: Callable[[], Any], what: str, seconds: float = PATIENCE, pause: float = 0.05
 ) -> Any:
-    """Return the condition's first true value; fail the test if there is none in time.
+    """Return the condition's first true value; fail the test if it does not become true in time.
 
-    :param pause: seconds between two looks; longer where a look is expensive.
+    :param pause: seconds between two looks; longer if a look is expensive.
     """
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -115,7 +115,7 @@ def wait_until(
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process has ended; who reaps it, and when, is another matter."""
+    """Whether a process has ended, even if it is still a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -124,7 +124,7 @@ def has_ended(pid: int) -> bool:
 
 CLONE = Path(__file__).parents[2]
 STARTUP = Path(__file__).with_name("startup")
-# What spares the runs of Ansible in the tests a third of the processor: each compiles and packs the
+# What saves a third of the CPU time of the tests' Ansible runs: each compiles and packs the
 # same modules again, and each deployment fetches the same packages.
 KEPT = {
     "ANSIBLE_CALLBACK_PLUGINS": str(STARTUP / "callback"),
@@ -135,7 +135,7 @@ KEPT = {
 
 
 def surroundings(home: Path, **variables: str) -> dict[str, str]:
-    """Return the environment of C(ansible) below a home directory of the test's own."""
+    """Return the environment of C(ansible) with a home directory of the test's own."""
     return {
         "ANSIBLE_CONFIG": str(CLONE / "ansible.cfg"),
         "HOME": str(home),
@@ -156,9 +156,9 @@ def ansible(
     """Run C(ansible-playbook) (C(playbook)) or C(ansible) (C(adhoc)) in the clone.
 
     :param home: the home directory, which no other test uses.
-    :param python: the Python of another ansible-core than the one that runs the tests.
+    :param python: the Python of an ansible-core other than the one that runs the tests.
     :param variables: more environment variables.
-    :returns: its exit status, and all its output as stdout.
+    :returns: its exit status, and all of its output as stdout.
     """
     return subprocess.run(
         [str(python), "-m", "ansible", subcommand, *arguments],
@@ -173,7 +173,7 @@ def ansible(
 
 
 class Daemon:
-    """One supervisord of the test's own, with the programs that the test writes."""
+    """A supervisord of the test's own, with the programs that the test writes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -186,7 +186,7 @@ class Daemon:
         self.conf.chmod(0o600)
 
     def start(self, code: str = "") -> int:
-        """Start it, or C(code) in its place, wait until it answers, and return its pid."""
+        """Start it, or C(code) instead, wait until it answers, and return its pid."""
         program = ["-c", code] if code else ["-m", "supervisor.supervisord"]
         command = [sys.executable, *program, "-c", str(self.conf)]
         subprocess.run(command, check=True, cwd=self.root, timeout=PATIENCE)
@@ -199,7 +199,7 @@ class Daemon:
         return path.read_text().strip() if path.exists() else ""
 
     def stop(self) -> None:
-        """End it and what it runs, whatever state the test left it in."""
+        """End it and what it runs, in whatever state the test has left it."""
         for pid in self.pids:
             for sign in (signal.SIGCONT, signal.SIGTERM):
                 with suppress(ProcessLookupError):
@@ -232,7 +232,7 @@ exec cp -R --preserve=timestamps {pip} "$4"/lib/python3*/site-packages
 
 @pytest.fixture(scope="session")
 def quick_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter for tests that are not about how an environment is made, which takes long."""
+    """An interpreter for tests that are not about making environments, because that takes long."""
     path = tmp_path_factory.getbasetemp() / "python"
     package = Path(pip.__file__).parent
     copied = [package, *package.parent.glob("pip-*.dist-info")]
@@ -244,7 +244,7 @@ def quick_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def short_tmp() -> Iterator[Path]:
-    """A directory with a short path: a unix socket's has at most 99 bytes."""
+    """A directory with a short path: that of a unix socket may have at most 99 bytes."""
     path = Path(tempfile.mkdtemp(prefix="jj", dir="/tmp"))
     yield path
     shutil.rmtree(path)
@@ -260,19 +260,25 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def instance(daemon: Daemon) -> Iterator[Daemon]:
-    """A supervisord that modules start: what bears its directory's name ends after the test."""
-    root = str(daemon.root)
+    """A supervisord that modules start: what has its directory's name is ended after the test."""
     yield daemon
-    while found := bearing(root, ["cmdline", "environ", "cwd"]):
+    end_all(daemon.root)
+
+
+def end_all(root: Path) -> None:
+    """End every process that bears a directory's name."""
+    # Again and again: a supervisord that ends after its programs has started new ones.
+    while found := bearing(str(root), ["cmdline", "environ", "cwd"]):
         for pid in found:
             for sign in (signal.SIGCONT, signal.SIGKILL):
                 with suppress(ProcessLookupError):
                     os.kill(pid, sign)
+        for pid in found:
             wait_until(partial(has_ended, pid), f"the end of {pid}")
 
 
 def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[int]:
-    """Return the processes that have a text in these files of /proc, but not ourselves."""
+    """Return the processes, except ourselves, that have a text in these files of /proc."""
     files = [name for name in where if name != "cwd"]
     found = {
         pid
@@ -283,7 +289,7 @@ def bearing(text: str, where: Sequence[str] = ("cmdline", "environ")) -> list[in
 
 
 def working(pid: int) -> str:
-    """Return the directory that a process works in, or nothing where that is hidden."""
+    """Return the working directory of a process, or nothing if that is hidden."""
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/cwd")
     return ""
@@ -294,7 +300,7 @@ def read(path: Path) -> str:
 
 
 def parents_among(pids: Sequence[int]) -> list[int]:
-    """Return the processes whose parent is not of them: a child just forked looks like its own."""
+    """Return the processes whose parent is not among them: a child just forked looks like it."""
     found = []
     for pid in pids:
         with suppress(OSError):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kill a module with -9 at each of its steps, one run after the other, and look at what is left.
+"""Kill a module with -9 at each of its steps, one run after the other, and check what is left.
 
-Nothing in the modules knows of this: an audit hook of the interpreter counts what touches the
-world. It is called before the deed; so a run that dies at step 5 has done four things.
+The modules have no code for this: an audit hook of the interpreter counts the steps with effects
+outside. It is called before the step, so a run that dies at step 5 has done four steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.integration.conftest import MODULES, PATIENCE
 
 MOST_STEPS = 200
 
-# Forks a child for each request, since the modules' imports take longer than what they do.
+# Forks a child for each request, because importing the modules takes longer than running them.
 SERVER = """
 import http.client, json, os, re, signal, subprocess, sys, tempfile
 from importlib import import_module
@@ -96,7 +96,7 @@ for line in sys.stdin:
 
 
 class End(NamedTuple):
-    """How a run ended: its result, or None where it died at the last of its steps."""
+    """How a run ended: its result, or None if it died at its last step."""
 
     steps: list[str]
     result: dict[str, Any] | None
@@ -108,7 +108,7 @@ class End(NamedTuple):
 
 
 class Killer:
-    """Runs modules, one run after the other, in children that die at the step of one's choice."""
+    """Runs modules, one run after the other, in children that die at a chosen step."""
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
@@ -142,7 +142,7 @@ class Killer:
         return End(json.loads(steps), json.loads(before[-1]))
 
     def ends(self, module: str, options: Callable[[int], dict[str, Any]]) -> Iterator[End]:
-        """Yield the end of one run for each step; the last run lives to its end.
+        """Yield the end of one run for each step; the last run is not killed.
 
         :param options: returns the options of the run that dies at that step.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ports on loopback for the tests, each of which nobody else is given."""
+"""Ports on loopback for the tests, which nobody else gets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ atexit.register(_reserved.close)
 
 
 def reserve_port() -> int:
-    """Return a port at which nobody listens, and which the kernel gives nobody until we end.
+    """Return a port at which nobody listens, and which the kernel assigns to nobody until we end.
 
-    A socket that does not listen stays bound to it: a server that is told the number may listen
-    there, as every server that sets SO_REUSEADDR may, and a client is refused until it does.
+    A socket that does not listen stays bound to it. A server that knows the number may listen
+    there if it sets SO_REUSEADDR; until then, a client is refused.
     """
     holder = _reserved.enter_context(socket.socket())
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

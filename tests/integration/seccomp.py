@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Filesystems that lack something: the kernel answers one system call with an error.
 
-By a seccomp filter of the process, which all its children inherit, and which needs no root: as a
-module meets it where there are no locks, no hard links, or no right to change a group.
+This is a seccomp filter of the process, which all of its children inherit and which needs no root.
+So a module finds no locks, no hard links, or no permission to change a group.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import os
 import struct
 
-# Numbers on x86_64 and on aarch64, which lacks the older calls.
+# The numbers of system calls on x86_64 and on aarch64, which lacks the older ones.
 NUMBERS = {
     "x86_64": {
         "chown": 92, "fchown": 93, "fchownat": 260, "flock": 73, "lchown": 94, "link": 86,
@@ -23,12 +23,12 @@ NUMBERS = {
 CHGRP = ("chown", "fchown", "fchownat", "lchown")
 LINK = ("link", "linkat")
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06  # of the filter's language, BPF
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06  # opcodes of BPF, the language of filters
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 
 
 def refuse(calls: tuple[str, ...], error: int) -> None:
-    """Have the kernel answer these calls of this process, from now on, with an error number."""
+    """Make the kernel answer these calls of this process with an error number from now on."""
     known = NUMBERS[os.uname().machine]
     numbers = [known[call] for call in calls if call in known]
     program = struct.pack("HBBI", LOAD, 0, 0, 0)
@@ -53,7 +53,7 @@ def _install(program: bytes) -> None:
 
 
 def hook(calls: tuple[str, ...], error: int) -> str:
-    """Return the code with which a spawned module starts that shall meet this."""
+    """Return the code that a spawned module runs first, to get this filter."""
     return (
         f"sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
         f"import seccomp\nseccomp.refuse({calls!r}, {error})\n"

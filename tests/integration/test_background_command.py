@@ -25,7 +25,7 @@ from tests.integration.conftest import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = "JGI_JAWS_BACKGROUND"
-# Runs the module's own function in a process of its own, as Ansible would.
+# Runs the module's function in a separate process, as Ansible would.
 CALLER = """
 import json, sys
 from ansible_collections.jgi.jaws.plugins.module_utils.background_command import manage
@@ -41,7 +41,7 @@ os.rename(sys.argv[2] + ".new", sys.argv[2])
 
 
 class Background:
-    """One background command of the test's own, called with the defaults below."""
+    """A background command of the test's own, called with the defaults below."""
 
     def __init__(self, root, run_module):
         self.root = root
@@ -93,7 +93,7 @@ def script(text):
 
 
 def call_elsewhere(root, options, name):
-    """Return the argv that calls the module's function, and the file that its result goes to."""
+    """Return the argv that calls the module's function, and the file for its result."""
     defaults = {
         "state": "started", "chdir": "/", "umask": "027", "environment": {}, "revision": "",
         "restart_on_change": False, "inside": False, "log_max_bytes": 0, "log_backups": 1,
@@ -108,7 +108,7 @@ def call_elsewhere(root, options, name):
 # --- starting -----------------------------------------------------------------------------------
 
 
-def test_a_second_start_is_no_change(background):
+def test_a_second_start_of_a_command_changes_nothing(background):
     first = background(state="started")
     assert (first["changed"], first["running"], first["actions"]) == (True, True, ["start"]), first
     second = background(state="started")
@@ -120,7 +120,7 @@ def test_a_second_start_is_no_change(background):
 
 def test_it_leads_a_session_and_group_of_its_own_and_has_no_input(background):
     kept = os.open(ROOT, os.O_RDONLY)
-    os.set_inheritable(kept, True)  # as a CI job's pipes are
+    os.set_inheritable(kept, True)  # like the pipes of a CI job
     pid = background()["pid"]
     os.close(kept)
     process = read_process(pid)
@@ -166,7 +166,7 @@ def test_signals_that_a_shells_background_job_ignores_are_heard_again(background
 
 
 def test_it_outlives_the_play_that_started_it(background, tmp_path):
-    """A real play, in a session whose processes are all told to hang up when it has ended."""
+    """A real play, in a session whose processes all get SIGHUP when it has ended."""
     play = tmp_path / "play.yml"
     task = {"name": "Start", "jgi.jaws.background_command": background.options()}
     play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
@@ -216,7 +216,7 @@ def test_a_command_that_ends_at_once_fails_with_its_status_and_its_last_lines(ba
     assert not background.pid_file.exists()
 
 
-def test_a_command_that_is_killed_at_once_is_told_by_the_signals_name(background):
+def test_a_command_that_is_killed_at_once_is_reported_with_the_signal(background):
     result = background(argv=script("kill -SEGV $$"), startsecs=30)
     assert "by SIGSEGV" in result["msg"]
 
@@ -246,7 +246,7 @@ def test_a_large_log_is_rotated_at_the_start_and_old_ones_are_dropped(background
     assert found == {"command.log": "", "command.log.1": "aaaa", "command.log.2": "bbbb"}
 
 
-def test_a_log_that_is_somebody_elses_link_is_not_written_through(background, tmp_path):
+def test_a_log_that_is_another_users_link_is_not_written_through(background, tmp_path):
     target = tmp_path / "precious"
     target.write_text("precious")
     background.log.symlink_to(target)
@@ -282,7 +282,7 @@ def test_an_innocent_process_with_the_same_pid_is_never_signalled(
     assert innocent.poll() is None
 
 
-def test_a_bare_number_in_the_pid_file_is_no_proof(background, innocent):
+def test_a_bare_number_in_the_pid_file_proves_nothing(background, innocent):
     background.pid_file.parent.mkdir(mode=0o700)
     background.pid_file.write_text(f"{innocent.pid}\n")
     assert background(state="stopped")["changed"] is False
@@ -310,14 +310,14 @@ def test_without_its_pid_file_it_is_found_by_its_environment(background):
     assert len(background.processes()) == 1
 
 
-def test_without_its_pid_file_it_is_stopped_all_the_same(background):
+def test_without_its_pid_file_it_is_stopped_nevertheless(background):
     process = read_process(background()["pid"])
     background.pid_file.unlink()
     assert background(state="stopped")["changed"] is True
     assert not is_same(process)
 
 
-def test_its_children_carry_the_marker_but_are_not_taken_for_it(background):
+def test_its_children_have_the_marker_but_are_not_mistaken_for_it(background):
     first = background(argv=script("sleep 1000 & wait"))
     wait_until(lambda: len(background.processes()) == 2, "the child")
     os.kill(first["pid"], signal.SIGKILL)
@@ -336,7 +336,7 @@ def test_a_pid_file_of_another_command_is_refused(background):
     assert len(background.processes()) == 1
 
 
-def test_what_was_started_by_hand_is_recognised_and_not_doubled(background, tmp_path):
+def test_a_command_started_by_hand_is_recognised_and_not_started_twice(background, tmp_path):
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
     tool.chmod(0o755)
@@ -352,7 +352,7 @@ def test_what_was_started_by_hand_is_recognised_and_not_doubled(background, tmp_
 
 
 def test_what_shares_the_group_of_a_command_started_by_hand_is_spared(background, tmp_path):
-    """A script's background job is in the script's own process group."""
+    """A background job of a script is in the process group of the script."""
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
     tool.chmod(0o755)
@@ -464,12 +464,12 @@ def test_reloaded_starts_what_does_not_run(background):
 # --- stopping -----------------------------------------------------------------------------------
 
 
-def test_stopping_what_does_not_run_is_no_change(background):
+def test_stopping_what_does_not_run_changes_nothing(background):
     assert background(state="stopped")["changed"] is False
     assert not background.pid_file.exists()
 
 
-def test_a_stop_ends_the_whole_group_and_takes_the_pid_file_away(background):
+def test_a_stop_ends_the_whole_group_and_removes_the_pid_file(background):
     background(argv=script("sleep 1000 & wait"))
     wait_until(lambda: len(background.processes()) == 2, "the child")
     result = background(state="stopped")
@@ -505,7 +505,7 @@ def test_what_does_not_end_in_time_is_named_and_not_killed(background):
     assert read_process(pid)
 
 
-def test_what_was_told_to_stop_is_not_taken_for_healthy_afterwards(background):
+def test_a_process_that_was_told_to_stop_does_not_count_as_healthy(background):
     pid = background(argv=STUBBORN)["pid"]
     ready(background)
     background(argv=STUBBORN, state="restarted", stop_timeout=0.2)
@@ -526,7 +526,7 @@ def test_restarted_starts_another_process(background):
 
 
 def from_inside(background, root, **options):
-    """Start a command that itself asks for the options, and return what it was answered."""
+    """Start a command that itself calls the module, and return the result that it got."""
     asked = background.options(argv=["sleep", "2000"], **options)
     argv, answer = call_elsewhere(root, asked, "inside")
     wrapped = ["sh", "-c", '"$@"; exec sleep 1000', "sh", *argv]
@@ -590,7 +590,7 @@ def test_the_diff_shows_the_commands_but_no_environment(background):
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("check", [False, True])
-def test_a_directory_that_somebody_else_made_is_refused_with_its_owners_name(
+def test_a_directory_that_another_user_made_is_refused_with_its_owners_name(
     background, monkeypatch, check
 ):
     background.pid_file.parent.mkdir(mode=0o700)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Becoming an account with collabsu: real Ansible, a real terminal, and a collabsu for tests.
 
-As root, the local connection is root's and really changes the user; the ssh connection is that of
-the unprivileged user nobody. Otherwise both are the user's who runs the tests.
+As root, the local connection belongs to root and really changes the user; the ssh connection is
+that of the unprivileged user nobody. Otherwise both belong to the user who runs the tests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.integration.conftest import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = Path(__file__).parent / "collabsu" / "collabsu"
-# What the target finds: no interpreter in a directory that only root can read.
+# The interpreter of the target, which must not be in a directory that only root can read.
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ACCOUNT = "daemon"
 PASSWORD = 's3same öffne "dich" \'$HOME`'
@@ -96,11 +96,11 @@ class Site:
         return self.write(f"{name}.collabsu", f"#!/bin/sh\n{fake}\n")
 
     def log(self, name: str) -> list[str]:
-        """Return what happened in a collabsu."""
+        """Return what a collabsu has recorded."""
         return self.root.joinpath(f"{name}.log").read_text().splitlines()
 
     def add(self, name: str, connection: str, config: Case, variables: Case) -> None:
-        """Add a host, which is one case."""
+        """Add a host, which stands for one case."""
         host = {
             "ansible_connection": connection,
             "ansible_become_exe": str(self.collabsu(name, **config)),
@@ -118,7 +118,7 @@ class Site:
             "ansible_become_method": "jgi.jaws.collabsu",
             "ansible_python_interpreter": shutil.which("python3", path=PATH),
             "ansible_pipelining": True,
-            # Without pipelining, files go over; what carries them over is not what is tested.
+            # Without pipelining, files are transferred; how that works is not tested here.
             "ansible_shell_allow_world_readable_temp": True,
             "ansible_ssh_executable": str(self.root / "ssh"),
             "ansible_ssh_transfer_method": "piped",
@@ -132,7 +132,7 @@ class Site:
         return path
 
     def environment(self) -> dict[str, str]:
-        """Return what Ansible is started with: nothing of the user's own settings."""
+        """Return the environment of Ansible, without the user's own settings."""
         self.root.joinpath("ansible.cfg").touch()
         return {
             "PATH": PATH,
@@ -146,7 +146,7 @@ class Site:
         }
 
     def run(self) -> None:
-        """Run one task on every host, with all that Ansible is ready to tell."""
+        """Run one task on every host, as verbosely as Ansible can."""
         play = {"hosts": "all", "gather_facts": False, "tasks": [{"shell": "{{ command }}"}]}
         playbook = self.root / "playbook.yml"
         playbook.write_text(yaml.safe_dump([play]))
@@ -176,33 +176,33 @@ WAYS = [
     for form in FORMS
     for reads in ("tty", "stdin")
 ]
-# What the fake is, what Ansible is told, and what it has to say.
+# The settings of the fake, the variables for Ansible, and the message to expect.
 FAILURES: dict[str, tuple[Case, Case, str]] = {
-    "wrong": ({}, {"ansible_become_password": WRONG}, "did not accept the password of {caller}"),
+    "wrong": ({}, {"ansible_become_password": WRONG}, "rejected the password of {caller}"),
     "wrong-stdin": (
         {"reads": "stdin", "tries": 1},
         {"ansible_become_password": WRONG},
-        "did not accept the password of {caller}",
+        "rejected the password of {caller}",
     ),
     "no-password": (
         {},
         {"ansible_become_password": None},
         "asks for the password of {caller} and none was given. Run again with -K",
     ),
-    "refused": ({"accounts": {ACCOUNT: []}}, {}, "refuses the account daemon to {caller}"),
-    "unknown-account": ({"accounts": {}}, {}, "refuses the account daemon to {caller}"),
+    "refused": ({"accounts": {ACCOUNT: []}}, {}, "does not let {caller} use the account daemon"),
+    "unknown-account": ({"accounts": {}}, {}, "does not let {caller} use the account daemon"),
     "missing": (
         {},
         {"ansible_become_exe": "no-such-collabsu"},
         "There is no executable no-such-collabsu on this host",
     ),
     "no-python": ({}, {"ansible_collabsu_python": ["no-such-python"]}, "none of no-such-python"),
-    "other-form": ({"forms": ["stdin"]}, {}, "Does it take a command in the form -c"),
+    "other-form": ({"forms": ["stdin"]}, {}, "Does it accept a command in the form -c"),
     "unknown-question": (
         {"prompt": "Password+OTP: "},
         {},
-        "asks {caller} an unknown question. If it wants the password, add the question's beginning "
-        "to ansible_collabsu_prompts. It said: Password+OTP:",
+        "asks {caller} an unknown question. If it wants the password, add the beginning of the "
+        "question to ansible_collabsu_prompts. It said: Password+OTP:",
     ),
 }
 PIPELINING = {"pipelined": True, "files": False}
@@ -234,7 +234,7 @@ def cases(site: Site) -> None:
 
 
 def mute(site: Site) -> Case:
-    """Return the variables for a collabsu that says and does nothing."""
+    """Return the variables for a collabsu that prints and does nothing."""
     path = site.write("mute", "#!/bin/sh\nexec sleep 600\n")
     return {"ansible_become_exe": str(path), "ansible_collabsu_timeout": 1}
 
@@ -268,7 +268,7 @@ def test_the_task_runs_in_the_accounts_shell(
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_failure_has_a_message_of_its_own(site: Site, connection: str, failure: str) -> None:
     message = FAILURES[failure][2].format(caller=CALLERS[connection])
-    # The plugin's documentation says where the older local connection shows it.
+    # The plugin's documentation says where the local connection of an older Ansible shows it.
     older = connection == "local" and Version(__version__) < Version("2.19")
     told = site.results[f"{connection}_{failure}"]["module_stdout" if older else "msg"]
     assert message in told
@@ -281,7 +281,7 @@ def test_a_wrong_password_is_tried_once(site: Site, connection: str) -> None:
 
 
 def test_a_wrong_password_is_tried_once_though_ssh_retries(site: Site) -> None:
-    assert "did not accept the password" in site.results["ssh_retries"]["msg"]
+    assert "rejected the password" in site.results["ssh_retries"]["msg"]
     assert site.log("ssh_retries") == ["called", "wrong password", "called"]
 
 
@@ -292,7 +292,7 @@ def test_a_collabsu_that_says_nothing_is_not_waited_for(site: Site, connection: 
 
 
 @pytest.mark.parametrize("connection", CALLERS)
-def test_becoming_who_one_is_asks_for_nothing(site: Site, connection: str) -> None:
+def test_becoming_the_own_user_asks_for_nothing(site: Site, connection: str) -> None:
     assert site.results[f"{connection}_self"]["stdout"] == f" of {CALLERS[connection]}"
     assert site.log(f"{connection}_self") == []
 
@@ -323,7 +323,7 @@ def test_the_most_verbose_output_never_shows_a_password(site: Site) -> None:
 
 
 class Sure(Relay):
-    """A relay that guesses nothing from silence: on a terminal it need not."""
+    """A relay that draws no conclusions from silence, which it need not on a terminal."""
 
     QUIET = 60
 
@@ -332,7 +332,7 @@ class Sure(Relay):
 
 
 class Session:
-    """The part for the target, in this process, with files in place of Ansible's connection."""
+    """The part for the target, in this process, with files instead of Ansible's connection."""
 
     def __init__(self, directory: Path, form: str, **config: Any) -> None:
         self.site = Site(directory)
@@ -379,7 +379,7 @@ class Session:
         return status, *("" if sinks else read(sink) for sink in (relay.stdout, relay.stderr))
 
     def end(self, relay: Relay) -> None:
-        """Do what the end of a process does: close, so that a collabsu that waits ends too."""
+        """Close the files as the end of a process does, so that a waiting collabsu ends too."""
         for number in (relay.wake, relay.awaken, relay.terminal, relay.tty):
             os.close(number)
         with relay.child:
@@ -387,7 +387,7 @@ class Session:
 
 
 def read(number: int) -> str:
-    """Return what a file holds."""
+    """Return the content of a file."""
     os.lseek(number, 0, os.SEEK_SET)
     return os.read(number, 10**7).decode()
 
@@ -445,7 +445,7 @@ def test_a_password_that_nobody_asks_for_is_not_the_commands_input(session: Any,
 
 
 class Late(Relay):
-    """A relay that looks away until the command has ended."""
+    """A relay that does not read until the command has ended."""
 
     def escalate(self) -> None:
         super().escalate()
@@ -469,7 +469,7 @@ def test_a_connection_that_sends_no_password_is_named(session: Any) -> None:
     one = session()
     status, output, _errors = one.run("id", one.file())
     assert status == 1
-    assert "Ansible's connection sends none" in output
+    assert "Ansible's connection did not send it" in output
 
 
 def test_a_second_question_means_that_the_password_was_wrong(session: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job: one command deploys the local site, and the other playbooks operate it."""
+"""The main purpose: one command deploys the local site, and the other playbooks operate it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE, PATIENCE, ansible, bearing, surroundings, wait_until
+from tests.integration.conftest import (
+    CLONE,
+    PATIENCE,
+    ansible,
+    bearing,
+    end_all,
+    surroundings,
+    wait_until,
+)
 from tests.integration.ports import reserve_port
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
@@ -30,7 +38,7 @@ RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULT
 
 
 def of(*groups: str) -> pytest.MarkDecorator:
-    """Mark a test of a group, which shares a deployment, one test after the other."""
+    """Mark a test as part of a group, which shares a deployment, one test after the other."""
     return pytest.mark.parametrize("installation", groups, indirect=True)
 
 
@@ -40,15 +48,20 @@ Run = subprocess.CompletedProcess[str]
 
 
 def changes(run: Run) -> dict[str, int]:
-    """Return the number of changed tasks by host; fail where a task failed."""
+    """Return the number of changed tasks by host; fail if a task failed."""
     found = RECAP.findall(run.stdout)
     assert run.returncode == 0, run.stdout
     assert {failed for *_rest, failed in found} == {"0"}, run.stdout
     return {host: int(changed) for host, _ok, changed, _failed in found}
 
 
+def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the names whose values differ."""
+    return sorted(name for name in before if before[name] != after[name])
+
+
 class Deployment:
-    """The local site in a directory and on ports of its own.
+    """The local site in its own directory and with its own ports.
 
     :param python: the interpreter that makes its environments.
     """
@@ -102,9 +115,9 @@ class Deployment:
         return {instance: self.conf(instance).read_text() for instance in ("jaws", "jtm")}
 
     def programs(self) -> dict[str, list[str]]:
-        """Return each program's words of supervisorctl's table."""
+        """Return the words in each program's line of supervisorctl's table."""
         tables = [self.supervisorctl(instance) for instance in ("jaws", "jtm")]
-        assert [table.returncode for table in tables] in ([0, 0], [3, 0], [0, 3]), tables
+        assert {table.returncode for table in tables} <= {0, 3}, tables
         lines = [line.split() for table in tables for line in table.stdout.splitlines()]
         return {name: words for name, *words in lines}
 
@@ -113,10 +126,15 @@ class Deployment:
         programs = self.programs()
         assert sorted(programs) == sorted([*CENTRAL, *SITE, *JTM])
         assert {words[0] for words in programs.values()} == {"RUNNING"}, programs
-        return {name: words[2] for name, words in programs.items()}
+        return self.running()
+
+    def running(self) -> dict[str, str]:
+        """Return the pid of each program that runs."""
+        programs = self.programs().items()
+        return {name: words[2] for name, words in programs if words[0] == "RUNNING"}
 
     def secrets(self) -> list[str]:
-        """Return every secret of the deployment, the keys of the instances included."""
+        """Return every secret of the deployment, including the keys of the instances."""
         found = [path.read_text().split()[0] for path in (self.site / "secrets").iterdir()]
         for conf in (self.site / "jaws-supervisord").glob("supervisord-*.conf"):
             found += re.findall(r"^password=(\S+)$", conf.read_text(), re.MULTILINE)
@@ -125,16 +143,8 @@ class Deployment:
 
     def end(self) -> None:
         """End whatever still runs from the directory, and remove it."""
-        # Again and again: a supervisord that is ended after its programs has started new ones.
-        wait_until(self._has_ended, "the end of what was deployed")
+        end_all(self.root)
         shutil.rmtree(self.root)
-
-    def _has_ended(self) -> bool:
-        found = bearing(str(self.root))
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not found
 
 
 def answer(port: int, path: str) -> int:
@@ -149,7 +159,7 @@ def answer(port: int, path: str) -> int:
 
 @pytest.fixture(scope="module")
 def installation(quick_python: str) -> Iterator[Deployment]:
-    """A directory for a group's deployment; its path is short, for the sockets in it."""
+    """A directory for a group's deployment, with a short path because of the sockets in it."""
     found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")), quick_python)
     yield found
     found.end()
@@ -204,7 +214,7 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
         "jaws-site-daemon is ",
         "exit status 7",
         "ending with status 7 because [STANDIN] says so",
-        "Everything was put back to ",
+        "The instance was put back to ",
     ):
         assert part in run.stdout
     after = deployment.pids()
@@ -227,7 +237,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert run.returncode != 0
     assert "jaws-jtm is " in run.stdout
     assert "exit status 7" in run.stdout
-    assert "local_dev_jtm did not hold, for the reason above." in run.stdout
+    assert "The switch failed on local_dev_jtm, for the reason above" in run.stdout
     assert deployment.confs() == confs
     after = deployment.pids()
     assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}
@@ -238,7 +248,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
 
 @CUT
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
+def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it(
     deployment: Deployment, sign: signal.Signals
 ) -> None:
     confs = deployment.confs()
@@ -255,7 +265,7 @@ def test_a_deploy_that_is_cut_leaves_one_whole_release_and_a_rerun_completes_it(
 
 
 def current(deployment: Deployment) -> dict[str, str]:
-    """Return the current release of each instance, as the table of releases says."""
+    """Return the current release of each instance, according to the table of releases."""
     shown = deployment.play("releases")
     assert shown.returncode == 0
     return dict(re.findall(r"^(local_dev_\S+) +(\S+) +good, current ", shown.stdout, re.M))
@@ -284,7 +294,7 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
 
 @DEPLOYED
 @pytest.mark.fault(45)
-def test_a_rollback_that_cannot_be_says_why_and_changes_nothing(deployment: Deployment) -> None:
+def test_an_impossible_rollback_says_why_and_changes_nothing(deployment: Deployment) -> None:
     pids, confs = deployment.pids(), deployment.confs()
     bad = re.search(r"^local_dev_jtm +(\S+) +bad ", deployment.play("releases").stdout, re.M)
     assert bad
@@ -343,9 +353,9 @@ def test_a_rotated_key_opens_and_the_old_one_does_not(
 
 
 @OPERATED
-def test_another_supervisor_waits_until_somebody_wants_the_restart(deployment: Deployment) -> None:
+def test_a_newer_supervisor_waits_until_a_restart_is_asked_for(deployment: Deployment) -> None:
     pids = deployment.pids()
-    # Another argument of pip's makes another environment.
+    # A changed argument of pip makes another environment.
     deployment.variables["supervisord_pip_arguments"] = ["--no-compile"]
     deployed = deployment.deploy()
     changes(deployed)
@@ -378,21 +388,51 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
     assert sentence in shown.stdout
     assert changes(deployment.play("start", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
     after = deployment.pids()
-    assert sorted(name for name in pids if after[name] != pids[name]) == [
-        "jaws-central-rest",
-        "jaws-jtm",
-    ]
+    assert differing(pids, after) == ["jaws-central-rest", "jaws-jtm"]
     changes(deployment.play("restart", programs="jaws-site-daemon"))
-    last = deployment.pids()
-    assert [name for name in after if last[name] != after[name]] == ["jaws-site-daemon"]
+    assert differing(after, deployment.pids()) == ["jaws-site-daemon"]
 
 
 @OPERATED
-def test_a_service_that_nobody_has_is_named(deployment: Deployment) -> None:
+def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
+    deployment: Deployment,
+) -> None:
+    stopped = {"programs": "jaws-jtm,jaws-central-rest"}
+    changes(deployment.play("stop", **stopped))
+    before = deployment.running()
+    recovered = deployment.play("recover")
+    sentence = "not running: local_dev_jaws jaws-central-rest, local_dev_jtm jaws-jtm"
+    assert sentence in recovered.stdout
+    assert deployment.running() == before
+    changes(deployment.play("restart"))
+    assert differing(before, deployment.running()) == sorted(before)
+    changes(deployment.play("start", **stopped))
+    assert deployment.pids()
+
+
+@OPERATED
+@pytest.mark.parametrize(
+    ("playbook", "variables", "words"),
+    [
+        (
+            "restart",
+            {"programs": "jaws-jtm,jaws-jmt"},
+            "no instance has jaws-jmt; there are jaws-central-auth,",
+        ),
+        ("stop", {"program": "jaws-jtm"}, "-e program is not a variable of this playbook; did you"),
+        ("restart", {"programs": " "}, "-e programs has no value."),
+        ("rollback", {"releas": "1"}, "-e releas is not a variable of this playbook; did you mean"),
+        ("remove", {}, "Nothing was removed: give -e really=dev to remove dev."),
+        ("remove", {"really": "prod"}, "Nothing was removed: give -e really=dev"),
+    ],
+)
+def test_a_command_that_was_not_meant_so_is_refused(
+    deployment: Deployment, playbook: str, variables: dict[str, str], words: str
+) -> None:
     pids = deployment.pids()
-    run = deployment.play("restart", programs="jaws-jtm,jaws-jmt")
+    run = deployment.play(playbook, **variables)
     assert run.returncode != 0
-    assert "no instance has jaws-jmt; there are jaws-central-auth," in run.stdout
+    assert words in " ".join(run.stdout.split())
     assert deployment.pids() == pids
 
 
@@ -410,7 +450,7 @@ def test_no_secret_is_shown_or_readable_for_others(deployment: Deployment) -> No
             assert not [secret for secret in secrets if secret in shown], pid
     exposed = [path for path in readable_for_others(deployment.site) if holds(path, secrets)]
     assert exposed == []
-    # The search itself finds them where they are.
+    # Check that the search finds them where they should be.
     holders = [path for path in deployment.site.rglob("*.conf") if holds(path, secrets)]
     assert len({path.stem.rsplit("-", 1)[0] for path in holders}) > 4
 
@@ -432,7 +472,7 @@ def holds(path: Path, secrets: list[str]) -> bool:
 
 @BARE
 @pytest.mark.fault(42)
-def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
+def test_check_mode_on_a_bare_host_installs_nothing(installation: Deployment) -> None:
     bare = installation.root / "bare"
     predicted = installation.deploy("--check", "--diff", site_root=str(bare))
     assert all(changed > 5 for changed in changes(predicted).values()), predicted.stdout
@@ -441,7 +481,7 @@ def test_a_prediction_on_a_bare_host_installs_nothing(installation: Deployment) 
 
 @OPERATED
 def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
-    assert changes(deployment.play("remove"))
+    assert changes(deployment.play("remove", really="dev"))
     assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]
     assert bearing(str(deployment.site)) == []
     with pytest.raises(urllib.error.URLError, match="refused"):

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.conftest import PATIENCE, Daemon, Run, Spawn, wait_until
 from tests.integration.test_release import SLEEP, Site
 
-# The clock of a process, and of its threads: what it is asked for is off by what a file says.
+# The clock of a process and its threads, which is off by the number of seconds in a file.
 CLOCK = """
 import time
 real = time.time
@@ -26,7 +26,7 @@ DAY = 86400
 
 @pytest.fixture
 def clock(short_tmp: Path) -> Path:
-    """A file with the seconds by which the clock is wrong."""
+    """A file with the number of seconds by which the clock is wrong."""
     path = short_tmp / "clock"
     path.write_text("0")
     return path
@@ -40,7 +40,7 @@ def set_clock(clock: Path, seconds: int) -> None:
 
 @pytest.fixture
 def site(daemon: Daemon, run_module: Run, clock: Path) -> Site:
-    """An instance whose supervisord goes by that clock."""
+    """An instance whose supervisord uses that clock."""
     daemon.write("")
     daemon.start(CLOCK.format(path=str(clock)) + SUPERVISORD)
     return Site(daemon, run_module)
@@ -49,7 +49,7 @@ def site(daemon: Daemon, run_module: Run, clock: Path) -> Site:
 @pytest.mark.fault(41)
 @pytest.mark.parametrize("moment", ["at its start", "in its window"])
 @pytest.mark.parametrize("seconds", [DAY, -DAY, 2, -2])
-def test_a_clock_that_is_set_in_a_deploy_changes_nothing_of_its_result(
+def test_a_clock_that_is_set_during_a_deploy_does_not_change_its_result(
     site: Site, spawn_module: Spawn, clock: Path, tmp_path: Path, seconds: int, moment: str
 ) -> None:
     site.deploy({"stays": SLEEP, "changes": SLEEP})

@@ -29,7 +29,7 @@ Run = subprocess.CompletedProcess[str]
 
 
 def read_if_there(path: Path) -> str:
-    """Return the text of a file that may be gone, or have another name, an instant later."""
+    """Return the text of a file that may be removed or renamed at any time."""
     try:
         return path.read_text()
     except FileNotFoundError:
@@ -37,14 +37,14 @@ def read_if_there(path: Path) -> str:
 
 
 class Watched(Deployment):
-    """The local site, deployed by a CI job, with an eye on where its secrets are."""
+    """The local site, deployed by a CI job, while its secrets are watched."""
 
     def __init__(self, root: Path, python: str) -> None:
         super().__init__(root, python)
         self.watch = Watch(self.known, [root], spared=["venvs", "dist"])
 
     def known(self) -> list[str]:
-        """Return the secrets that exist by now."""
+        """Return the secrets that exist so far."""
         files = map(read_if_there, (self.site / "secrets").glob("*"))
         found = [words[0] for words in map(str.split, files) if words]
         confs = (self.site / "jaws-supervisord").glob("*supervisord-*.conf*")
@@ -60,11 +60,11 @@ class Watched(Deployment):
         return done
 
     def changed_config(self, value: str) -> dict[str, Any]:
-        """Return variables with which three services of one instance have something new."""
+        """Return variables that change three services of one instance."""
         return {"jaws_configs": {"jaws-central.conf": {"JAWS": {"docs_url": value}}}}
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what is on disk but for what services write, and the control node's secrets."""
+        """Return what is on disk, except what services write and the control node's secrets."""
         spared = {"log", "logs", "scratch", "secrets", "__pycache__"}
         paths = [path for path in self.site.rglob("*") if not spared & set(path.parts)]
         found = {str(path): path.lstat() for path in paths if path.suffix != ".log"}
@@ -73,7 +73,7 @@ class Watched(Deployment):
 
 @pytest.fixture(scope="module")
 def deployment(quick_python: str) -> Iterator[Watched]:
-    """The site, deployed for the first time, and with another configuration, under watch."""
+    """The site, deployed and then deployed with another configuration, while it is watched."""
     found = Watched(Path(tempfile.mkdtemp(prefix="jf", dir="/tmp")), quick_python)
     with found.watch:
         assert changes(found.deploy("-vvv", "--diff"))
@@ -85,7 +85,7 @@ def deployment(quick_python: str) -> Iterator[Watched]:
 
 @pytest.fixture
 def unharmed(deployment: Watched) -> Iterator[Watched]:
-    """See at the end that services, files and links are what they were."""
+    """Check at the end that services, files and links are unchanged."""
     before = deployment.pids(), deployment.snapshot()
     yield deployment
     assert deployment.pids() == before[0]
@@ -109,7 +109,7 @@ def test_no_secret_shows_at_any_instant_of_a_deploy(deployment: Watched) -> None
 
 @pytest.mark.fault(37)
 def test_the_watch_finds_a_secret_in_arguments_an_environment_and_a_file(tmp_path: Path) -> None:
-    """So that the test above can fail."""
+    """This shows that the test above can fail."""
     tmp_path.chmod(0o755)
     secret = "hush-hush-0123456789"
     watch = Watch(lambda: [secret], [tmp_path])
@@ -180,9 +180,7 @@ def jar_server(folder: Path) -> Iterator[str]:
 
 @pytest.mark.fault(8)
 @pytest.mark.parametrize("fault", ["another digest", "not there", "down"])
-def test_a_jar_that_cannot_be_had_as_it_should_be_leaves_the_old_one(
-    unharmed: Watched, fault: str
-) -> None:
+def test_a_jar_that_cannot_be_downloaded_leaves_the_old_one(unharmed: Watched, fault: str) -> None:
     jar = unharmed.root / "dist/cromwell.jar"
     with jar_server(jar.parent) as url:
         path = "none.jar" if fault == "not there" else jar.name

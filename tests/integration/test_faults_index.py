@@ -31,7 +31,7 @@ def venvs(tmp_path: Path, run_module: Run, quick_python: str) -> Venvs:
 
 
 def refused(venvs: Venvs, result: Result) -> str:
-    """Return what a failed build said; nothing of it is left, and none of its commands runs."""
+    """Return the message of a failed build; check that it left nothing, not even a process."""
     assert (result["failed"], result["reason"]) == (True, "build_failed"), result
     assert "What runs now is untouched" in result["msg"]
     assert names(venvs.folder) == []
@@ -57,7 +57,7 @@ def test_an_index_that_is_down_is_named(venvs: Venvs, tmp_path: Path) -> None:
 def test_an_error_and_a_download_that_stops_half_way_are_refused(
     venvs: Venvs, tmp_path: Path, status: int, missing: int
 ) -> None:
-    """The index announces the whole length, and sends less."""
+    """The index announces the whole length, but sends less."""
     wheel = make_wheel(tmp_path)
     with serving(wheel) as index:
         index.open.set()
@@ -81,7 +81,7 @@ def test_an_index_that_never_answers_is_left_by_pips_own_timeout(
 
 
 class Dripping(threading.Thread):
-    """Answers every request with a byte now and then, for ever: no read ever times out."""
+    """Answers every request with a byte now and then, forever, so that no read times out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Dripping(threading.Thread):
                 connection.sendall(b" ")
 
     def end(self) -> None:
-        """End it, also where no request ever came."""
+        """End it, even if it never got a request."""
         self.stopped.set()
         self.server.shutdown(socket.SHUT_RDWR)
         self.join()
@@ -145,7 +145,7 @@ def test_a_wheel_of_the_index_that_was_tampered_with_is_refused(
 
 
 def mounting(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test as root, who may mount: an ordinary user is root in a namespace of his own."""
+    """Run a test as root, who may mount; an ordinary user is root in a separate namespace."""
 
     @wraps(test)
     def run(**fixtures: Any) -> None:
@@ -172,7 +172,7 @@ def run_in_namespace(name: str) -> None:
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A filesystem of 3 MB, and the supervisord of the test in it where it needs one."""
+    """A filesystem of 3 MB, with the supervisord of the test if it needs one."""
     path = Path(f"/tmp/jd{os.getpid()}")
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0755", "jgi-jaws-test", str(path)]
@@ -187,7 +187,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take the last byte of a disk; return the file that did."""
+    """Fill a disk to the last byte; return the file that does."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as stream:
         for size in (65536, 1):
@@ -242,7 +242,7 @@ def test_a_full_disk_leaves_the_conf_the_services_and_the_key_and_the_next_run_g
     ]
     for result in results:
         assert (result["failed"], result["reason"]) == (True, "cannot_write"), result
-        assert "No space left on device. What was there is untouched" in result["msg"]
+        assert "No space left on device. The old content is unchanged" in result["msg"]
         assert KEY not in str(result)
     assert (site.pids(), site.conf()) == (pids, conf)
     assert list(site.daemon.root.rglob("*.new")) == []

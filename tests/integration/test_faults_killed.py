@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every module killed with -9 at each of its steps: what runs goes on, and a rerun converges."""
+"""Every module is killed with -9 at each of its steps: what runs continues, a rerun converges."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_directories_files_and_links_are_whole_after_a_rerun(
 
 @pytest.fixture
 def site(daemon: Daemon, run_module: Run) -> Site:
-    """An instance whose programs are taken for RUNNING at once, and watched no longer."""
+    """An instance whose programs are RUNNING at once and are not watched after that."""
     daemon.write("")
     daemon.start()
     found = Site(daemon, run_module)
@@ -83,7 +83,7 @@ def site(daemon: Daemon, run_module: Run) -> Site:
 
 
 def scripts(number: int) -> dict[str, str]:
-    """Return a release of which one program changes with the number."""
+    """Return a release in which one program depends on the number."""
     return {"stays": SLEEP, "changes": f"# {number}\n{SLEEP}", "idle": SLEEP}
 
 
@@ -194,10 +194,10 @@ def worth_a_build(steps: list[str]) -> list[int]:
 
 
 @pytest.mark.fault(1)
-def test_an_environment_is_never_half_built_for_whoever_uses_it(
+def test_an_environment_is_never_used_half_built(
     killer: Killer, tmp_path: Path, build: Callable[[str], Result], run_module: Run
 ) -> None:
-    """Killed again and again at later steps; a rerun completes what the last one left."""
+    """It is killed at later and later steps; a rerun completes what the last run left."""
     steps = killer.run(0, "venv", **build("unharmed")).steps
     assert steps.count("the command runs") > 2, steps
     for number in worth_a_build(steps):

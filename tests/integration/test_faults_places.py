@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filesystems that lack something, and listeners that are somebody else's."""
+"""Filesystems that lack something, and listeners of other users."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def site(daemon: Daemon, run_module: Run) -> Site:
 
 
 def told(process: subprocess.Popen[str]) -> Result:
-    """Return what a module that had to fail said."""
+    """Return the result of a module that must fail."""
     result: Result = json.loads(process.communicate(timeout=PATIENCE)[0].splitlines()[-1])
     assert (process.returncode, result["failed"]) == (1, True), result
     return result
 
 
-# ---- No locks, no hard links, no right to change a group
+# ---- No locks, no hard links, no permission to change a group
 
 
 @pytest.mark.fault(15)
@@ -91,7 +91,7 @@ def test_without_hard_links_a_start_is_refused_and_leaves_nothing(
 
 
 def a_group() -> grp.struct_group:
-    """Return a group that we may give a file to and that is not our first."""
+    """Return a group that we may give a file to, other than our primary group."""
     return grp.getgrgid(1 if os.geteuid() == 0 else [os.getegid(), *os.getgroups()][-1])
 
 
@@ -124,7 +124,7 @@ def test_a_group_that_the_filesystem_refuses_is_named_and_changes_nothing(
     assert site.statuses().keys() == {site.releases()["current"]}
 
 
-# After the imports: nobody may not read where the tests' Python is.
+# After the imports, because the user nobody may not read the directory of the tests' Python.
 STRANGER = "import_module(name)\nimport os\nos.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\n"
 
 
@@ -166,7 +166,7 @@ UNREADABLE = [" leading", "trailing ", "a ; b", "a # b", "a\nb"]
 def test_an_awkward_key_opens_the_daemon_that_was_given_it(
     instance: Daemon, run_module: Run
 ) -> None:
-    """As the conf of an older deployment may have it; those made here are in safe letters."""
+    """The conf of an older deployment may have such a key; ours consist of safe characters."""
     for key in KEYS:
         instance.write("", key=conf.escape("supervisorctl", "password", key))
         instance.start()
@@ -187,7 +187,7 @@ def test_a_key_that_supervisor_would_read_otherwise_is_refused_by_name(key: str)
 
 @pytest.mark.fault(11)
 @pytest.mark.parametrize("lines", ["", "username=jaws\n", "username=jaws\npassword=\n"])
-def test_without_its_key_nothing_is_stopped_and_the_file_put_back_mends_it(
+def test_without_its_key_nothing_is_stopped_and_restoring_the_file_repairs_it(
     instance: Daemon, run_module: Run, lines: str
 ) -> None:
     options = {"config": str(instance.conf), "python": sys.executable}
@@ -210,12 +210,12 @@ def test_without_its_key_nothing_is_stopped_and_the_file_put_back_mends_it(
     assert run_module("supervisord_config", **options)["changed"] is False
 
 
-# ---- A listener that is somebody else's
+# ---- A listener of another user
 
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[str]]:
-    """A process of nobody that took a port; its first line says which, its second what it heard."""
+    """A process of nobody that has taken a port; it prints the port, then what it received."""
     found = subprocess.Popen([sys.executable, "-c", LISTENER], stdout=subprocess.PIPE, text=True)
     yield found
     found.kill()
@@ -266,7 +266,7 @@ def test_no_module_sends_the_key_to_a_strangers_port(
 
 
 @pytest.mark.fault(22)
-def test_the_user_whom_the_configuration_names_is_no_stranger(
+def test_the_user_that_the_configuration_names_is_trusted(
     daemon: Daemon, run_module: Run, stranger: subprocess.Popen[str]
 ) -> None:
     assert stranger.stdout is not None

@@ -111,9 +111,10 @@ class Site:
         }
 
     def binary(self, version):
-        """Offer a binary that differs by its version, and return the options that take it."""
+        """Offer a binary with another version, and return the options that use it."""
         text = (FAKES / "fake_gitlab_runner.py").read_text()
-        text = text.replace("#!/usr/bin/env python3", f"#!{sys.executable}")
+        # The path of the tests' own interpreter may contain a space, as this clone's may.
+        text = text.replace("#!/usr/bin/env python3", f"#!{sys.base_prefix}/bin/python3")
         text = text.replace('"18.0.0-fake"', f'"{version}"')
         (self.root / f"files/gitlab-runner-{version}").write_text(text)
         return {
@@ -122,7 +123,7 @@ class Site:
         }
 
     def command(self, *words, entry="main", **options):
-        """Return the words of an ansible-playbook call; options are the role's, for this call."""
+        """Return the words of an ansible-playbook call, with options of the role for this call."""
         play = self.root / "play.yml"
         role = {"name": "jgi.jaws.gitlab_runner", "tasks_from": entry}
         tasks = [{"name": "Apply", "ansible.builtin.import_role": role}]
@@ -208,7 +209,7 @@ def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab
     for secret in (TOKEN, API_TOKEN):
         assert secret not in first + second
         assert secret not in site.log.read_text()
-    # The command knows its configuration from anywhere, and only `run` is the runner.
+    # The command finds its configuration in any directory, and only `run` is the runner.
     command = str(site.directory / "gitlab-runner")
     told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert told.stdout == "Version:      1\n"
@@ -240,7 +241,7 @@ def test_a_changed_token_is_read_again_by_the_same_process(site, gitlab):
 
 
 def waiting_job(site, gitlab):
-    """Queue a job that runs until the file appears, wait until it runs, return both."""
+    """Queue a job that runs until a file appears, wait until it runs, and return both."""
     file = site.root / "go on"
     script = f"while [ ! -e '{file}' ]; do sleep 0.05; done"
     number = gitlab.ask("jobs", script=script)["id"]
@@ -285,12 +286,12 @@ def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(site, git
     assert done["status"] == "success", done["trace"]
     wait_until(lambda: "PLAY RECAP" in gitlab.job(number)["trace"], "the job's output")
     told = " ".join(gitlab.job(number)["trace"].split())
-    assert "this play runs inside it: it was left running" in told
+    assert "this play runs inside it, so it was left running" in told
     assert site.pid == pid
-    # One that comes back by ssh is no child of the runner: its variables tell.
+    # A play that comes back by ssh is not a child of the runner, but has the job's variables.
     env = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url + "/"}
     output = " ".join(site.play(env=env, **site.binary("2")).split())
-    assert "this play runs inside it: it was left running" in output
+    assert "this play runs inside it, so it was left running" in output
     assert site.pid == pid
 
 
@@ -306,12 +307,12 @@ def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(site):
     again = site.play(entry="start", **newer)
     assert (changed(again), site.pid) == ([], pid)
     assert len(re.findall("^ok: ", again, re.MULTILINE)) <= 8
-    # Nor does the next deploy replace what was merely started.
+    # The next deploy does not replace what was only started.
     assert (changed(site.play()), site.pid) == ([], pid)
 
 
 def by_hand(site, *words):
-    """Type it in the runner's directory: nohup ./gitlab-runner WORDS &"""
+    """Run nohup ./gitlab-runner WORDS & in the runner's directory."""
     out = site.directory / "nohup.out"
     shell = 'nohup ./gitlab-runner "$@" > nohup.out 2>&1 < /dev/null &'
     subprocess.run(
@@ -322,7 +323,7 @@ def by_hand(site, *words):
     wait_until(lambda: out.exists() and "Configuration loaded" in out.read_text(), "it")
 
 
-def test_a_runner_started_by_hand_after_a_deploy_is_recognised_and_not_doubled(site):
+def test_a_runner_started_by_hand_after_a_deploy_is_recognised_and_not_started_twice(site):
     site.play()
     send_signal(site.runners[0], signal.SIGTERM)
     wait_until(lambda: not site.runners, "the end of the first")
@@ -370,7 +371,7 @@ def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daem
 def test_a_token_that_gitlab_does_not_know_changes_nothing(site):
     output = site.play(fails=True, gitlab_runner_token="glrt-unknown1")
     told = " ".join(output.split())
-    assert "knows no runner with this token." in told
+    assert "has no runner with this token." in told
     assert "Nothing was changed." in told
     assert "glrt-unknown1" not in output
     assert not site.directory.exists()
@@ -418,10 +419,10 @@ def test_a_binary_on_the_host_is_used_where_it_is_and_its_change_is_seen(site):
     site.play(**where)
     assert site.pid != pid
     path.chmod(0o644)
-    assert "may not be executed" in site.play(fails=True, **where)
+    assert "is not executable" in site.play(fails=True, **where)
 
 
-def test_two_runners_on_one_host_do_not_meet(site, gitlab, tmp_path):
+def test_two_runners_on_one_host_do_not_interfere(site, gitlab, tmp_path):
     (tmp_path / "second/files").mkdir(parents=True)
     other = Site(tmp_path / "second", gitlab)
     other.options["gitlab_runner_token"] = OTHER_TOKEN
@@ -499,7 +500,7 @@ def contact(gitlab):
     urllib.request.urlopen(request, timeout=PATIENCE).close()
 
 
-def test_a_known_token_is_valid_and_the_dot_is_unknown_without_an_access_token(info):
+def test_a_known_token_is_valid_and_online_is_unknown_without_an_access_token(info):
     result = info()
     assert (result["changed"], result["valid"], result["runner_id"]) == (False, True, RUNNER)
     assert result["online"] is None
@@ -509,7 +510,7 @@ def test_a_known_token_is_valid_and_the_dot_is_unknown_without_an_access_token(i
 def test_an_unknown_token_is_an_answer_and_is_not_shown(info):
     result = info(token="glrt-wrong-one")
     assert (result["valid"], result["runner_id"]) == (False, None)
-    assert "knows no runner" in result["saw"]
+    assert "has no runner" in result["saw"]
     assert "glrt-wrong-one" not in json.dumps(result)
 
 
@@ -528,7 +529,7 @@ def test_a_silent_gitlab_is_an_answer_with_what_was_seen(info, gitlab):
     assert "refused" in result["saw"]
 
 
-def test_online_is_waited_for_and_the_last_contact_is_told(info, gitlab):
+def test_online_is_waited_for_and_the_last_contact_is_reported(info, gitlab):
     result = info(api_token=API_TOKEN, wait_for="online", timeout=0)
     assert result["reason"] == "timed_out"
     assert "never_contacted" in result["msg"]
@@ -537,7 +538,7 @@ def test_online_is_waited_for_and_the_last_contact_is_told(info, gitlab):
     assert (result["online"], result["contacted_at"][-1]) == (True, "Z")
 
 
-def test_a_contact_before_the_start_is_no_green_dot(info, gitlab):
+def test_a_contact_before_the_start_does_not_count_as_online(info, gitlab):
     contact(gitlab)
     assert info(api_token=API_TOKEN, since="2001-01-01T00:00:00Z")["online"] is True
     later = info(api_token=API_TOKEN, since="2100-01-01T00:00:00Z")
@@ -545,7 +546,7 @@ def test_a_contact_before_the_start_is_no_green_dot(info, gitlab):
     assert "2100-01-01" in later["saw"]
 
 
-def test_an_access_token_that_may_not_read_the_runner_is_told(info):
+def test_an_access_token_that_may_not_read_the_runner_is_reported(info):
     result = info(api_token="glpat-other", wait_for="online", timeout=0)
     assert "HTTP 401" in result["msg"]
     assert "glpat-other" not in json.dumps(result["msg"])
@@ -562,7 +563,9 @@ def test_an_access_token_that_may_not_read_the_runner_is_told(info):
         ({"wait_for": "online"}, "needs api_token"),
     ],
 )
-def test_an_option_that_would_send_a_token_astray_is_refused(info, gitlab, options, named):
+def test_an_option_that_would_send_a_token_to_the_wrong_place_is_refused(
+    info, gitlab, options, named
+):
     result = info(**options)
     assert (result["failed"], result["reason"]) == (True, "bad_option")
     assert named in result["msg"]

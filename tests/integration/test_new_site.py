@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A new site, made as docs/sites.md says: a directory is copied, facts are changed, and checked."""
+"""A new site, made as docs/sites.md says: copy a directory, change facts, and check them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIGINS = ("cori", "lrc")
 
 
 def replace(path: Path, old: str, new: str) -> None:
-    """Change a fact; it has to be there."""
+    """Change a fact, which must exist."""
     text = path.read_text()
     assert old in text, f"{path}: no {old}"
     path.write_text(text.replace(old, new))
@@ -36,12 +36,12 @@ class NewSite:
         # 2. the site's facts
         ids = {"cori": "NERSC", "lrc": "LRC"}
         replace(self.facts, f"site_id: {ids[origin]}", "site_id: NEW")
-        # 3. the vault; no test needs it encrypted
+        # 3. the vault, which need not be encrypted here
         shutil.copy(self.vault.with_name("vault.yml.example"), self.vault)
         replace(self.vault, "change-me", "a-secret")
 
     def check(self) -> list[str]:
-        """Return what the validation finds wrong: nothing where it succeeds."""
+        """Return what the validation finds wrong: nothing if it succeeds."""
         facts = {"site_root": "/srv/jaws/{{ deployment_name }}", "ansible_connection": "ssh"}
         code, output = validate(self.home, self.directory, **facts)
         found = findings(output)
@@ -67,7 +67,7 @@ def test_what_is_wrong_in_a_copy_is_named(origin: str, tmp_path: Path) -> None:
 
 def test_a_port_that_another_deployment_has_is_named(tmp_path: Path) -> None:
     site = NewSite("lrc", tmp_path)
-    # What differs in one deployment is said once, for both instances.
+    # What differs in one deployment is stated once, for both instances.
     (site.directory / "group_vars/prod.yml").write_text("deployment_rest_port: 5001\n")
     found = site.check()
     assert len(found) == 1, found

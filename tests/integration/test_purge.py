@@ -34,7 +34,7 @@ def program() -> Any:
 
 
 class Scratch:
-    """A scratch directory with one old tree, and what the program says and does there."""
+    """A scratch directory with one old tree, and what the program prints and does there."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.program = program()
@@ -81,7 +81,7 @@ def test_a_dry_run_removes_nothing(scratch: Scratch) -> None:
 
 def test_a_tree_changed_deep_inside_within_the_age_stays(scratch: Scratch) -> None:
     assert "removed 0 trees" in scratch.purge(ahead=13 * 86400)
-    # A copy keeps old times; when it arrived, tells ctime.
+    # A copy keeps old times, but its ctime shows when it arrived.
     os.utime(scratch.tree / "a/b/file", (0, 0))
     for path in (scratch.tree, scratch.tree / "a", scratch.tree / "a/b"):
         os.utime(path, (0, 0))
@@ -151,7 +151,7 @@ def test_a_tree_that_is_used_after_the_first_look_gets_its_name_back(
         file.close()
 
 
-def test_the_renaming_itself_is_no_change(scratch: Scratch) -> None:
+def test_the_renaming_itself_does_not_count_as_a_change(scratch: Scratch) -> None:
     newest = max(path.lstat().st_ctime for path in [scratch.tree, *scratch.tree.rglob("*")])
     probe = scratch.precious / "probe"
 
@@ -159,7 +159,7 @@ def test_the_renaming_itself_is_no_change(scratch: Scratch) -> None:
         probe.write_text("")
         return probe.stat().st_ctime > newest + 0.001
 
-    # By the true clock: the tree is old, and a renaming is later than that.
+    # By the true clock, the tree is old, and the renaming is recent.
     wait_until(later, "the clock of the filesystem goes on")
     sweep = scratch.program.Sweep(str(scratch.inputs), newest + 0.001, frozenset(), False)
     sweep.run()
@@ -180,7 +180,7 @@ def test_a_name_that_was_taken_meanwhile_is_not_taken_back(
         return {(info.st_dev, info.st_ino)}
 
     monkeypatch.setattr(scratch.program, "in_use", used)
-    assert "old has been made again, and what it was stays in .purge.old" in scratch.purge()
+    assert "old was made again meanwhile, so the old one stays in .purge.old" in scratch.purge()
     assert scratch.status == 1
     assert (aside / "a/b/file").exists()
     assert scratch.tree.exists()
@@ -209,7 +209,7 @@ def test_a_tree_that_a_process_works_in_stays(scratch: Scratch) -> None:
     assert "removed 1 trees" in scratch.purge()
 
 
-def test_what_vanishes_meanwhile_is_no_error(
+def test_what_vanishes_meanwhile_is_not_an_error(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = os.listdir
@@ -237,12 +237,12 @@ sys.exit(program.run(options, time.time() + 30 * 86400))
 
 
 def child(who: str, root: Path) -> list[str]:
-    """Return the words that purge a root in a process of its own, a month later."""
+    """Return the command that purges a root in a separate process, a month later."""
     words = [str(PROGRAM), who, "--lock", str(root / "lock"), "--inputs", str(root)]
     return [sys.executable, "-c", CHILD, *words]
 
 
-def test_what_may_not_be_read_is_left_and_somebody_gets_to_know(short_tmp: Path) -> None:
+def test_what_may_not_be_read_is_left_alone_and_reported(short_tmp: Path) -> None:
     root = short_tmp / "scratch/inputs"
     for folder in ("open/good/a", "open/shut/a", "shut/tree"):
         (root / folder).mkdir(parents=True)
@@ -278,7 +278,7 @@ def test_another_filesystem_is_not_crossed(scratch: Scratch) -> None:
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     command = [*namespace, "sh", "-ec", MOUNTED, str(place), *child("as us", scratch.inputs)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert f"{scratch.tree}: kept: mounted is another filesystem" in done.stdout
+    assert f"{scratch.tree}: kept: mounted is on another filesystem" in done.stdout
     assert done.stdout.endswith("status 1\nkept\n")
     assert (scratch.tree / "a/b/file").exists()
 
@@ -292,8 +292,8 @@ def test_a_root_that_is_unfit_is_refused(scratch: Scratch) -> None:
     link = scratch.precious.parent / "link"
     link.symlink_to(scratch.inputs)
     for root, words in (
-        (Path("/"), "too near to /"),
-        (Path("/home"), "too near to /"),
+        (Path("/"), "too close to /"),
+        (Path("/home"), "too close to /"),
         (link, "without symbolic links"),
     ):
         assert words in scratch.purge(root=root)
@@ -301,7 +301,7 @@ def test_a_root_that_is_unfit_is_refused(scratch: Scratch) -> None:
     assert scratch.tree.exists()
 
 
-def test_a_root_of_somebody_else_is_refused(
+def test_a_root_of_another_user_is_refused(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     us = os.geteuid()
@@ -348,21 +348,22 @@ def test_what_cromwell_runs_stays(scratch: Scratch, cromwell: str) -> None:
     asked = ("--executions", str(scratch.inputs), "--cromwell", cromwell)
     assert f"{scratch.tree}: kept: Cromwell runs it" in scratch.purge(*asked)
     Cromwell.answer = {"results": [], "totalResultsCount": 1}
-    assert "names 0 of the 1 workflows" in scratch.purge(*asked)
+    assert "named 0 of the 1 workflows" in scratch.purge(*asked)
     assert scratch.status == 1
     Cromwell.answer = {"results": [], "totalResultsCount": 0}
     assert "removed 1 trees" in scratch.purge(*asked)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://gitlab.example", ""])
-def test_without_cromwells_word_its_executions_stay(scratch: Scratch, url: str) -> None:
+def test_executions_stay_if_cromwell_cannot_be_asked(scratch: Scratch, url: str) -> None:
     printed = scratch.purge("--executions", str(scratch.inputs), "--cromwell", url)
-    assert "left alone: Cromwell" in printed
+    assert "left alone: " in printed
+    assert "Cromwell" in printed
     assert scratch.status == 1
     assert scratch.tree.exists()
 
 
-def test_the_log_takes_everything_and_stderr_what_is_wrong(scratch: Scratch) -> None:
+def test_everything_goes_to_the_log_and_problems_also_to_stderr(scratch: Scratch) -> None:
     log = scratch.inputs.parent / "log"
     with (scratch.tree / "a/b/file").open():
         assert scratch.purge("--log", str(log)) == ""
@@ -376,11 +377,11 @@ def test_the_log_takes_everything_and_stderr_what_is_wrong(scratch: Scratch) -> 
     assert log.read_text() == written
 
 
-def test_two_at_once_are_one(scratch: Scratch) -> None:
+def test_of_two_purges_at_once_one_runs(scratch: Scratch) -> None:
     lock = scratch.inputs.parent / "lock"
     with lock.open("w") as held:
         scratch.program.fcntl.flock(held, scratch.program.fcntl.LOCK_SH)
         command = [sys.executable, PROGRAM, "--lock", lock, "--inputs", scratch.inputs]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"another purge holds {lock}" in done.stderr
+    assert f"another purge has locked {lock}" in done.stderr

@@ -21,7 +21,7 @@ from tests.integration.test_purge import LATER, Cromwell, cromwell_server
 
 FAKES = CLONE / "tests/integration/purge"
 PATH = f"{FAKES}:/usr/local/bin:/usr/bin:/bin"
-# The installed command lives a month ahead, where what the test has just made is old.
+# The installed command runs with a clock a month ahead, so that what the test has made is old.
 CLOCK = f"import time; real = time.time; time.time = lambda: real() + {LATER}\n"
 
 
@@ -78,7 +78,7 @@ class Site:
         return done.stdout
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run what was installed, as cron does, a month ahead."""
+        """Run what was installed, as cron does, with a clock a month ahead."""
         environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin"}
         environment["PYTHONPATH"] = str(self.root / "clock")
         call = ["/bin/sh", "-c", command]
@@ -123,7 +123,7 @@ def test_what_cron_calls_purges_what_is_old_and_nothing_else(site: Site) -> None
     assert f"{site.executions}/wf/running: kept: Cromwell runs it" in log
 
 
-def test_a_purge_that_leaves_things_alone_tells_whoever_called_it(site: Site) -> None:
+def test_a_purge_that_leaves_things_alone_reports_it_to_its_caller(site: Site) -> None:
     site.play(purge_cromwell_url="http://127.0.0.1:1")
     (site.executions / "wf/old").mkdir(parents=True)
     done = site.run(site.job())
@@ -150,7 +150,7 @@ def test_it_is_off_unless_it_is_wanted(site: Site) -> None:
 def test_a_second_run_changes_nothing_and_switching_off_removes_everything(site: Site) -> None:
     site.crontab.write_text("0 1 * * * theirs\n")
     predicted = changed(site.play("--check"))
-    assert "Bring the crontab to what it should be" in predicted
+    assert "Update the crontab" in predicted
     assert site.crontab.read_text() == "0 1 * * * theirs\n"
     site.play()
     assert "jaws-dev-purge" in site.crontab.read_text()
@@ -164,7 +164,7 @@ def test_a_second_run_changes_nothing_and_switching_off_removes_everything(site:
     assert site.run(command).returncode == 0
 
 
-def test_a_timer_takes_the_place_of_the_crontab_and_leaves_nothing_behind(site: Site) -> None:
+def test_a_timer_replaces_the_crontab_and_leaves_nothing_behind(site: Site) -> None:
     site.play()
     site.play(purge_schedule="systemd_user")
     assert site.crontab.read_text() == ""
@@ -207,18 +207,18 @@ def test_a_timer_that_nothing_would_start_is_refused(site: Site) -> None:
     assert not site.units.exists()
 
 
-def test_a_job_of_somebody_else_is_an_operators_and_no_failure(site: Site) -> None:
+def test_a_job_of_another_user_is_left_to_an_operator_without_a_failure(site: Site) -> None:
     theirs = {"purge_user": "somebody-else"}
-    said = "jaws-dev-purge is a job of somebody-else, whom this play may not become"
+    said = "jaws-dev-purge is a job of somebody-else, and this play may not become that user"
     output = " ".join(site.play(**theirs).split())
     assert said in output
     assert "playbooks/deploy.yml --tags purge --limit local -K" in output
     assert not site.crontab.exists()
-    # The operator's run installs it; afterwards nobody is told to.
+    # The operator's run installs it; afterwards there is no message.
     site.play()
     assert said not in site.play(**theirs)
     assert said in " ".join(site.play(**theirs, purge_time="03:00").split())
-    # Off means off, also where the job cannot be removed.
+    # Off means off, even if the job cannot be removed.
     command = site.job()
     assert "does nothing any more" in " ".join(site.play(**theirs, purge_schedule="").split())
     (site.inputs / "user/old").mkdir(parents=True)
@@ -232,12 +232,12 @@ def test_a_job_of_somebody_else_is_an_operators_and_no_failure(site: Site) -> No
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("purge_time", "2:00", "purge_time has to be HH:MM"),
-        ("purge_days", 0, "purge_days has to be at least 1"),
+        ("purge_time", "2:00", "purge_time must be HH:MM"),
+        ("purge_days", 0, "purge_days must be at least 1"),
         ("purge_cromwell_url", "", "purge_executions needs purge_cromwell_url"),
-        ("purge_directory", "/a/b%c", "purge_directory has to be an absolute path without"),
-        ("purge_directory", "/a/b\\c", "purge_directory has to be an absolute path without"),
-        ("purge_name", "a b", "purge_name has to be of letters"),
+        ("purge_directory", "/a/b%c", "purge_directory must be an absolute path without"),
+        ("purge_directory", "/a/b\\c", "purge_directory must be an absolute path without"),
+        ("purge_name", "a b", "purge_name must consist of letters"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(
@@ -248,9 +248,7 @@ def test_an_option_that_cannot_work_is_refused(
     assert not site.crontab.exists()
 
 
-def test_the_playbooks_install_it_for_two_instances_of_one_account_and_remove_it(
-    tmp_path: Path,
-) -> None:
+def test_two_instances_of_one_account_each_get_their_job(tmp_path: Path) -> None:
     facts = {"site_root": str(tmp_path / "site"), "site_purge_schedule": "cron"}
     facts["site_purge_weekday"] = "fri"
     call = ("-i", "inventories/local", "-e", json.dumps(facts))
@@ -262,7 +260,9 @@ def test_the_playbooks_install_it_for_two_instances_of_one_account_and_remove_it
     names = ["#Ansible: jaws-dev-jaws-purge", "#Ansible: jaws-dev-jtm-purge"]
     assert sorted(line for line in lines if line.startswith("#")) == names
     assert len([line for line in lines if line.startswith("0 2 * * fri ")]) == 2
-    done = ansible("playbook", "playbooks/remove.yml", *call, home=tmp_path, PATH=PATH)
+    done = ansible(
+        "playbook", "playbooks/remove.yml", *call, "-e", "really=dev", home=tmp_path, PATH=PATH
+    )
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "crontab").read_text() == ""
 

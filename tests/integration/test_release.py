@@ -33,7 +33,7 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 
 SLEEP = "exec sleep 1000\n"
 CRASH = "echo about to fail\necho for this reason >&2\nexit 3\n"
-# Long enough to be RUNNING, and again and again.
+# It runs long enough to be RUNNING, then ends, again and again.
 CRASH_LATE = "sleep 1.5\necho lost the broker\nexit 4\n"
 SECRET = "hunter2-%$-very-secret"
 
@@ -65,7 +65,7 @@ class Site:
             path = f"{self.directory}/{name}-{digest}"
             files.append({"path": path, "content": f"#!/bin/sh\n{script}", "mode": "0750"})
             command = path.replace("%", "%%").replace("'", "'\\''")
-            # However late a busy machine lets it crash, it has not been RUNNING.
+            # Even if a busy machine lets it crash late, it has not been RUNNING.
             startsecs = 60 if script == CRASH else 1
             sections.append(
                 f"[program:{name}]\ncommand='{command}'\n"
@@ -94,7 +94,7 @@ class Site:
             return observe(client, reread=True)
 
     def programs(self) -> dict[str, Program]:
-        """Return what runs; fail where it is not what the file says."""
+        """Return what runs; fail if it is not what the file says."""
         seen = self.observe()
         assert seen.change == Change([], [], [])
         return {program.name: program for program in seen.programs}
@@ -124,7 +124,7 @@ class Site:
 
 @pytest.fixture
 def site(daemon: Daemon, run_module: Callable[..., Result]) -> Site:
-    """An instance with a supervisord that runs nothing yet."""
+    """An instance with a supervisord that does not run anything yet."""
     daemon.write("")
     daemon.start()
     return Site(daemon, run_module)
@@ -211,10 +211,10 @@ def test_links_follow_the_release_and_go_back_with_it(site: Site) -> None:
 
 
 def assert_reverted(site: Site, result: Result, conf: str, pids: Any, failed: str) -> None:
-    """See that everything is as it was before a release that broke program C(failed)."""
+    """Check that everything is as it was before a release that broke program C(failed)."""
     assert result["failed"], result
     assert result["failed_programs"] == [failed], result
-    assert f"Everything was put back to {result['reverted_to']}" in result["msg"]
+    assert f"The instance was put back to {result['reverted_to']}" in result["msg"]
     assert site.conf() == conf
     assert site.statuses()[result["id"]] == "bad"
     after = site.pids()
@@ -288,11 +288,11 @@ def test_a_first_release_that_does_not_hold_leaves_nothing_running(site: Site) -
     before = site.conf()
     result = site.deploy({"one": SLEEP, "two": CRASH})
     assert (result["failed"], result["reverted_to"]) == (True, None)
-    assert "Everything was put back to what it was" in result["msg"]
+    assert "The instance was put back to what it ran before" in result["msg"]
     assert (site.states(), site.conf()) == ({}, before)
 
 
-def test_a_bad_release_is_tried_again_only_when_somebody_deploys_it_again(
+def test_a_bad_release_is_tried_again_only_when_it_is_deployed_again(
     site: Site, tmp_path: Path
 ) -> None:
     script = f"test -e {tmp_path}/database || exit 1\n{SLEEP}"
@@ -320,9 +320,7 @@ def test_a_rollback_keeps_a_release_s_place_among_the_deploys(site: Site) -> Non
     assert site.activate(first["id"], state="rolled_back")["changed"] is False
 
 
-def test_a_rollback_to_what_does_not_hold_any_more_is_taken_back(
-    site: Site, tmp_path: Path
-) -> None:
+def test_a_rollback_to_a_release_that_no_longer_holds_is_undone(site: Site, tmp_path: Path) -> None:
     flag = tmp_path / "broken"
     old = site.deploy({"one": f"test -e {flag} && exit 5\n{SLEEP}", "two": SLEEP})
     site.deploy(TWO)
@@ -343,7 +341,7 @@ def test_a_rollback_to_what_never_held_is_refused(site: Site, state: str) -> Non
     assert f"release {other['id']} {why}" in result["msg"]
 
 
-def test_a_deploy_that_failed_elsewhere_is_taken_back_and_its_release_not_blamed(
+def test_a_deploy_that_failed_elsewhere_is_undone_and_its_release_not_marked_bad(
     site: Site,
 ) -> None:
     good = site.deploy(TWO)
@@ -403,7 +401,7 @@ def age(*paths: Path | str) -> None:
         os.utime(path, (0, 0))
 
 
-def test_old_releases_go_with_what_they_alone_used_but_for_what_runs(
+def test_old_releases_go_with_what_only_they_used_except_what_runs(
     site: Site, tmp_path: Path
 ) -> None:
     pool = tmp_path / "pool"
@@ -444,7 +442,7 @@ def test_what_is_stopped_gets_its_new_definition_and_stays_stopped(site: Site) -
     assert site.states() == {"one": "RUNNING", "two": "STOPPED"}
 
 
-def test_what_is_stopped_is_not_what_a_release_is_judged_by(site: Site) -> None:
+def test_a_release_is_not_judged_by_stopped_programs(site: Site) -> None:
     site.deploy(TWO)
     site.stop("two")
     result = site.deploy({"one": SLEEP, "two": CRASH})
@@ -466,7 +464,7 @@ def test_what_has_died_is_started_by_the_next_deploy(site: Site, tmp_path: Path)
     assert site.pids()["one"] == pids["one"]
 
 
-def test_what_died_and_dies_again_is_told_and_nothing_is_taken_back(
+def test_a_program_that_died_and_dies_again_is_reported_and_nothing_is_undone(
     site: Site, tmp_path: Path
 ) -> None:
     flag = tmp_path / "broken"
@@ -518,7 +516,7 @@ def test_a_conf_that_was_broken_by_hand_is_repaired(site: Site) -> None:
 
 
 def refused(site: Site, result: Result, reason: str, conf: str, pids: Any) -> bool:
-    """Whether nothing has happened but that the reason was told."""
+    """Return whether nothing has happened, and the reason was reported."""
     assert result["failed"], result
     assert result["reason"] == reason, result
     return site.conf() == conf and site.pids() == pids
@@ -548,7 +546,7 @@ def test_a_release_that_lost_a_file_is_not_switched_to(site: Site) -> None:
 def test_a_health_check_for_no_program_is_refused(site: Site) -> None:
     result = site.prepare(TWO, health={"tow": {"tcp": "127.0.0.1:1"}})
     assert refused(site, result, "bad_option", site.conf(), {})
-    assert "health checks are given for tow, which the release does not have" in result["msg"]
+    assert "there are health checks for tow, but the release has no such program" in result["msg"]
 
 
 @pytest.mark.fault(45)
@@ -578,7 +576,7 @@ def test_a_supervisord_that_is_down_switches_nothing(site: Site) -> None:
     assert site.statuses() == {prepared["id"]: "prepared"}
 
 
-def test_a_program_that_supervisord_has_lost_is_named_and_not_doubled(
+def test_a_program_that_supervisord_has_lost_is_named_and_not_started_twice(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = site.prepare(TWO)
@@ -665,7 +663,7 @@ module.{name} = killed
 
 
 def kill_at(site: Site, spawn: Spawn, release: str, step: str, after: bool = False) -> None:
-    """Activate a release and be killed at a step, before or after it was done."""
+    """Activate a release and be killed at a step, before or after the step was done."""
     module, _colon, name = step.partition(":")
     before = "real(*args, **options)" if after else "pass"
     hook = KILL.format(module=module, name=name, before=before)

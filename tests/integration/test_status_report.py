@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of what runs, as Ansible prints it."""
+"""The table of programs, as Ansible prints it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert code != 0
     assert "not running: dev fallen, dev never, empty (supervisord), down (supervisord)," in output
     assert "down: supervisord is down: start it." in output
-    assert "empty: supervisord runs no program: deploy first" in output
+    assert "empty: supervisord has no programs: deploy first" in output
     assert "unreached: not reached" in output
     table = {tuple(line.split()[:3]) for line in output.splitlines()}
     assert ("dev", "fallen", "FATAL") in table
@@ -85,7 +85,7 @@ def runner(name: str, process: Result, **gitlab: Any) -> Result:
     return {"name": name, "runner": {"process": process, "gitlab": gitlab}}
 
 
-def test_a_gitlab_runner_is_a_row_and_what_gitlab_says_of_one_offline_is_a_note(
+def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note(
     tmp_path: Path,
 ) -> None:
     code, output = report(
@@ -116,7 +116,7 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
     names = ("down", "ending", "unreached", "twice")
     told = "not running: " + ", ".join(f"{name} gitlab-runner" for name in names)
     assert told in " ".join(output.split())  # Ansible may break the line
-    assert "down: it does not run: the playbook recover starts it" in output
+    assert "down: not running; the playbook recover starts it" in output
     assert "unreached: not reached" in output
     assert "twice: gitlab-runner runs 2 times" in output
     assert ["ending", "gitlab-runner", "STOPPING"] in [

@@ -518,7 +518,7 @@ def test_a_supervisord_that_was_killed_is_down_and_leaves_a_socket(
     os.kill(orphan, signal.SIGKILL)
     result = ctl("started", "a")
     assert result["reason"] == "down"
-    assert "its socket is left of one that was killed" in result["msg"]
+    assert "the socket was left by a supervisord that was killed" in result["msg"]
 
 
 def test_a_supervisord_that_is_shutting_down_counts_as_down(daemon: Daemon, ctl: Ctl) -> None:
@@ -542,7 +542,7 @@ def test_a_frozen_supervisord_is_told_in_time(
     os.kill(pid, signal.SIGSTOP)
     result = ctl("started", "a")
     assert result["reason"] == "frozen"
-    assert "frozen (SIGSTOP) or starved. Send it SIGCONT" in result["msg"]
+    assert "frozen (SIGSTOP) or gets no CPU time. Send it SIGCONT" in result["msg"]
 
 
 @pytest.mark.fault(11)

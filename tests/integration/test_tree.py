@@ -58,7 +58,7 @@ def test_four_that_make_the_same_at_once_all_succeed(tmp_path: Path, spawn_modul
 
 
 @pytest.mark.fault(43)
-def test_what_somebody_changed_is_put_right_and_named(tmp_path: Path, make: Run) -> None:
+def test_what_was_changed_by_hand_is_corrected_and_named(tmp_path: Path, make: Run) -> None:
     make(*wishes(tmp_path))
     (tmp_path / "d" / "run").chmod(0o777)
     (tmp_path / "d" / "bin" / "tool").write_text("#!/bin/sh\nrm -rf /\n")

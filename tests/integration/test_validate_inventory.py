@@ -28,6 +28,12 @@ def validate(home: Path, inventory: Path, *arguments: str, **variables: Any) -> 
     return done.returncode, done.stdout
 
 
+def secrets() -> dict[str, str]:
+    """Return a value for each secret of Cori's."""
+    names = yaml.safe_load(SECRETS.read_text())
+    return {name: "a-secret" for name in names if name.startswith("vault_")}
+
+
 def findings(output: str) -> list[str]:
     """Return the sentences of the message."""
     lines = output.rpartition(HEADING)[2].partition("\n\n")[0] if HEADING in output else ""
@@ -36,7 +42,7 @@ def findings(output: str) -> list[str]:
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
     # No such host can be reached from here; neither can it be missed.
-    code, output = validate(tmp_path, CORI, "-e", f"@{SECRETS}", ansible_connection="ssh")
+    code, output = validate(tmp_path, CORI, **secrets(), ansible_connection="ssh")
     assert code == 0, output
     assert "cori_dev_jaws" in output
     code, output = validate(tmp_path, CLONE / "inventories/local")
@@ -65,7 +71,7 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(28)
-def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
+def test_a_value_that_is_not_among_the_choices_is_named(tmp_path: Path) -> None:
     code, output = validate(tmp_path, CLONE / "inventories/local", jaws_log_level="QUIET")
     assert code != 0
     assert [line for line in findings(output) if "jaws_log_level" in line and "QUIET" in line]
@@ -73,8 +79,7 @@ def test_a_value_that_is_none_of_the_choices_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.fault(11)
 def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> None:
-    secrets = yaml.safe_load(SECRETS.read_text())
-    wanted = {name: secrets[name] for name in secrets if name.startswith("vault_")}
+    wanted = secrets()
     del wanted["vault_site_db_password"], wanted["vault_jtm_rmq_password"]
     code, output = validate(tmp_path, CORI, **wanted)
     assert code != 0
@@ -83,6 +88,14 @@ def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> Non
         "cori_dev_jtm: vault_jtm_rmq_password is missing: JTM's password for RabbitMQ.",
     ]
     assert not [value for value in wanted.values() if len(str(value)) > 5 and str(value) in output]
+
+
+@pytest.mark.fault(11)
+def test_the_placeholders_of_an_example_are_refused(tmp_path: Path) -> None:
+    code, output = validate(tmp_path, CORI, "-e", f"@{SECRETS}")
+    assert code != 0
+    refused = [line for line in findings(output) if "is a placeholder, not a secret." in line]
+    assert len(refused) == len(findings(output)) == len(secrets())
 
 
 class Site:
@@ -112,17 +125,17 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_a_value_that_the_wiring_overrides_is_named_wherever_it_stands(site: Site) -> None:
+def test_a_value_that_the_wiring_overrides_is_named_in_every_file(site: Site) -> None:
     everywhere = site.write("group_vars/all/more.yml", jaws_log_level="INFO", jaws_java="java17")
     instances = site.write("group_vars/supervisord.yml", jaws_instance="mine", jaws_window=4)
-    # In a file of hosts too.
+    # This is also found in a file of hosts.
     hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
     hosts["dev"]["vars"] = {"supervisord_user": "joe"}
     site.write("hosts.yml", **hosts)
     found, _output = site.check()
     assert sorted(found) == [
-        f"jaws_instance has no effect in {instances}: the playbooks set it. An exception belongs "
-        "in host_vars.",
+        f"jaws_instance has no effect in {instances}: the playbooks set it. To override it for one "
+        "host, use host_vars.",
         f"jaws_log_level has no effect in {everywhere}: set deployment_log_level.",
         f"supervisord_user has no effect in {site.directory} (group dev): set site_jaws_user or "
         "site_jtm_user.",
@@ -158,7 +171,7 @@ def test_other_peoples_variables_are_left_alone(site: Site) -> None:
     assert "purge_logs" not in output
 
 
-def test_the_file_that_a_wrong_value_stands_in_is_named(site: Site) -> None:
+def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
     wrong = {"site_rqm_host": "x", "site_series": "5", "jaws_window": "long"}
     path = site.write("group_vars/all/more.yml", **wrong)
     found = site.check()[0]
@@ -194,7 +207,7 @@ def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(si
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    """A second deployment on this machine, with paths of its own and some of the first's ports."""
+    """A second deployment on this machine, with its own paths but some ports of the first one."""
     hosts = {
         "supervisord": {"children": {"jaws": {"hosts": {"local_staging_jaws": None}}}},
         "staging": {"hosts": {"local_staging_jaws": None}},

@@ -415,7 +415,7 @@ def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told
         first.communicate(timeout=PATIENCE)
     assert result["reason"] == "locked"
     assert (
-        f"another run holds {lock} and has not ended within 0 s: pid {first.pid} of "
+        f"another run holds the lock on {lock} and did not end within 0 s: pid {first.pid} of "
         in result["msg"]
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks for secrets where they must not be, again and again while something else runs."""
+"""Look for secrets where they must not be, repeatedly while something else runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Between two looks; no process of a play is gone so soon.
+# Seconds between two looks; no process of a play ends so soon.
 PAUSE = 0.05
 
 
@@ -18,8 +18,8 @@ class Watch(threading.Thread):
     """Looks at the arguments and environment of every process that is started from now on, and at
     files that others may read.
 
-    :param secrets: returns the secrets that exist by now.
-    :param folders: where files are looked at.
+    :param secrets: returns the secrets that exist so far.
+    :param folders: directories in which files are checked.
     :param spared: names of directories that hold only what was downloaded.
     """
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests with every ansible-core that is promised, and print what was tested.
 
-    python run.py CACHE [--ends]
+    python -m tests.matrix.run CACHE [--ends]
 
 With each: the unit, contract and module tests. Then, with all of them together, tests/matrix: the
-files that a deploy renders, and a local site from its first deploy to its removal. --ends takes the
-oldest and the newest alone, and of the tests those that touch Ansible most: it is a stage of make
+files that a deploy renders, and a local site from its first deploy to its removal. --ends uses only
+the oldest and the newest, and those tests that use Ansible most: it is a stage of make
 test, where everything else runs with the pinned ansible-core.
 """
 
@@ -17,17 +17,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
 
 from ansible.release import __version__
-from versions import ENDS, PYTHONS, ROOT, Version, found, install, interpreter, missing
+
+from tests.gates.stages import Counts, count
+from tests.matrix.versions import (
+    ENDS,
+    PYTHONS,
+    ROOT,
+    Version,
+    found,
+    install,
+    interpreter,
+    missing,
+)
 
 EVERY = {
     "unit": ["tests/gates/contract", "tests/unit"],
     "modules": ["-n", "2", "--dist", "worksteal", "tests/integration"],
 }
-# What Ansible hands to a module and prints of its result, and what plugins do on the control node.
+# What Ansible passes to a module and prints of its result, and what plugins do on the control node.
 CHOSEN = {
     "chosen": [
         "tests/integration/test_status_report.py",
@@ -38,14 +47,6 @@ CHOSEN = {
     ]
 }
 ROW = "{:<9}{:<11}{:<10}{:>8}{:>8}{:>9}"
-
-
-class Counts(NamedTuple):
-    """How many tests there were."""
-
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
 
 
 def main() -> None:
@@ -65,13 +66,13 @@ def main() -> None:
 
 
 def installed(name: str, cache: Path) -> Version | None:
-    """Return an environment with an ansible-core, where a Python of this machine runs it."""
+    """Return an environment with an ansible-core, if a Python of this machine can run it."""
     python = interpreter(name)
     return install(name, python, cache) if python else None
 
 
 class Runs:
-    """Runs pytest, and remembers the reports."""
+    """Runs pytest, and collects the reports."""
 
     def __init__(self, cache: Path, stage: str) -> None:
         self.cache = cache
@@ -82,7 +83,7 @@ class Runs:
             report.unlink()
 
     def alone(self, version: Version, part: str, arguments: list[str]) -> None:
-        """Run tests with an ansible-core of its own."""
+        """Run tests with one ansible-core."""
         print(
             f"-- ansible-core {version.ansible}, Python {version.interpreter}: {part}", flush=True
         )
@@ -91,7 +92,7 @@ class Runs:
 
     def together(self, names: tuple[str, ...], versions: list[Version], ends: bool) -> None:
         """Run the tests that compare one ansible-core with the others, with the tools' pytest."""
-        if len(versions) == 1:  # on few machines; it is compared with the one of the tools then
+        if len(versions) == 1:  # on few machines; then it is compared with that of the tools
             name = ".".join(__version__.split(".")[:2])
             versions = [*versions, found(name, Path(sys.executable))]
         told = {"names": names, "versions": [version.described() for version in versions]}
@@ -105,12 +106,13 @@ class Runs:
         if version:
             environment["PATH"] = f"{version.python.parent}:{os.environ['PATH']}"
         command = [*command, f"--junit-xml={report}"]
-        if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
-            self.failed = True
-        return counted(report)
+        status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        counts = count([report] if report.exists() else [], status or not report.exists())
+        self.failed = self.failed or counts.failed > 0
+        return counts
 
     def table(self, names: tuple[str, ...], versions: list[Version]) -> list[str]:
-        """Return a line for each ansible-core and part, and for each Python that was not there."""
+        """Return a line for each ansible-core and part, and for each missing Python."""
         by_name = {version.name: version for version in versions}
         lines = [ROW.format("ANSIBLE", "PYTHON", "TESTS", "PASSED", "FAILED", "SKIPPED")]
         for (name, part), counts in self.counts.items():
@@ -121,18 +123,6 @@ class Runs:
         if pythons:
             lines.append(f"This machine has no Python {', '.join(pythons)}.")
         return lines
-
-
-def counted(report: Path) -> Counts:
-    """Add a report up; a run that left none has failed."""
-    if not report.exists():
-        return Counts(failed=1)
-    total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
-        for key in total:
-            total[key] += int(suite.get(key, "0"))
-    failed = total["failures"] + total["errors"]
-    return Counts(total["tests"] - failed - total["skipped"], failed, total["skipped"])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,6 @@ def test_this_machine_has_a_python_for_it(name: str) -> None:
         f"ansible-core {name} was not tested: it runs on Python {', '.join(RUNS_ON[name])}, and "
         "none of them is in PATH or ~/.pyenv/versions; install one, for example by pyenv install"
     )
-    if MATRIX["ends"]:  # make test tests what the machine has, and names the rest
+    if MATRIX["ends"]:  # make test uses what the machine has, and names the rest
         pytest.skip(reason)
     pytest.fail(reason)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import ansible, bearing, wait_until
-from tests.integration.test_deploy import Deployment, Run, changes
+from tests.integration.test_deploy import Deployment, Run, changes, differing
 from tests.matrix.conftest import MATRIX, NEIGHBOURS, PYTHONS
 
 NOTHING = {"local_dev_jaws": 0, "local_dev_jtm": 0}
-# Ansible's own warnings are about how it is used; of Python's, ours are those of our own code.
+# Ansible's own warnings are about how we use it; of Python's, only those of our own code count.
 OURS = re.compile(r"\[(DEPRECATION )?WARNING\]|ansible_collections/jgi/.*Warning: ")
 CHANGE = {"jaws-central.conf": {"JAWS": {"docs_url": "elsewhere"}}}
 
@@ -26,7 +26,7 @@ class Site(Deployment):
     """The local site, with the playbooks run by one ansible-core or another."""
 
     def __init__(self, root: Path) -> None:
-        # Environments are named by the Python that they are built with.
+        # The names of environments depend on the Python that they are built with.
         super().__init__(root, sys.executable)
 
     def play_with(self, version: str, playbook: str, **variables: Any) -> dict[str, int]:
@@ -55,13 +55,13 @@ class Site(Deployment):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A site whose path is short, for the sockets in it."""
+    """A site with a short path, because of the sockets in it."""
     found = Site(Path(tempfile.mkdtemp(prefix="jm", dir="/tmp")))
     yield found
     found.end()
 
 
-# make test has the time for one first deploy.
+# make test only has time for one first deploy.
 @pytest.mark.parametrize("version", [*PYTHONS][: 1 if MATRIX["ends"] else None])
 def test_another_ansible_core_changes_nothing_of_a_site(version: str, site: Site) -> None:
     assert site.play_with(version, "deploy").keys() == NOTHING.keys()
@@ -71,7 +71,7 @@ def test_another_ansible_core_changes_nothing_of_a_site(version: str, site: Site
     if not MATRIX["ends"]:
         assert site.play_with(version, "deploy") == NOTHING
         operate(site, version)
-        site.play_with(version, "remove")
+        site.play_with(version, "remove", really="dev")
         assert {path.name for path in site.site.iterdir()} <= {"secrets", "scratch"}
 
 
@@ -93,8 +93,3 @@ def operate(site: Site, version: str) -> None:
     wait_until(lambda: not bearing(str(site.site)), "the end of the daemons")
     site.play_with(version, "recover")
     assert differing(pids, site.pids()) == sorted(pids)
-
-
-def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the names whose values differ."""
-    return sorted(name for name in before if before[name] != after[name])

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 ROW = re.compile(r"^ok: \[(\S+)\] => (\{.*\})$", re.MULTILINE)
 TASK = re.compile(r"^TASK \[(.*)\] \**$", re.MULTILINE)
 AWKWARD = ["-i", "tests/matrix/awkward.yml"]
-# On the command line everything is text.
+# On the command line, everything is text.
 TEXTS = ["jaws_db_port=3308", "supervisord_port=9002", "jaws_version=1.0", "jaws_cromwell_port=1"]
 
 
@@ -42,7 +42,7 @@ Files = dict[tuple[str, str], Any]
 
 @pytest.fixture(scope="module")
 def playbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The playbook, beside what the roles' templates and the collection's own playbooks have."""
+    """The playbook, next to the roles' templates and the collection's own playbooks."""
     folder = tmp_path_factory.mktemp("clone") / "playbooks"
     folder.mkdir()
     shutil.copy(HERE / "render.yml", folder)
@@ -77,7 +77,7 @@ def rendered(python: Path, playbook: Path, site: list[str], home: Path) -> Files
     return found
 
 
-# make test has the time for the one that has everything.
+# make test only has time for the site that has everything.
 @pytest.mark.parametrize("site", ["awkward"] if MATRIX["ends"] else SITES)
 def test_every_ansible_core_renders_the_same_files(
     site: str, playbook: Path, tmp_path: Path

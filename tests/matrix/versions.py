@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-# The Pythons that each runs on as a control node. The first one that this machine has is taken, so
+# The Pythons that each runs on as a control node. The first one that this machine has is used, so
 # that together they cover every Python.
 PYTHONS = {
     "2.17": ("3.10", "3.11", "3.12"),
@@ -35,7 +35,7 @@ class Version(NamedTuple):
     interpreter: str
 
     def described(self) -> dict[str, str]:
-        """Return the version as JSON can hold it."""
+        """Return the version as data for JSON."""
         return {key: str(value) for key, value in self._asdict().items()}
 
 
@@ -54,7 +54,7 @@ def _candidates(python: str) -> Iterator[Path]:
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     installed = sorted(pyenv.glob(f"versions/{python}.*/bin/python"), reverse=True)
     for path in [*([Path(found)] if found else []), *installed]:
-        # pyenv puts a command in PATH for each version, which works for the chosen one alone.
+        # pyenv puts a command in PATH for each version, but only that of the chosen one works.
         if (
             subprocess.run([path, "-c", "import venv"], check=False, capture_output=True).returncode
             == 0
@@ -63,7 +63,7 @@ def _candidates(python: str) -> Iterator[Path]:
 
 
 def install(name: str, python: Path, cache: Path) -> Version:
-    """Bring the environment of an ansible-core to what uv.lock says."""
+    """Install an ansible-core as uv.lock says."""
     directory = cache / "matrix" / name
     group = f"ansible-{name.replace('.', '-')}"
     command = ["uv", "sync", "--frozen", "--quiet", "--only-group", group, "--python", str(python)]
@@ -77,7 +77,7 @@ def install(name: str, python: Path, cache: Path) -> Version:
 
 
 def found(name: str, python: Path) -> Version:
-    """Return what an environment has; it has to be the ansible-core of that name."""
+    """Return what an environment has; it must be the ansible-core of that name."""
     code = "import ansible.release as a, platform as p; print(a.__version__, p.python_version())"
     told = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
     ansible, version = told.stdout.split()

@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,13 @@ import pytest
 import yaml
 
 from copy_tree import copy_tree
-from tests.integration.conftest import CLONE, bearing, wait_until
+from tests.integration.conftest import CLONE, bearing, end_all
 from tests.integration.ports import reserve_port
 from tests.integration.test_deploy import CENTRAL, JTM, SITE, answer
 
 GITLAB = CLONE / ".gitlab-ci.yml"
 OPERATE = ("restart", "rollback", "status")
-# In the place of make: writes down what it was asked for.
+# Used instead of make: records how it was called.
 RECORDER = """\
 #!/bin/sh
 printf '%s\\n' "$@" "SITE=$SITE" >"$HOME/made"
@@ -33,7 +30,7 @@ printf '%s\\n' "$@" "SITE=$SITE" >"$HOME/made"
 
 
 class Repository:
-    """A git repository with the pipeline, and what gitlab-ci-local says and does in it."""
+    """A git repository with the pipeline, and what gitlab-ci-local prints and does in it."""
 
     def __init__(self, root: Path, branch: str = "dev") -> None:
         self.root = root
@@ -77,7 +74,7 @@ class Repository:
         return {job["name"]: job["when"] for job in found if job["when"] != "never"}
 
     def preview(self) -> dict[str, Any]:
-        """Return every job with its keys, as the extends leave them."""
+        """Return every job with its keys, after extends."""
         shown = self.run("--preview")
         content: dict[str, Any] = yaml.safe_load(shown[shown.index("---\n") :])
         return {name: job for name, job in content.items() if "script" in job}
@@ -93,7 +90,7 @@ def by_hand(*deployments: str) -> dict[str, str]:
 
 
 def test_a_merge_request_is_tested_and_may_be_tried_on_the_runner(repository: Repository) -> None:
-    # A merge request's pipeline knows no CI_COMMIT_BRANCH.
+    # The pipeline of a merge request has no CI_COMMIT_BRANCH.
     source = {"CI_PIPELINE_SOURCE": "merge_request_event"}
     assert repository.jobs("--unset-variable", "CI_COMMIT_BRANCH", **source) == {
         "lint": "on_success",
@@ -147,7 +144,7 @@ def test_a_job_calls_only_targets_that_there_are(repository: Repository) -> None
 
 @pytest.fixture
 def made(repository: Repository) -> Repository:
-    """The repository, with the recorder in the place of make."""
+    """The repository, with the recorder instead of make."""
     make = repository.root / "bin/make"
     make.parent.mkdir()
     make.write_text(RECORDER)
@@ -184,7 +181,7 @@ def test_a_job_calls_make_for_its_own_deployment(
 
 
 class Site(Repository):
-    """The whole tree in a repository; what it deploys is below a home of its own."""
+    """The whole tree in a repository, which deploys below a home directory of its own."""
 
     def __init__(self, root: Path) -> None:
         copy_tree(root / "clone", [])
@@ -195,7 +192,7 @@ class Site(Repository):
         self.arguments = " ".join(settings)
 
     def supervisorctl(self, instance: str) -> list[str]:
-        """Return the lines of a table, as an operator asks for it."""
+        """Return the lines of the table that an operator sees."""
         folder = self.home / ".local/share/jgi-jaws/jaws-supervisord"
         command = [f"{folder}/bin/supervisorctl", "-c", f"{folder}/supervisord-{instance}.conf"]
         done = subprocess.run([*command, "status"], capture_output=True, text=True, check=True)
@@ -204,15 +201,12 @@ class Site(Repository):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """It is short, for the sockets in it; nothing of it is left."""
+    """A site with a short path, because of the sockets in it; it is removed afterwards."""
     root = Path(tempfile.mkdtemp(prefix="jp", dir="/tmp"))
     try:
         yield Site(root)
     finally:
-        for pid in bearing(str(root)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not bearing(str(root)), "the end of what was deployed")
+        end_all(root)
         shutil.rmtree(root)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Give a module its arguments in this process, as Ansible does on a host, with every ansible-core.
+"""Pass a module its arguments in this process, as Ansible does on a host, with every ansible-core.
 
 The processes that tests start import this too, so it needs nothing but ansible-core.
 """
@@ -27,9 +27,9 @@ except ImportError:  # before ansible-core 2.19
 def module_arguments(options: dict[str, Any]) -> Iterator[None]:
     """Run the body as a module that was called with these options.
 
-    :param options: also C(_ansible_check_mode) and the like, as Ansible hands them over.
+    :param options: including C(_ansible_check_mode) and the like, as Ansible passes them.
     """
-    # A module is a process of its own: it has no warnings of the modules before it.
+    # A module runs in a process of its own, without the warnings of earlier modules.
     warnings._global_warnings.clear()
     warnings._global_deprecations.clear()
     if patch_module_args is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process to look at, a /proc to change, and Hypothesis without what depends on the load."""
+"""A process to look at, a /proc to change, and Hypothesis without time limits."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_each_state_asks_for_the_fewest_actions(
     assert actions(state, HEALTHY) == when_healthy
 
 
-def test_a_lost_pid_file_is_written_anew() -> None:
+def test_a_lost_pid_file_is_written_again() -> None:
     assert actions("started", replace(HEALTHY, record=None, found_by="environment")) == ("record",)
 
 
@@ -120,7 +120,7 @@ def test_inside_the_command_a_restart_is_deferred_but_a_reload_is_not() -> None:
     assert "runs inside it" in found.deferred
 
 
-def test_inside_a_command_that_was_told_to_stop_that_is_said() -> None:
+def test_inside_a_command_that_was_told_to_stop_the_result_says_so() -> None:
     record = replace(RECORD, stopping="SIGQUIT at noon")
     found = plan(WISH, "started", replace(HEALTHY, inside=True, record=record))
     assert found.actions == ()
@@ -143,7 +143,7 @@ def test_two_processes_of_one_command_are_refused_but_can_be_stopped() -> None:
     assert actions("stopped", both) == ("stop",)
 
 
-def test_nothing_is_said_to_differ_where_nothing_is_known() -> None:
+def test_nothing_differs_if_nothing_is_known() -> None:
     by_hand = Seen((PROCESS,), "by_hand")
     assert differences(wish(umask="077"), by_hand) == ()
     assert differences(wish(revision="2"), by_hand) == ("revision",)
@@ -170,13 +170,13 @@ def test_the_definition_ignores_what_a_running_process_need_not_know() -> None:
 
 
 @pytest.mark.parametrize(("name", "number"), [("TERM", 15), ("SIGQUIT", 3), ("hup", 1)])
-def test_a_signal_is_told_with_or_without_sig(name: str, number: int) -> None:
+def test_a_signal_is_named_with_or_without_sig(name: str, number: int) -> None:
     assert parse_signal(name) == number
 
 
 @pytest.mark.parametrize("name", ["", "15", "SIG", "BYE", "SIG_DFL"])
-def test_another_word_is_no_signal(name: str) -> None:
-    with pytest.raises(JawsError, match="not a signal's name"):
+def test_another_word_is_not_a_signal(name: str) -> None:
+    with pytest.raises(JawsError, match="not the name of a signal"):
         parse_signal(name)
 
 
@@ -194,7 +194,7 @@ def test_a_value_that_yaml_did_not_read_as_text_is_named(value: object) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("", "x"), ("A=B", "x"), ("A", "\0"), (MARKER, "x")])
-def test_what_no_environment_can_hold_is_refused(name: str, value: str) -> None:
+def test_a_variable_that_cannot_be_set_is_refused(name: str, value: str) -> None:
     with pytest.raises(JawsError, match="environment: "):
         parse_environment({name: value})
 
@@ -293,7 +293,7 @@ def test_another_command_is_not_taken_for_it(tmp_path: Path, words: tuple[str]) 
 def test_a_child_that_still_has_its_parents_command_line_is_not_a_second_one(
     tmp_path: Path,
 ) -> None:
-    """As between fork and exec, when the command starts something."""
+    """This is the state between fork and exec, when the command starts something."""
     (tmp_path / "sys/kernel/random").mkdir(parents=True)
     (tmp_path / "sys/kernel/random/boot_id").write_text("boot")
     for pid, parent in ((42, 1), (43, 42)):
@@ -314,7 +314,7 @@ def test_a_process_whose_directory_may_not_be_read_is_not_taken_for_it(tmp_path:
     assert not runs_by_hand(PROCESS, PROCESS.cmdline, str(tmp_path))
 
 
-def test_a_small_log_is_left_alone_and_none_is_no_error(tmp_path: Path) -> None:
+def test_a_small_log_is_left_alone_and_a_missing_one_is_not_an_error(tmp_path: Path) -> None:
     log = tmp_path / "log"
     rotate(str(log), 4, 2)
     log.write_text("abc")
@@ -361,7 +361,7 @@ def test_a_directory_of_our_own_may_be_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "there/pid").exists()
 
 
-def test_a_full_disk_is_told_and_is_no_traceback(
+def test_a_full_disk_is_reported_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> int:

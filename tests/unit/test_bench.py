@@ -33,7 +33,7 @@ def test_another_process_was_down_in_between_though_nobody_saw_it() -> None:
     assert gaps([*STAYS, Sample(1.5, 8), Sample(2.0, 8)]) == [0.5]
 
 
-def test_gaps_are_told_apart() -> None:
+def test_gaps_are_kept_separate() -> None:
     samples = [Sample(float(at), up) for at, up in enumerate([1, 0, 1, 1, 0, 0, 1])]
     assert gaps(samples) == [2.0, 3.0]
 
@@ -56,7 +56,7 @@ def test_the_probe_sees_a_port_go_and_come_back() -> None:
         wait_until_seen(probe, 0)
         with socket.create_server(("127.0.0.1", port)):
             wait_until_seen(probe, 1)
-    assert len(probe.gaps()["one"]) in (1, 2)  # the last answer may come after the port has gone
+    assert len(probe.gaps()["one"]) in (1, 2)  # the last answer may come after the port is closed
     assert min(probe.gaps()["one"]) >= INTERVAL / 2
 
 
@@ -92,7 +92,7 @@ def test_a_ratio_is_to_the_floor_of_the_same_row() -> None:
     assert [sample.get("ratio") for sample in samples] == [1.0, 1.5, None]
 
 
-def test_the_worst_service_is_the_one_that_exceeds_its_own_bound_most() -> None:
+def test_the_worst_service_is_the_one_that_exceeds_its_own_limit_most() -> None:
     observed = downtime.Measured(9.0, {"slow": [8.0], "quick": [1.0, 3.5]}, set(), ["quick"])
     limits = {"slow": 10.0, "quick": 4.0}
     case = downtime.Case("a case")
@@ -104,7 +104,7 @@ def test_the_worst_service_is_the_one_that_exceeds_its_own_bound_most() -> None:
     assert downtime.downtime(failing, "all", {"slow"}, "x", [observed], limits)["at_most"] == 20.0
 
 
-def test_a_value_takes_the_place_of_the_one_that_was_there() -> None:
+def test_a_value_replaces_the_previous_one() -> None:
     text = downtime.changed("[A]\nkey = 1\nother = 2\n[B]\nmore = 3\n", {"A": {"key": 4}})
     parser = configparser.ConfigParser()
     parser.read_string(downtime.changed(text, {"C": {"new": 5}}))

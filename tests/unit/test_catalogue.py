@@ -106,7 +106,7 @@ def sections(planned: Data) -> dict[str, dict[str, str]]:
 
 
 def changed(before: Data, after: Data) -> list[str]:
-    """Return the programs whose sections differ, and see that their command= does."""
+    """Return the programs whose sections differ, and check that their command= differs."""
     old, new = sections(before), sections(after)
     differ = [name for name in old if old[name] != new[name]]
     assert [name for name in old if old[name]["command"] != new[name]["command"]] == differ
@@ -199,7 +199,7 @@ def test_a_site_adds_one_variable_to_an_environment() -> None:
     assert found["jtm"]["environment"] == {"JTM_CONFIG_FILE": "@jtm.conf@", "TZ": "UTC"}
 
 
-def test_one_health_check_takes_the_place_of_another() -> None:
+def test_one_health_check_replaces_another() -> None:
     for change in ({"tcp": "127.0.0.1:3001"}, {}, None):
         found = services_of(CATALOGUE, {"central-auth": {"health": change}}, "jaws", "2")
         assert found["central-auth"]["health"] == (change or {})
@@ -278,7 +278,7 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     ({"mine": {"command": ["x"]}}, "jaws_services: mine: instance must be set."),
     (
         {"my program": {"instance": "jaws", "command": ["x"]}},
-        "jaws_services: my program: a name has",
+        "jaws_services: my program: a name must consist of",
     ),
     (
         {"central-rest": {"startsecs": 2}},
@@ -311,11 +311,11 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     ),
     (
         {"central-rest": {"health": {"status": [1]}}},
-        "jaws_services: central-rest: health takes one of",
+        "jaws_services: central-rest: health must have exactly one of",
     ),
     (
         {"central-rest": {"health": {"tcp": "a:1", "http": "b"}}},
-        "jaws_services: central-rest: health takes one of",
+        "jaws_services: central-rest: health must have exactly one of",
     ),
     (
         {"central-rest": {"health": {"http": "https://x"}}},
@@ -379,8 +379,8 @@ def test_a_service_of_another_instance_is_checked_too() -> None:
         services_of(CATALOGUE, {"jtm": {"comand": []}}, "jaws", "2")
 
 
-def test_a_token_that_means_nothing_is_named() -> None:
-    with pytest.raises(JawsError, match=r"service jtm: @jtm\.cnf@ means nothing; there are .*jtm"):
+def test_an_unknown_token_is_named() -> None:
+    with pytest.raises(JawsError, match=r"service jtm: unknown token @jtm\.cnf@; there are .*jtm"):
         release("jtm", jtm={"directory": "@jtm.cnf@"})
 
 
@@ -410,7 +410,7 @@ def test_a_token_that_means_nothing_is_named() -> None:
         ),
         (
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
-            "component central: there is nothing to install; set jaws_wheels",
+            "component central has nothing to install. Set jaws_wheels",
         ),
     ],
 )
@@ -465,7 +465,7 @@ def test_a_shim_replaces_itself_by_the_command(tmp_path: Path) -> None:
 def test_a_service_is_told_to_stop_when_its_supervisord_is_killed(
     tmp_path: Path, given: str | int
 ) -> None:
-    # It ends by itself where it is not told, and the test fails.
+    # If it is not told to stop, it ends by itself, and the test fails.
     wait = "for _ in $(seq 400); do sleep 0.05; done"
     script = f"trap 'echo asked; exit' TERM QUIT; echo ready; {wait}"
     shim = write_shim(tmp_path, command=["/bin/sh", "-c", script], stopsignal=given)
@@ -479,8 +479,8 @@ def test_a_service_is_told_to_stop_when_its_supervisord_is_killed(
         assert process.stdout.read() == "asked\n"
 
 
-def test_a_stopsignal_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JawsError, match="stopsignal STOPP is no signal"):
+def test_an_invalid_stopsignal_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JawsError, match="stopsignal STOPP is not a signal"):
         write_shim(tmp_path, command=["true"], stopsignal="STOPP")
 
 
@@ -543,7 +543,7 @@ def test_a_program_without_an_environment_of_its_own_loads_no_python_module() ->
 
 
 def told(**changes: Data) -> list[str]:
-    """Return what is wrong with a site's changes to the instance jaws of a site with another."""
+    """Return what is wrong with a site's changes to its instance jaws."""
     catalogues = {"services": CATALOGUE, "components": COMPONENTS, "formats": FORMATS}
     options = {"services": {}, "components": {}, "configs": {}, "config_formats": {}, **changes}
     values = {f"jaws_{name}": value for name, value in options.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client of one supervisord: whom it speaks to, and what it makes of every answer."""
+"""The client of one supervisord: whom it speaks to, and how it understands every answer."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ in_files = settings(
 
 
 def as_supervisorctl_reads(path: Path) -> tuple[str | None, ...] | None:
-    """Return url, user and key as Supervisor's own client reads them, or None where it refuses."""
+    """Return url, user and key as Supervisor's own client reads them, or None if it refuses."""
     options = ClientOptions()
     options.stderr = io.StringIO()
     with path.open(encoding="utf-8") as stream:
-        # Its own stays open after a parse error.
+        # Supervisor itself leaves the file open after a parse error.
         options.open = lambda *_: stream  # type: ignore[method-assign]
         try:
             options.realize(args=["-c", str(path), "status"], doc="")
@@ -284,7 +284,7 @@ def test_an_endpoint_knows_whether_its_file_may_set_a_priority(
     path.write_text(f"[supervisorctl]\n{more}")
     options = dict(NO_OPTIONS, config=str(path))
     assert endpoint_for(options).ordered is ordered
-    # Another supervisord than the file's may have anything.
+    # A supervisord other than that of the file may have anything.
     assert endpoint_for(dict(options, server_url="http://b:2")).ordered
 
 
@@ -335,7 +335,7 @@ def respond(body: bytes, status: str = "200 OK", more: str = "") -> bytes:
 
 @contextmanager
 def a_server(answer: Callable[[bytes], bytes | None]) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield the url of a server that answers every request so, and the requests that it got."""
+    """Yield the url of a server that always gives this answer, and the requests that it got."""
     requests: list[bytes] = []
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
@@ -406,7 +406,7 @@ def test_a_socket_that_nobody_listens_at_means_down(tmp_path: Path) -> None:
         left.bind(str(tmp_path / "s"))
     error = error_of(f"unix://{tmp_path}/s")
     assert error.reason == "down"
-    assert "its socket is left of one that was killed" in str(error)
+    assert "the socket was left by a supervisord that was killed" in str(error)
 
 
 def test_a_port_that_nobody_listens_at_means_down() -> None:
@@ -422,7 +422,7 @@ def test_no_answer_in_time_means_frozen(tmp_path: Path) -> None:
         deaf.listen()
         error = error_of(f"unix://{tmp_path}/s", 0.01)
     assert error.reason == "frozen"
-    assert "does not answer within" in str(error)
+    assert "did not answer within" in str(error)
 
 
 def test_a_full_queue_of_connections_means_frozen(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The become plugin collabsu: its command line, its options, and what it makes of answers."""
+"""The become plugin collabsu: its command line, its options, and its reactions to output."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def words(**options: Any) -> list[str]:
 
 
 def collabsu_words(**options: Any) -> list[str]:
-    """Return collabsu's own words, which end the command line."""
+    """Return the end of the command line, that is, collabsu's own command line."""
     return words(**options)[10:]
 
 
 def settings(**options: Any) -> dict[str, Any]:
-    """Return what the relay on the target is told."""
+    """Return the settings of the relay on the target."""
     found: dict[str, Any] = json.loads(words(**options)[9])
     return found
 
@@ -70,7 +70,7 @@ def test_executable_and_flags_are_options() -> None:
 
 
 def relay(form: str) -> collabsu_relay.Relay:
-    """Return a relay that has started nothing."""
+    """Return a relay that has not started anything."""
     command = words(form=form)[5]
     return collabsu_relay.Relay("jaws", command, settings(form=form), ["collabsu", "jaws"])
 
@@ -144,8 +144,8 @@ def test_without_a_password_no_prompt_is_awaited() -> None:
 
 
 @pytest.mark.parametrize("account", [None, "", "-v", "jaws;id", "ja ws", "$(id)", "jaws\n"])
-def test_what_is_no_accounts_name_is_refused(account: str | None) -> None:
-    with pytest.raises(AnsibleError, match=r"no account's name\. Set become_user"):
+def test_an_invalid_account_name_is_refused(account: str | None) -> None:
+    with pytest.raises(AnsibleError, match=r"not the name of an account\. Set become_user"):
         words(become_user=account)
 
 

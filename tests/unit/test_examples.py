@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stand-ins of examples/: what their build, their configurations and their ends are like."""
+"""The stand-ins of examples/: how they are built, configured, started and ended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from benchlib.processes import free_port
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BUILT = ("cromwell.jar", "jaws_central", "jaws_jtm", "jaws_site")
 PATIENCE_SECONDS = 60
-# Every character that means something to a parser, a shell or a URL.
+# Every character that is special in a parser, a shell or a URL.
 PASSWORD = "p%w $x ${y} #z ;a 'b' \"c\" \\d = : / & ä"
 
 Config = dict[str, dict[str, str]]
@@ -111,7 +111,7 @@ JTM_2: Config = {
         **dict.fromkeys(("jtminterface_max_trial", "heartbeat_message_count"), "300"),
     },
 }
-# What series 1 of JTM does not have.
+# The keys that series 1 of JTM does not have.
 JTM_NEW = {"jtm_status_request_q", "jtm_status_result_q", "heartbeat_message_count", "partition"}
 JTM_1: Config = {
     section: {key: value for key, value in keys.items() if key not in JTM_NEW}
@@ -131,7 +131,7 @@ LOADS = {
 
 
 def ini(config: Mapping[str, Mapping[str, str]], sign: str = "%") -> str:
-    """Return the text of an INI file, with the parser's sign doubled as its writer has to."""
+    """Return the text of an INI file, with the parser's sign doubled, as is necessary."""
     lines: list[str] = []
     for section, keys in config.items():
         lines.append(f"[{section}]")
@@ -148,7 +148,7 @@ def without(config: Config, section: str, key: str | None = None) -> Config:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Return as soon as the condition holds; the patience is no measure of speed."""
+    """Return as soon as the condition holds; the time limit is not a measure of speed."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
@@ -179,7 +179,7 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
 def parent(pid: int) -> int:
     """Return the parent of a living process; 0 when it ended, waited for or not."""
     try:
-        # The name before it may hold blanks and parentheses.
+        # The name before it may contain spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
@@ -300,7 +300,7 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Assert exit status 1 and one line on standard error with these words in it."""
+    """Assert exit status 1 and one line on standard error that contains these words."""
     assert result.returncode == 1, result
     lines = [line for line in result.stderr.splitlines() if not re.search("- (INFO|DEBUG) -", line)]
     assert len(lines) == 1, result.stderr
@@ -472,7 +472,7 @@ def test_every_file_of_a_wheel_is_in_its_record_with_its_hash(installed: Install
                     assert (known, size) == (f"sha256={found.rstrip('=')}", str(len(data)))
 
 
-# What they demand of their configurations
+# What they require in their configurations
 
 
 def load(installed: Installed, name: str, text: str, folder: Path) -> Any:
@@ -506,7 +506,7 @@ def test_each_missing_section_or_key_is_named(
 ) -> None:
     config, error = LOADS[name][2], error_of(installed, name)
     for section, keys in config.items():
-        # Without its only mark a file is one of the other series, or has one site less.
+        # Without its only mark, a file belongs to the other series, or has one site less.
         if section not in ("AMQP", "SITE:X", "RPC_SERVER") or name == "site-1-server":
             with pytest.raises(error, match=rf"\[{section}\] is missing"):
                 load(installed, name, ini(without(config, section), sign_of(name)), tmp_path)
@@ -561,7 +561,7 @@ def test_a_bare_sign_of_interpolation_is_refused_without_showing_the_password(
     config, sign = {**LOADS[name][2]}, sign_of(name)
     config[section] = {**config[section], "password": "PLACE"}
     text = ini(config, sign).replace("PLACE", f"se{sign}cret")
-    words = re.escape(f"[{section}] password cannot be interpolated: a literal {sign}")
+    words = re.escape(f"[{section}] password cannot be interpolated: write a literal {sign}")
     with pytest.raises(error_of(installed, name), match=words) as caught:
         load(installed, name, text, tmp_path)
     assert "cret" not in str(caught.value)
@@ -576,7 +576,7 @@ def test_a_bare_sign_of_interpolation_is_refused_without_showing_the_password(
         ("[DB]\npassword = secret\n[DB]\n", r"section \[DB\] is given twice"),
     ],
 )
-def test_a_file_that_is_no_ini_is_refused_without_showing_the_password(
+def test_a_file_that_is_not_ini_is_refused_without_showing_the_password(
     installed: Installed, tmp_path: Path, text: str, words: str
 ) -> None:
     with pytest.raises(error_of(installed, "site-2-daemon"), match=words) as caught:
@@ -702,7 +702,7 @@ def test_a_cromwell_conf_without_a_port_is_refused(installed: Installed, web: ob
         ("unhealthy", "perhaps"),
     ],
 )
-def test_a_misbehaviour_that_is_none_is_refused(
+def test_an_unknown_misbehaviour_is_refused(
     installed: Installed, tmp_path: Path, key: str, value: str
 ) -> None:
     loaded = load(installed, "site-2-daemon", ini({**SITE_2, "STANDIN": {key: value}}), tmp_path)
@@ -739,7 +739,7 @@ def test_central_answers_on_its_port(
     assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 
 
-def test_central_listens_on_the_loopback_alone_unless_told(
+def test_central_listens_on_loopback_only_by_default(
     installed: Installed, tmp_path: Path, start: Start
 ) -> None:
     port = free_port()
@@ -771,7 +771,7 @@ def test_cromwell_answers_under_java_and_ends_as_java_does(
     process = start(installed.cromwell(hocon(tmp_path / "cromwell.conf", settings)))
     until(lambda: answers(port), "cromwell answers")
     assert get(port, "/engine/v1/status")[0] == 200
-    # The stand-in for java became it: no process between, so signals arrive.
+    # The stand-in for java has become it, without a process in between, so signals arrive.
     assert b"cromwell.jar" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     assert children(process.pid) == []
     process.terminate()
@@ -789,14 +789,14 @@ def test_java_runs_the_stand_in_jar_only(installed: Installed, tmp_path: Path) -
     refused(run(installed.command("java", "--verbose", "-jar", "x")), "--verbose")
 
 
-# How they live and end
+# How they run and end
 
 
 @pytest.mark.parametrize(
     ("config", "command", "threads"),
     [(SITE_2, "daemon", 4), (SITE_1, "daemon", 4), (SITE_1, "server", 6)],
 )
-def test_a_site_service_keeps_its_threads_and_beats(
+def test_a_site_service_keeps_its_threads_and_logs_heartbeats(
     installed: Installed, tmp_path: Path, start: Start, config: Config, command: str, threads: int
 ) -> None:
     process = start(site(installed, tmp_path, config, command))
@@ -859,7 +859,7 @@ def test_the_manager_has_seven_processes_and_ends_them_all_on_term(
     assert [pid for pid in found if parent(pid)] == []
 
 
-def test_check_manager_tells_a_whole_manager_from_one_that_is_not(
+def test_check_manager_distinguishes_a_complete_manager_from_an_incomplete_one(
     installed: Installed, tmp_path: Path, start: Start
 ) -> None:
     check = jtm(installed, tmp_path, JTM_2, "check-manager")
@@ -869,7 +869,7 @@ def test_check_manager_tells_a_whole_manager_from_one_that_is_not(
     assert run(check).returncode == 0
     process.kill()
     process.wait()
-    # As with the real one: they live on, and are not enough.
+    # As with the real one: they continue to run, but are not enough.
     refused(run(check), "6 instead of 7")
 
 
@@ -946,7 +946,7 @@ def test_an_unhealthy_service_lives_and_says_500(
     assert get(port, "/api/v2/info")[0] == get(other, "/engine/v1/status")[0] == 500
 
 
-def test_an_unhealthy_manager_or_daemon_lives_with_nothing_inside(
+def test_an_unhealthy_manager_or_daemon_runs_but_does_nothing(
     installed: Installed, tmp_path: Path, start: Start
 ) -> None:
     unhealthy = {"STANDIN": {"unhealthy": "yes"}}

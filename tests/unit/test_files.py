@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files: whose they are, how they are read and replaced, and the end of a log."""
+"""Files: who owns them, how they are read and replaced, and the end of a log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ in_files = settings(deadline=None, suppress_health_check=[HealthCheck.function_s
 
 
 def own(monkeypatch: pytest.MonkeyPatch, place: Path, uid: int) -> None:
-    """Make a path somebody else's, as the code under test sees it."""
+    """Make a path belong to another user, as the code under test sees it."""
     for name in ("stat", "lstat"):
         real = getattr(os, name)
 
@@ -48,7 +48,7 @@ def own(monkeypatch: pytest.MonkeyPatch, place: Path, uid: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o1777])
-def test_what_is_ours_is_taken(tmp_path: Path, mode: int) -> None:
+def test_our_own_paths_are_accepted(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     files.refuse_unsafe(str(tmp_path / "none"))
     (tmp_path / "f").touch()
@@ -66,7 +66,7 @@ def test_a_strangers_directory_is_refused_unless_he_is_trusted(
     files.refuse_unsafe(str(tmp_path / "f"), files.ours(STRANGER))
 
 
-def test_in_a_closed_directory_of_ours_whoever_was_let_in_may_make_files(
+def test_in_our_closed_directory_everybody_who_has_access_may_make_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "f"
@@ -80,7 +80,7 @@ def test_in_a_closed_directory_of_ours_whoever_was_let_in_may_make_files(
     files.refuse_unsafe(str(path), files.ours(STRANGER))
 
 
-def test_a_link_is_refused_whoever_made_it(tmp_path: Path) -> None:
+def test_a_link_is_refused_even_if_it_is_ours(tmp_path: Path) -> None:
     (tmp_path / "f").symlink_to("/etc/passwd")
     with pytest.raises(JawsError, match="symbolic link"):
         files.refuse_unsafe(str(tmp_path / "f"))
@@ -192,7 +192,7 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(
     (tmp_path / "f").write_text("old")
     monkeypatch.setattr(os, "fchown", lambda *_: None)
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(JawsError, match="untouched") as caught:
+    with pytest.raises(JawsError, match="unchanged") as caught:
         Candidate(str(tmp_path / "f"), "new", 0o640, os.getegid() + 1)
     assert caught.value.reason == "cannot_write"
     for told in (str(tmp_path / "f"), "0640", f"gid {os.getegid() + 1}", os.strerror(error)):
@@ -210,7 +210,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
-def test_a_text_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JawsError, match="UTF-8"):
         Candidate(str(tmp_path / "f"), "\udce9")
     assert not list(tmp_path.iterdir())
@@ -270,7 +270,7 @@ def test_a_neighbours_file_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EACCES])
-def test_a_filesystem_that_cannot_sync_a_directory_will_do(
+def test_a_filesystem_that_cannot_sync_a_directory_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
     def fail(_handle: int) -> None:
@@ -306,7 +306,7 @@ def test_a_tail_is_the_end_of_the_log(
         assert mine == theirs or theirs.endswith(mine.lstrip("\ufffd"))
 
 
-def test_a_log_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_log_that_is_not_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert tail(str(tmp_path / "pipe")) is None
     assert tail(str(tmp_path)) is None

@@ -19,7 +19,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import HOCON_INCL
 
 INI = ("ini", "ini_extended")
 SECRET = "hunter2-%$-very-secret"
-# What people put into passwords and paths, and what parsers make something else of.
+# What people use in passwords and paths, and what parsers change.
 AWKWARD = [
     "100%",
     "%(here)s",
@@ -42,7 +42,7 @@ AWKWARD = [
     "None",
     "a\u2028b\x85c",
 ]
-# Of these the parsers of the services lose something; so people are told.
+# The parsers of the services lose a part of these, so they are refused with a message.
 LOST = [" leading", "trailing ", "\n", "a\n# b", "a\n; b", "a\n  b", "a\rb", "\u00a0x"]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -101,7 +101,7 @@ def test_any_key_and_value_arrives_or_is_refused(
     except JawsError:
         return
     found = read_back(form, text, tmp_path_factory.getbasetemp())
-    # The parsers of the services take no notice of a key's case.
+    # The parsers of the services ignore the case of keys.
     assert found == {"DB": {key.lower(): value}, "HTTP": {"port": "1"}}
 
 
@@ -141,7 +141,7 @@ def test_a_refusal_never_shows_the_value() -> None:
         assert told.value.__cause__ is None
 
 
-def test_numbers_and_truths_are_written_as_the_services_write_them() -> None:
+def test_numbers_and_booleans_are_written_as_the_services_write_them() -> None:
     text = render("a.conf", "ini", {"A": {"port": 3306, "on": True, "rate": 0.5}})
     assert text == "[A]\nport = 3306\non = true\nrate = 0.5\n"
 
@@ -156,18 +156,18 @@ def test_an_ini_file_takes_one_value_for_a_key(value: Any) -> None:
         render("a.conf", "ini", {"A": {"x": value}})
 
 
-def test_a_section_that_is_no_mapping_is_refused_by_its_name() -> None:
+def test_a_section_that_is_not_a_mapping_is_refused_by_its_name() -> None:
     with pytest.raises(JawsError, match=r"\[A\] must be a mapping"):
         render("a.conf", "ini", {"A": "x"})
 
 
 def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(JawsError, match=r"no format toml; there are hocon, ini, ini_extended"):
+    with pytest.raises(JawsError, match=r"format toml\. The formats are hocon, ini, ini_extended"):
         render("a.conf", "toml", {})
 
 
 # ---- HOCON: the file is an include, then the members of one JSON object, which every HOCON parser
-# reads alike. The stand-in for Cromwell holds us to that, as real Cromwell does.
+# reads in the same way. The stand-in for Cromwell requires that, as the real Cromwell does.
 
 
 def read_hocon(text: str) -> Any:
@@ -193,7 +193,7 @@ json_values = st.recursive(
 
 
 def as_hocon_compares(data: Any) -> Any:
-    """Return the data with its numbers as text: for HOCON 1 and "1" are the same value."""
+    """Return the data with its numbers as text: for HOCON, 1 and "1" are the same value."""
     if isinstance(data, dict):
         return {key: as_hocon_compares(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -213,7 +213,7 @@ def test_any_data_arrives_in_cromwell(data: dict[str, Any]) -> None:
 @example(-0.0)
 @example(1e16)
 def test_a_number_and_its_text_make_the_same_file(number: float) -> None:
-    # Before ansible-core 2.19 a template makes text of a number: that must not restart Cromwell.
+    # Before ansible-core 2.19, templates turn numbers into text: that must not restart Cromwell.
     one, other = (
         render("cromwell.conf", "hocon", {"a": {"b": [value]}}) for value in (number, str(number))
     )
@@ -222,13 +222,13 @@ def test_a_number_and_its_text_make_the_same_file(number: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.50", "007", "+1", "1e5", "0x10", "1_000", "NaN", "true", ""])
-def test_what_no_number_is_written_as_stays_text(text: str) -> None:
+def test_a_text_that_no_number_is_written_as_stays_text(text: str) -> None:
     assert read_hocon(render("cromwell.conf", "hocon", {"a": text})) == {"a": text}
 
 
 @pytest.mark.parametrize("form", ["hocon", *INI])
 def test_an_encrypted_value_is_written_like_its_text(form: str) -> None:
-    # Before ansible-core 2.19 it is an object like this one.
+    # Before ansible-core 2.19, it is an object like this one.
     secrets = [render("a.conf", form, {"A": {"x": kind(SECRET)}}) for kind in (str, UserString)]
     assert secrets[0] == secrets[1]
 
@@ -248,7 +248,7 @@ def test_what_belongs_to_cromwell_is_quoted_so_that_hocon_does_not_fill_it_in() 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
-    with pytest.raises(JawsError, match=r"^cromwell\.conf: a value"):
+    with pytest.raises(JawsError, match=r"^cromwell\.conf: every value must be"):
         render("cromwell.conf", "hocon", {"a": {"b": value}})
 
 

@@ -27,7 +27,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.releases.health import (
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with the status that the query names; to a path of its own, not at all."""
+    """Answers with the status that the query names; at one path, it does not answer at all."""
 
     def do_GET(self) -> None:
         if self.path == "/nonsense":
@@ -54,7 +54,7 @@ def serving() -> Iterator[str]:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """Listen, accept nothing, answer nothing."""
+    """Listen, but never accept or answer."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         yield "127.0.0.1:%d" % listener.getsockname()[1]
 
@@ -66,7 +66,7 @@ def test_a_service_that_answers_as_it_should_is_healthy() -> None:
         assert attempt({"http": f"http://{address}/?401", "status": ["401", 200]}) is None
 
 
-def test_another_status_is_told_with_the_one_that_was_wanted() -> None:
+def test_an_unexpected_status_is_reported_with_the_expected_one() -> None:
     with serving() as address:
         url = f"http://{address}/api?500"
         assert attempt({"http": url}) == f"{url} answers 500 instead of 200"
@@ -77,14 +77,14 @@ def test_a_redirection_is_not_followed() -> None:
         assert "answers 302" in str(attempt({"http": f"http://{address}/?302"}))
 
 
-def test_a_port_that_nobody_listens_on_is_told() -> None:
+def test_a_port_that_nobody_listens_on_is_reported() -> None:
     with silent() as address:
         pass
     assert attempt({"tcp": address}) == f"{address}: [Errno 111] Connection refused"
     assert "Connection refused" in str(attempt({"http": f"http://{address}/"}))
 
 
-def test_a_service_that_accepts_and_never_answers_is_told_in_time(
+def test_a_service_that_accepts_and_never_answers_is_reported_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health, "ATTEMPT_SECONDS", 0.5)
@@ -92,13 +92,13 @@ def test_a_service_that_accepts_and_never_answers_is_told_in_time(
         assert "timed out" in str(attempt({"http": f"http://{address}/"}))
 
 
-def test_what_is_no_http_is_told() -> None:
+def test_an_answer_that_is_not_http_is_reported() -> None:
     with serving() as address:
         url = f"http://{address}/nonsense"
         assert attempt({"http": url}) == f"{url}: no http"
 
 
-def test_an_address_that_is_none_is_told() -> None:
+def test_an_invalid_address_is_reported() -> None:
     assert attempt({"tcp": "127.0.0.1:port"}) is not None
     assert attempt({"http": "http://127.0.0.1:port/"}) is not None
 
@@ -109,7 +109,7 @@ def test_a_command_succeeds_with_0_and_fails_with_its_last_words() -> None:
     assert told == "sh ended with 3: much\nwhy"
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
+def test_a_missing_command_of_a_check_is_reported() -> None:
     assert "No such file" in str(attempt({"command": ["/no/such/command"]}))
 
 
@@ -165,6 +165,7 @@ def test_only_what_fails_is_returned() -> None:
 )
 def test_a_check_that_can_never_succeed_is_refused_by_its_program(check: dict[str, Any]) -> None:
     with pytest.raises(
-        JawsError, match=r"^health of rest(: (http|tcp) must be| takes one of| has no key)"
+        JawsError,
+        match=r"^health of rest(: (http|tcp) must be| must have exactly| has unknown)",
     ):
         refuse_wrong({"auth": {"tcp": "a:1"}, "rest": check})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be wrong with an inventory, as pure functions say it."""
+"""What can be wrong with an inventory, according to pure functions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     Finding,
     Spec,
     Statement,
+    ambiguous_hosts,
     claims,
     conflicts,
     effective,
@@ -22,11 +23,14 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     misspelt_names,
     other_names,
     overridden,
+    placeholders,
     read_catalogues,
     read_spec,
+    shared_by_inventories,
     without_effect,
     without_value,
     wrong_changes,
+    wrong_extra_variables,
     wrong_value,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
@@ -100,13 +104,13 @@ def jtm(**changed: Any) -> Data:
 
 
 @pytest.mark.fault(28)
-def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     names = ["jaws_wheel", "site_id", "jaws_wheels", "path", "ansible_host", "site_name"]
     sentence = "jaws_wheel is not a variable of jgi.jaws; did you mean jaws_wheels?"
     assert misspelt_names(names, SPEC) == [Finding("jaws_wheel", sentence)]
 
 
-def test_a_name_that_only_begins_like_ours_may_be_somebody_elses() -> None:
+def test_a_name_that_only_begins_like_ours_may_belong_to_another_role() -> None:
     names = ["vault_become_password", "site_name", "jaws_wheel", "jaws_wheels", "boot_disk", "path"]
     assert other_names(names, SPEC) == ["site_name", "vault_become_password"]
 
@@ -170,7 +174,7 @@ def test_a_fact_without_a_default_of_its_deployment_is_missing() -> None:
     assert [finding.sentence for finding in told] == ["deployment_rest_port is missing: A port."]
 
 
-def test_another_cause_is_told_with_what_the_inventory_states() -> None:
+def test_another_cause_is_reported_with_what_the_inventory_states() -> None:
     error = "Attempting to decrypt but no vault secrets found."
     raw = {**ONE, "site_wheels": "{{ nope }}"}
     told = without_value({"jaws_wheels": error, "jaws_dir": error, "site_wheels": error}, raw, SPEC)
@@ -180,7 +184,7 @@ def test_another_cause_is_told_with_what_the_inventory_states() -> None:
     ]
 
 
-def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
+def test_an_error_of_a_variable_that_no_role_uses_is_ignored() -> None:
     assert without_value({"site_id": "'x' is undefined", "jaws_dir": "'x'"}, {}, SPEC) == []
 
 
@@ -193,11 +197,11 @@ def test_an_error_of_what_no_role_of_the_host_uses_is_none() -> None:
         ({"type": "dict", "no_log": True}, "x must be a mapping."),
     ],
 )
-def test_a_value_of_a_wrong_type_is_told_unless_it_is_secret(option: Data, sentence: str) -> None:
+def test_a_value_of_a_wrong_type_is_shown_unless_it_is_secret(option: Data, sentence: str) -> None:
     assert wrong_value("x", "many", option) == Finding("x", sentence)
 
 
-def test_a_wrong_change_is_told_in_the_words_of_the_inventory() -> None:
+def test_a_wrong_change_is_reported_by_the_names_of_the_inventory() -> None:
     told = ["jaws_wheels: there is no x.", "jaws_dir: there is no y."]
     assert wrong_changes(told, ONE, SPEC) == [
         Finding("site_wheels", "site_wheels: there is no x."),
@@ -222,17 +226,17 @@ def in_vain(name: str, value: Any, hosts: str = "one two", **raws: Data) -> list
         ("jaws_rest_port", "set deployment_rest_port."),
         ("jaws_wheels", "set site_wheels."),
         ("jaws_user", "set site_jaws_user or site_jtm_user."),
-        ("jaws_dir", "it follows from site_root. An exception belongs in host_vars."),
-        ("jaws_instance", "the playbooks set it. An exception belongs in host_vars."),
+        ("jaws_dir", "it follows from site_root. To override it for one host, use host_vars."),
+        ("jaws_instance", "the playbooks set it. To override it for one host, use host_vars."),
     ],
 )
-def test_a_value_that_the_wiring_overrides_is_told_with_what_to_set(
+def test_a_value_that_the_wiring_overrides_is_reported_with_what_to_set(
     name: str, sentence: str
 ) -> None:
     assert in_vain(name, "mine") == [f"{name} has no effect in site.yml: {sentence}"]
 
 
-def test_a_value_that_has_effect_is_not_told() -> None:
+def test_a_value_that_has_effect_is_not_reported() -> None:
     assert in_vain("site_id", "X") == []
     assert in_vain("jaws_wheels", "mine", hosts="other") == []
     assert in_vain("jaws_wheels", "mine", one={**ONE, "jaws_wheels": "mine"}, hosts="one") == []
@@ -240,14 +244,14 @@ def test_a_value_that_has_effect_is_not_told() -> None:
     assert in_vain("status_row", "mine", one={"status_row": "ours"}) == []
 
 
-def test_what_has_no_effect_says_nothing_of_the_hosts_that_get_it_all_the_same() -> None:
+def test_a_value_without_effect_does_not_hide_what_other_hosts_have() -> None:
     vain = [Statement("jaws_instance", "mine", "site.yml", frozenset(["one", "other"]))]
     raw = {"jaws_instance": "mine", "path": "x"}
     assert effective(raw, vain) == {"path": "x"}
     assert effective(ONE, vain) == ONE
 
 
-# ---- Where it stands
+# ---- Where it is stated
 
 
 def test_a_sentence_names_the_file_that_the_value_comes_from_or_else_the_hosts() -> None:
@@ -307,7 +311,7 @@ def test_two_instances_of_one_deployment_share_nothing() -> None:
         ),
     ],
 )
-def test_what_two_instances_of_one_machine_share_is_told(change: Data, sentence: str) -> None:
+def test_what_two_instances_of_one_machine_share_is_reported(change: Data, sentence: str) -> None:
     assert conflicts([*claims("one", values()), *claims("two", jtm(**change))]) == [sentence]
 
 
@@ -318,7 +322,7 @@ def test_two_ports_of_one_instance_may_not_be_the_same() -> None:
     ]
 
 
-def test_two_deployments_on_one_database_are_told_wherever_they_run() -> None:
+def test_two_deployments_on_one_database_are_reported_on_any_machines() -> None:
     other = values(ansible_host="elsewhere", ansible_connection="ssh")
     told = conflicts([*claims("one", values()), *claims("two", other)])
     assert told == [
@@ -344,3 +348,85 @@ def test_the_first_owner_is_named_to_each_later_one() -> None:
         "one (p) and two (p)",
         "one (p) and three (p)",
     ]
+
+
+# ---- Placeholders
+
+
+@pytest.mark.parametrize(
+    "value", ["change-me", "CHANGEME", " change_it ", "<secret>", "xxxx", "TODO", "...", "fill in"]
+)
+def test_what_an_example_has_in_the_place_of_a_secret_is_refused(value: str) -> None:
+    (finding,) = placeholders({"vault_key": value, "site_id": value})
+    assert finding.sentence.startswith("vault_key is a placeholder, not a secret.")
+
+
+@pytest.mark.parametrize("value", ["x", "changes", "a<b>c", "meChange", "", "todor", None, 12])
+def test_a_secret_that_resembles_a_placeholder_is_none(value: Any) -> None:
+    assert placeholders({"vault_key": value}) == []
+
+
+# ---- What -e gives
+
+
+@pytest.mark.parametrize("name", ["program", "progams", "porgrams", "programms", "Programs"])
+def test_a_variable_close_to_the_playbook_s_own_is_refused(name: str) -> None:
+    assert wrong_extra_variables({name: "jtm"}, ["programs"], SPEC) == [
+        f"-e {name} is not a variable of this playbook; did you mean programs?"
+    ]
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", " , ", None, [], ["", " "]])
+def test_a_variable_of_the_playbook_without_a_value_is_refused(value: Any) -> None:
+    assert wrong_extra_variables({"programs": value}, ["programs"], SPEC) == [
+        "-e programs has no value. Give one, or leave it out."
+    ]
+
+
+def test_other_variables_may_be_given() -> None:
+    given = {"programs": "jtm", "site_id": "", "ansible_user": "me", "color": "red", "jaws_dir": ""}
+    assert wrong_extra_variables(given, ["programs"], SPEC) == []
+
+
+# ---- Groups
+
+GROUPED = Wiring(
+    {
+        "dev": {"deployment_name": "dev"},
+        "prod": {"deployment_name": "prod"},
+        "jaws": {"jaws_instance": "jaws", "supervisord_instance": "jaws"},
+        "jtm": {"jaws_instance": "jtm", "supervisord_instance": "jtm"},
+    }
+)
+
+
+def test_a_host_of_two_deployments_or_instances_is_named_with_its_groups() -> None:
+    groups = {"all": ["a", "b"], "dev": ["a", "b"], "prod": ["b"], "jaws": ["a"], "jtm": ["a"]}
+    assert ambiguous_hosts(groups, GROUPED) == [
+        "b is in the groups dev and prod, each of which gives it another deployment_name. Leave it "
+        "in one of them.",
+        "a is in the groups jaws and jtm, each of which gives it another jaws_instance. Leave it "
+        "in one of them.",
+        "a is in the groups jaws and jtm, each of which gives it another supervisord_instance. "
+        "Leave it in one of them.",
+    ]
+
+
+def test_a_host_of_one_deployment_and_one_instance_is_not_ambiguous() -> None:
+    groups = {"all": ["a", "b"], "dev": ["a"], "prod": ["b"], "jaws": ["a", "b"], "other": ["a"]}
+    assert ambiguous_hosts(groups, GROUPED) == []
+
+
+def inventories(*directories: str) -> list[str]:
+    hosts = {f"host{number}": place for number, place in enumerate(directories)}
+    shared = Statement("site_root", "/b", "b/group_vars/all/site.yml", frozenset(hosts))
+    alone = Statement("site_id", "B", "b/host_vars/host0.yml", frozenset(["host0"]))
+    return shared_by_inventories(hosts, {"supervisord": list(hosts)}, [shared, alone])
+
+
+def test_two_inventories_whose_variables_count_for_each_other_are_refused() -> None:
+    assert inventories("/a", "/b") == [
+        "the inventories /a and /b both have instances, and b/group_vars/all/site.yml would count "
+        "for all of them. Run the playbook once for each inventory."
+    ]
+    assert inventories("/a", "/a") == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks on files: waited for, named, and gone with their holder."""
+"""Locks on files: waited for, named, and freed with their holder."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_a_host_that_became_unreachable_has_not_held() -> None:
     assert switch(PREPARED, {"jaws": lost, "jtm": HELD})["unheld"] == ["jaws"]
 
 
-def test_a_host_that_prepared_nothing_is_no_part_of_the_switch() -> None:
+def test_a_host_that_prepared_nothing_is_not_part_of_the_switch() -> None:
     found = switch({"jtm": PREPARED["jtm"]}, {"jaws": FAILED, "jtm": HELD})
     assert (found["hosts"], found["unheld"]) == (["jtm"], [])
 
@@ -54,7 +54,7 @@ def test_a_host_that_prepared_nothing_is_no_part_of_the_switch() -> None:
 def test_a_rollback_is_a_switch_of_the_hosts_that_have_a_target() -> None:
     found = switch(PREPARED, {"jaws": HELD, "jtm": FAILED}, {"jaws": "j1"})
     assert found == {"hosts": ["jaws"], "deploy": 10, "unheld": []}
-    # A host that is lost on the way stays a part of it.
+    # A host that is lost meanwhile remains part of it.
     assert switch(PREPARED, {}, {"jaws": "j1"})["unheld"] == ["jaws"]
 
 
@@ -117,6 +117,18 @@ def test_a_name_means_the_program_of_the_instance_that_has_it(wanted: Any) -> No
     assert found["problem"] == ""
 
 
+STATES = ("RUNNING", "STOPPED", "STARTING", "BACKOFF", "EXITED", "FATAL", "STOPPING", "UNKNOWN")
+
+
+@pytest.mark.parametrize("wanted", ["all", "all,stopped"])
+def test_what_was_stopped_may_be_left_out_unless_it_is_named(wanted: str) -> None:
+    programs = [{"name": state.lower(), "state": state} for state in STATES]
+    found = chosen_programs({"one": {"programs": programs}}, wanted, keep_stopped=True)
+    named = ["stopped"] if "stopped" in wanted else []
+    others = [state.lower() for state in STATES if state != "STOPPED"]
+    assert found == {"programs": {"one": [*others, *named]}, "problem": ""}
+
+
 def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
     assert chosen_programs(INSTANCES, "jtm,jmt,rset")["problem"] == (
         "no instance has jmt, rset; there are auth, jtm, rest"
@@ -124,6 +136,6 @@ def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
     nothings: list[Any] = ["", " , ", []]
     for nothing in nothings:
         assert chosen_programs(INSTANCES, nothing)["problem"] == (
-            "no program is named: give -e programs=NAME,NAME, or leave it out; there are auth, "
+            "-e programs is empty. Name programs (NAME,NAME), or leave it out; there are auth, "
             "jtm, rest"
         )

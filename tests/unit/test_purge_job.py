@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which job calls the weekly purge, and which one should."""
+"""Which job runs the weekly purge, and which one should."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFINITION = ["'/x y/purge'", [{"path": "~/ä"}], "sun", "02:00"]
 
 
 def files(*names: str) -> list[dict[str, Any]]:
-    """Return what the module find returns of a directory with these files."""
+    """Return what the module find returns for a directory with these files."""
     return [{"path": f"/srv/jaws.dev/purge/{name}", "mode": "0640"} for name in names]
 
 
@@ -42,7 +42,7 @@ def test_another_definition_and_another_schedule_are_another_job() -> None:
     assert timer["note"] == note.replace("cron", "systemd_user")
 
 
-def test_without_a_schedule_what_is_noted_has_to_go() -> None:
+def test_without_a_schedule_what_is_noted_is_obsolete() -> None:
     found = purge_job(files("cron.0123456789ab", "systemd_user.1"), "", DEFINITION)
     assert found["schedules"] == ["cron", "systemd_user"]
     assert found["obsolete"] == ["cron.0123456789ab", "systemd_user.1"]
@@ -51,7 +51,7 @@ def test_without_a_schedule_what_is_noted_has_to_go() -> None:
 
 
 @pytest.mark.parametrize("name", ["purge", "purge.py", "cron", ".cron.1", "crontab.1"])
-def test_other_files_are_no_notes(name: str) -> None:
+def test_other_files_are_not_notes(name: str) -> None:
     assert purge_job(files(name), "", DEFINITION)["obsolete"] == []
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What old releases leave, and what of it may go."""
+"""What old releases leave, and which of it may be removed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_current_one_is_kept_however_old_it_is() -> None:
     assert ids(retention.expired(OLD, times, "r1", 1, 100)) == ["r2", "bad"]
 
 
-def test_what_was_wanted_lately_is_kept() -> None:
+def test_a_release_that_was_wanted_recently_is_kept() -> None:
     times = {**dict.fromkeys(ids(OLD), 0.0), "bad": 100.0}
     assert ids(retention.expired(OLD, times, "r3", 1, 100)) == ["r1", "r2"]
 
@@ -52,7 +52,7 @@ def test_only_old_and_unused_entries_are_left_over(tmp_path: Path) -> None:
     assert retention.leftovers(folders, {str(tmp_path / "used")}, 100) == [str(tmp_path / "old")]
 
 
-@pytest.mark.parametrize("name", retention.TOLD_BY)
+@pytest.mark.parametrize("name", retention.SEARCHED)
 def test_a_path_that_a_process_names_is_in_use(proc: Proc, name: str) -> None:
     proc.add(7)
     (proc.root / "7" / name).write_bytes(b"x\0/v/a/bin/python\0")
@@ -68,7 +68,7 @@ def test_a_path_is_in_use_by_what_was_started_a_moment_ago(
     assert retention.running_from(["/v/a", "/v/b"], str(proc)) == {"/v/a"}
 
 
-def test_a_directory_goes_whole_also_after_a_killed_run(tmp_path: Path) -> None:
+def test_a_directory_is_removed_as_a_whole_even_after_a_killed_run(tmp_path: Path) -> None:
     (tmp_path / ".env.removed" / "half").mkdir(parents=True)
     (tmp_path / "env" / "bin").mkdir(parents=True)
     (tmp_path / "file").touch()

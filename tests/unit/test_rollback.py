@@ -23,7 +23,7 @@ def instance(current: str | None, *releases: dict[str, Any]) -> dict[str, Any]:
 
 
 def rollback_targets(hosts: dict[str, Any], named: str = "") -> dict[str, str]:
-    """Return what rollback_targets does; a host prod is a deployment of its own."""
+    """Return what rollback_targets returns; a host prod is a deployment of its own."""
     return rollback.rollback_targets(hosts, deployments(hosts), named)
 
 
@@ -45,7 +45,7 @@ def test_what_the_last_deploy_left_alone_stays() -> None:
     assert found == {"jaws": "j1", "jtm": "t1"}
 
 
-def test_going_back_again_goes_back_further_and_never_bounces() -> None:
+def test_going_back_again_goes_back_further_and_never_returns() -> None:
     jaws, jtm = (J3, J2, J1), (T2, T1)
     assert rollback_targets({"jaws": instance("j2", *jaws), "jtm": instance("t1", *jtm)}) == {
         "jaws": "j1",
@@ -97,10 +97,10 @@ def test_deployments_are_taken_back_each_by_itself() -> None:
 @pytest.mark.parametrize(
     ("named", "sentence"),
     [
-        ("j9", "there is no release j9. There are, of jaws: j2, b, p; jtm: none."),
+        ("j9", "there is no release j9. The releases are: jaws: j2, b, p; jtm: none."),
         ("b", "release b is marked bad: it crashed. Choose another one."),
         ("p", "release p was never in use. Deploy it, or choose another one."),
-        ("", "dev has nothing to go back to: no earlier release of it is good."),
+        ("", "dev has nothing to go back to: it has no earlier good release."),
     ],
 )
 def test_what_cannot_be_gone_back_to_has_its_own_sentence(named: str, sentence: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deploy has to know of a gitlab-runner."""
+"""What a deploy must know about a gitlab-runner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SKIPPED = {"changed": False, "skipped": True}
 
 
 def look(**changes: Any) -> dict[str, Any]:
-    """Return what a look at a running runner returned, with the changes."""
+    """Return the result for a running runner, with the changes."""
     found = {"running": True, "pid": 42, "started_at": STARTED, "reloaded_at": None}
     return {**found, "outdated": [], "inside": False, **changes}
 
@@ -67,7 +67,7 @@ def test_without_a_unit_nothing_is_due() -> None:
     assert runner_state([look(outdated=["revision"])])["due"] is False
 
 
-def test_the_last_look_counts_and_one_that_was_skipped_says_nothing() -> None:
+def test_the_last_result_counts_and_a_skipped_one_does_not() -> None:
     looks = [look(), look(pid=43, started_at=LATER)]
     assert runner_state(looks)["since"] == LATER
     assert runner_state([look(), SKIPPED])["since"] == STARTED
@@ -102,7 +102,7 @@ UNIT = "/home/jaws/.config/systemd/user/gitlab-runner.service"
 BINARY = {"stat": {"exists": True, "executable": True, "checksum": "ab"}}
 
 
-def test_nothing_is_in_the_way_of_a_runner_that_can_run() -> None:
+def test_there_is_no_obstacle_for_a_runner_that_can_run() -> None:
     assert runner_obstacles(SEEN, binary=SKIPPED) == []
     assert runner_obstacles({**SEEN, "valid": None}, binary=BINARY, sha256="ab") == []
     there = {**SEEN, "units": [UNIT], "lingering": True}
@@ -116,7 +116,7 @@ def test_nothing_is_in_the_way_of_a_runner_that_can_run() -> None:
         ({"units": [UNIT]}, {"own_units": ["x.service"]}, f"{UNIT} would start this runner a "),
         ({}, {"needs_lingering": True}, "jaws does not linger: its services would end at logout"),
         ({}, {"needs_lingering": "True"}, "jaws does not linger"),
-        ({}, {"binary": {"stat": {"exists": False}}}, "/b does not exist, or may not be executed."),
+        ({}, {"binary": {"stat": {"exists": False}}}, "/b does not exist or is not executable."),
         ({}, {"binary": BINARY, "sha256": "cd"}, "/b does not match gitlab_runner_binary_sha256."),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which names are typing errors of ours, and which are other people's."""
+"""Which names are typing errors of our names, and which belong to others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.spelling import misspelt,
 
 KNOWN = frozenset(read_spec().known)
 
-# What people have in an inventory besides our variables.
+# Other variables that people have in an inventory.
 FOREIGN = """
 vault_become_password site_name gitlab_runner_coordinator_url boot_disk
 site_url site_domain site_owner site_timezone site_dns_servers site_admin_email site_region
@@ -26,7 +26,7 @@ gitlab_runner_registration_token gitlab_runner_user jaws_contact jaws_team
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
-def test_a_letter_that_is_missing_doubled_or_swapped_is_found(name: str) -> None:
+def test_a_character_that_is_missing_doubled_or_swapped_is_found(name: str) -> None:
     for at in range(len(name)):
         deleted = name[:at] + name[at + 1 :]
         doubled = name[:at] + name[at] + name[at:]
@@ -52,11 +52,11 @@ def test_the_name_that_was_meant_is_the_nearest(typed: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("name", FOREIGN.split())
-def test_a_name_that_was_chosen_on_purpose_is_no_typing_error(name: str) -> None:
+def test_a_name_that_was_chosen_on_purpose_is_not_a_typing_error(name: str) -> None:
     assert misspelt(name, KNOWN) == ""
 
 
-def test_a_sentence_names_what_resembles_or_else_what_there_is() -> None:
+def test_a_sentence_names_the_most_similar_name_or_else_all_names() -> None:
     known = {"site.conf", "central.conf"}
     assert there_is_no("file", "sit.conf", known) == (
         "there is no file sit.conf; did you mean site.conf?"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases as files: records, published files, links, and the one file that is the switch."""
+"""Releases as files: records, published files, links, and the file that names the current one."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_file_of_another_group_is_not_published(store: Store, tmp_path: Path) 
     assert not store.is_published(str(path), "text", 0o640)
 
 
-def test_a_directory_in_the_place_of_a_file_is_named(store: Store, tmp_path: Path) -> None:
+def test_a_directory_instead_of_a_file_is_named(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(JawsError, match=f"cannot read {tmp_path}/a: Is a directory"):
         store.is_published(str(tmp_path / "a"), "", 0o640)
@@ -139,7 +139,7 @@ def test_a_directory_in_the_place_of_a_file_is_named(store: Store, tmp_path: Pat
 # ---- Records
 
 
-def test_records_are_returned_the_newest_first(store: Store) -> None:
+def test_records_are_returned_newest_first(store: Store) -> None:
     assert store.all() == []
     for release in ("20260101T000000Z-b", "20260102T000000Z-a"):
         store.save(record(release))
@@ -148,7 +148,7 @@ def test_records_are_returned_the_newest_first(store: Store) -> None:
     assert store.find(None) is None
 
 
-def test_an_unknown_release_is_told_with_those_that_there_are(store: Store) -> None:
+def test_an_unknown_release_is_reported_with_the_existing_ones(store: Store) -> None:
     with pytest.raises(JawsError, match="there is no release r9 here; there are: none"):
         store.get("r9")
     store.save(record("r1"))
@@ -161,7 +161,7 @@ def test_an_unknown_release_is_told_with_those_that_there_are(store: Store) -> N
 def test_a_broken_record_is_named(store: Store, tmp_path: Path, text: str) -> None:
     path = tmp_path / "releases" / "r1.json"
     path.write_text(text)
-    with pytest.raises(JawsError, match=f"{path} is no release's record"):
+    with pytest.raises(JawsError, match=f"{path} is not the record of a release"):
         store.all()
 
 
@@ -170,7 +170,7 @@ def test_a_record_is_for_its_group_only(store: Store, tmp_path: Path) -> None:
     assert (tmp_path / "releases" / "r1.json").stat().st_mode & 0o7777 == 0o640
 
 
-def test_ids_sort_by_time_and_tell_inputs_apart() -> None:
+def test_ids_sort_by_time_and_differ_by_inputs() -> None:
     first, second = new_id("a", 0), new_id("a", 1)
     assert first == "19700101T000000Z-" + first[-8:]
     assert first < second
@@ -191,7 +191,7 @@ def test_the_last_good_release_is_the_one_that_was_activated_last() -> None:
     assert last_good(known[1:2], "r4") is None
 
 
-def test_a_deploy_is_later_than_all_known_ones_also_when_the_clock_went_back() -> None:
+def test_a_deploy_is_later_than_all_known_ones_even_if_the_clock_went_back() -> None:
     assert next_deploy([], 7.9) == 7
     known = [record("r1", deploy=3), record("r2", "prepared"), record("r3", "bad", deploy=None)]
     assert next_deploy(known, 7.9) == 7
@@ -211,13 +211,13 @@ def test_links_point_where_they_should_and_are_then_left_alone(
     assert not store.link(links)
 
 
-def test_what_a_killed_run_left_is_in_nobody_s_way(store: Store, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_does_not_matter(store: Store, tmp_path: Path) -> None:
     (tmp_path / "current.new").symlink_to("/gone")
     store.link({str(tmp_path / "current"): "/v/1"})
     assert files(tmp_path) == ["current", "releases", "s.conf"]
 
 
-def test_a_directory_in_the_place_of_a_link_is_named(store: Store, tmp_path: Path) -> None:
+def test_a_directory_instead_of_a_link_is_named(store: Store, tmp_path: Path) -> None:
     (tmp_path / "current" / "full").mkdir(parents=True)
     with pytest.raises(JawsError, match=f"cannot make the link {tmp_path}/current: Is a directory"):
         store.link({str(tmp_path / "current"): "/v/1"})

@@ -26,7 +26,7 @@ Graph = dict[str, set[str]]
 
 
 def imported(name: str) -> set[str]:
-    """Return the files of module_utils that one of them imports."""
+    """Return the files of module_utils that a file of it imports."""
     found = set()
     for node in ast.walk(FILES[name]):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -40,12 +40,12 @@ def imported(name: str) -> set[str]:
 
 
 def unit(name: str) -> str:
-    """Return what a file belongs to: a directory of module_utils, or itself."""
+    """Return what a file belongs to: a directory of module_utils, or the file itself."""
     return name.split("/")[0]
 
 
 def cycles(graph: Graph) -> set[str]:
-    """Return what imports itself in the end."""
+    """Return what imports itself, directly or through others."""
     left = dict(graph)
     while leaves := [name for name, targets in left.items() if not targets & left.keys()]:
         for name in leaves:
@@ -61,14 +61,14 @@ UNIT_GRAPH = {
 }  # fmt: skip
 
 
-def test_the_imports_are_understood() -> None:
+def test_the_imports_are_found() -> None:
     assert FILE_GRAPH["tree"] == {"errors", "files"}
     assert "supervisor/programs" in FILE_GRAPH["supervisor/planning"]
     assert set().union(*FILE_GRAPH.values()) <= set(FILES)
     assert cycles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == {"a", "b", "c"}
 
 
-def test_no_file_imports_itself_in_the_end() -> None:
+def test_imports_have_no_cycle() -> None:
     assert cycles(FILE_GRAPH) == set()
     assert cycles(UNIT_GRAPH) == set()
 
@@ -92,7 +92,7 @@ def test_files_and_environments_need_nothing_of_supervisord(module: str) -> None
 
 
 def differ_by_a_letter(one: str, other: str) -> bool:
-    """Whether one name is the other with a letter more, less, or changed."""
+    """Whether one name is the other with one character added, removed or changed."""
     short, long = sorted((one, other), key=len)
     if len(long) - len(short) > 1:
         return False
@@ -101,7 +101,7 @@ def differ_by_a_letter(one: str, other: str) -> bool:
     return long[at + 1 :] in (short[at:], short[at + 1 :])
 
 
-def test_no_two_files_in_a_directory_differ_by_a_letter() -> None:
+def test_no_two_files_in_a_directory_differ_by_one_character() -> None:
     assert differ_by_a_letter("release", "releases")
     assert not differ_by_a_letter("supervisord", "supervisorctl")
     folders: dict[Path, list[str]] = {}
@@ -120,7 +120,7 @@ def test_no_two_files_in_a_directory_differ_by_a_letter() -> None:
 
 
 def parameters(tree: ast.Module) -> dict[str, int]:
-    """Return the position of the parameter C(reason), by the name of what takes it."""
+    """Return the position of the parameter C(reason), by the name of the function that has it."""
     found = {"JawsError": 1}
     for node in ast.walk(tree):
         names: list[str] = []
@@ -135,7 +135,7 @@ def parameters(tree: ast.Module) -> dict[str, int]:
 
 
 def given_reasons(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield what is given where a reason is taken, and the defaults there."""
+    """Yield the arguments that are passed as a reason, and the defaults."""
     positions = parameters(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories, files and links of one's own: what is right, what is refused, what is made."""
+"""Directories, files and links of the own user: what is right, what is refused, what is made."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mode(path: Path) -> int:
 
 
 def own(monkeypatch: pytest.MonkeyPatch, place: Path, uid: int) -> None:
-    """Make a path somebody else's, as the code under test sees it."""
+    """Make a path belong to another user, as the code under test sees it."""
     real = os.lstat
 
     def seen(path: Any, *rest: Any, **options: Any) -> os.stat_result:
@@ -89,7 +89,7 @@ def test_a_directory_is_closed_until_its_group_is_right(
     assert seen == [0o700]
 
 
-def test_parents_are_for_passing_through_whatever_the_umask(tmp_path: Path) -> None:
+def test_parents_can_be_passed_through_with_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         make(item(tmp_path / "a" / "b" / "c", mode="2750"))
@@ -203,23 +203,23 @@ def test_a_strangers_directory_on_the_way_is_refused_where_everybody_may_make_on
         {"group": "no-such-group"},
     ],
 )
-def test_an_item_that_makes_no_sense_is_refused(tmp_path: Path, given: dict[str, Any]) -> None:
+def test_an_inconsistent_item_is_refused(tmp_path: Path, given: dict[str, Any]) -> None:
     with pytest.raises(JawsError) as caught:
         make(item(tmp_path / "a") | given)
     assert caught.value.reason == "bad_option"
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_in_the_place_of_a_directory_is_named(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    with pytest.raises(JawsError, match=f"{tmp_path}/a.*no directory") as caught:
+    with pytest.raises(JawsError, match=f"{tmp_path}/a.*not a directory") as caught:
         make(item(tmp_path / "a"))
     assert caught.value.reason == "cannot_write"
     assert (tmp_path / "a").read_text() == "x"
 
 
 @pytest.mark.parametrize("kind", [{"content": "x"}, {"target": "/x"}])
-def test_a_directory_in_the_place_of_something_else_is_named(
+def test_a_directory_instead_of_something_else_is_named(
     tmp_path: Path, kind: dict[str, Any]
 ) -> None:
     (tmp_path / "a").mkdir()
@@ -243,11 +243,11 @@ def test_a_mode_or_group_that_is_refused_is_named(
         make(wish)
 
 
-def test_a_mode_that_the_filesystem_only_pretends_to_take_is_named(
+def test_a_mode_that_the_filesystem_only_pretends_to_apply_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "chmod", lambda *_: None)
-    with pytest.raises(JawsError, match="did not take the mode 2755"):
+    with pytest.raises(JawsError, match="did not apply the mode 2755"):
         make(item(tmp_path / "d", mode="2755"))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of units of the user's systemd."""
+"""The files of a user's systemd units."""
 
 from __future__ import annotations
 

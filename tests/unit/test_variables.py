@@ -17,7 +17,7 @@ from collection import ROOT, Mapping
 
 SPEC = read_spec()
 GROUPS = SPEC.wiring.groups
-# A host is in one group of each row.
+# A host is in one group of each line.
 HOSTS = (("supervisord", "jaws"), ("supervisord", "jtm"), ("gitlab_runner",))
 
 
@@ -39,9 +39,9 @@ def test_the_wiring_sets_options_that_roles_have() -> None:
 
 
 def rendered(value: Any, wired: Mapping) -> str:
-    """Return what a template gives if an inventory states no fact at all.
+    """Return the value of a template if an inventory states no facts at all.
 
-    Raises UndefinedError for one that follows from a fact without a default.
+    Raises UndefinedError if it depends on a fact without a default.
     """
     if not isinstance(value, str):
         return str(value)
@@ -52,7 +52,7 @@ def rendered(value: Any, wired: Mapping) -> str:
 
 
 def defaults(groups: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """Return options with their own default and the one that the wiring gives them."""
+    """Return options with their own default and the one that the wiring sets."""
     wired = {name: value for group in groups for name, value in GROUPS[group].items()}
     wired["supervisord_root"] = "/root"
     found = []

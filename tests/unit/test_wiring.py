@@ -30,7 +30,7 @@ WIRING = Wiring(GROUPS)
 
 
 def test_a_fact_renames_one_option_or_none() -> None:
-    # Not site_python, which two options have; nor the users, which are one option of two groups.
+    # Not site_python, which sets two options, nor the users, which set one option in two groups.
     assert WIRING.renames() == {"site_root": "jaws_root", "site_wheels": "jaws_wheels"}
 
 
@@ -42,7 +42,7 @@ def test_the_facts_behind_an_option_are_found_by_way_of_others() -> None:
     assert WIRING.facts_behind("jaws_nothing", raw) == []
 
 
-def test_an_option_bears_the_name_of_the_fact_that_it_only_renames() -> None:
+def test_an_option_has_the_name_of_the_fact_that_it_only_renames() -> None:
     raw = {**GROUPS["supervisord"], "jaws_window": 4}
     assert WIRING.as_written("jaws_wheels", raw) == "site_wheels"
     for name in ("jaws_conf", "jaws_become", "jaws_window", "jaws_absent"):
@@ -73,5 +73,5 @@ def test_an_encrypted_value_is_not_opened() -> None:
 
 
 @pytest.mark.parametrize("group", ["supervisord", "jaws", "jtm", "gitlab_runner", "dev", "prod"])
-def test_the_wiring_is_read_from_beside_the_playbooks(group: str) -> None:
+def test_the_wiring_is_read_from_the_directory_of_the_playbooks(group: str) -> None:
     assert read_wiring(Path(__file__).parents[2]).groups[group]

@@ -24,7 +24,7 @@ API = "/api/v2"
 
 
 def auth_answer(path: str) -> Reply:
-    """Answer as the OAuth server does to somebody without a token: nobody has one here."""
+    """Answer like the OAuth server without a token: nobody has one here."""
     if path == "/tokeninfo":
         return problem(401, "authentication failed: a stand-in knows no users")
     return problem(404, "not found")

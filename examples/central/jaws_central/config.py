@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What jaws-central.conf has to hold, by series: 2 has [RPC_SERVER] and [HTTP], 1 neither."""
+"""What jaws-central.conf must contain, by series: 2 has [RPC_SERVER] and [HTTP], 1 neither."""
 
 from __future__ import annotations
 

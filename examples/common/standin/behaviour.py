@@ -40,7 +40,7 @@ class Behaviour:
 
     @classmethod
     def from_ini(cls, ini: Ini) -> Behaviour:
-        """Read section [STANDIN], which no real service looks at."""
+        """Read section [STANDIN], which the real services ignore."""
         if not ini.has(SECTION):
             return cls()
         where = f"{ini.path}: [{SECTION}]"
@@ -63,7 +63,7 @@ class Behaviour:
         return _checked(where, given)
 
     def arm(self, logger: logging.Logger, before_exit: Callable[[], None] = lambda: None) -> None:
-        """Ignore SIGTERM and start the clock of the crash, as far as asked for."""
+        """Ignore SIGTERM and start the timer of the crash, if configured."""
         if self.ignore_sigterm:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self.crash_after is None:

@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, Mapping, Optional, TypeVar
 from . import StandInError
 
 T = TypeVar("T")
-# What a file has to hold: section, key, and the function that converts the value.
+# What a file must contain: section, key, and the function that converts the value.
 Wanted = Mapping[str, Mapping[str, Callable[[str], object]]]
 
 
@@ -22,7 +22,7 @@ def flag(text: str) -> bool:
 
 
 def port(text: str) -> int:
-    """Return a TCP port; raise ValueError when it is not one."""
+    """Return a TCP port; raise ValueError if it is not one."""
     number = int(text)
     if not 1 <= number <= 65535:
         raise ValueError(text)
@@ -41,7 +41,7 @@ class Ini:
     """One parsed file. Errors name file, section and key, and never show a value."""
 
     def __init__(self, path: str, interpolation: configparser.Interpolation) -> None:
-        """Read `path`; raise StandInError when it is missing, unreadable or no INI file."""
+        """Read `path`; raise StandInError if it is missing, unreadable or not an INI file."""
         self.path = path
         self._parser = configparser.ConfigParser(interpolation=interpolation)
         self._sign = "%" if isinstance(interpolation, configparser.BasicInterpolation) else "$"
@@ -53,10 +53,10 @@ class Ini:
         except UnicodeDecodeError as error:
             raise StandInError(f"{path} is not UTF-8 at byte {error.start}") from None
         except configparser.Error as error:
-            raise StandInError(f"{path} is no INI file: {_syntax(error)}") from None
+            raise StandInError(f"{path} is not an INI file: {_syntax(error)}") from None
 
     def has(self, section: str) -> bool:
-        """Say whether the file has this section."""
+        """Return whether the file has this section."""
         return self._parser.has_section(section)
 
     def sections(self) -> List[str]:
@@ -70,7 +70,7 @@ class Ini:
     def value(
         self, section: str, key: str, kind: Callable[[str], T], default: Optional[T] = None
     ) -> T:
-        """Return one converted value; without it the default; without both raise StandInError."""
+        """Return one converted value, or the default; raise StandInError if there is neither."""
         if not self.has(section) or key not in self._parser[section]:
             if default is not None:
                 return default
@@ -104,7 +104,7 @@ class Ini:
             # The parser's own text shows the value, which may be a password.
             raise StandInError(
                 f"{self.path}: [{error.section}] {error.option} cannot be interpolated:"
-                f" a literal {self._sign} is written {self._sign}{self._sign}"
+                f" write a literal {self._sign} as {self._sign}{self._sign}"
             ) from None
 
 

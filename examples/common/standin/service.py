@@ -22,8 +22,8 @@ def arguments(
 ) -> Tuple[argparse.ArgumentParser, Dict[str, argparse.ArgumentParser]]:
     """Return the parser of jaws-site or jaws-central, and one parser for each of its commands.
 
-    As with the real ones, JAWS_SITE_LOG and the like stand in for an option that is not given,
-    and a file named after the package in the working directory for both.
+    As with the real ones, JAWS_SITE_LOG and the like are used if an option is not given, and
+    without both a file in the working directory that is named after the package.
     """
     parser = argparse.ArgumentParser(
         prog=package.replace("_", "-"), description=description, allow_abbrev=False
@@ -46,7 +46,7 @@ def run(body: Callable[[], int]) -> int:
     try:
         return body()
     except StandInError as error:
-        # Before the logger has handlers, logging itself writes this to standard error.
+        # If the logger has no handlers yet, logging itself writes this to standard error.
         logging.getLogger(NAME).critical("%s", error)
         return 1
     except KeyboardInterrupt:
@@ -54,7 +54,7 @@ def run(body: Callable[[], int]) -> int:
 
 
 def start_threads(names: Iterable[str], behaviour: Behaviour) -> None:
-    """Start one idle thread per name; an unhealthy service lives on without them."""
+    """Start one idle thread per name; an unhealthy service runs without them."""
     if behaviour.unhealthy:
         return
     for name in names:

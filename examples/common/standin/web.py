@@ -13,7 +13,7 @@ from . import StandInError
 from .behaviour import Behaviour
 
 Reply = Tuple[int, Mapping[str, Any]]
-# From a path without its query to what is answered.
+# From a path without its query to the answer.
 Answer = Callable[[str], Reply]
 
 
@@ -37,7 +37,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.logger = logger
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes away is no fault of the service.
+        # If a client goes away, the service is not at fault.
         self.logger.debug("%s from %s broke", request, client_address, exc_info=True)
 
 

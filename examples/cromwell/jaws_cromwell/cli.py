@@ -14,7 +14,7 @@ from .standin.behaviour import Behaviour
 from .standin.web import Reply, problem, serve
 
 STATUS = "/engine/v1/status"
-# What a Java process ends with on SIGTERM.
+# The exit status of a Java process that ends on SIGTERM.
 TERMINATED = 143
 
 
@@ -41,7 +41,7 @@ def read(path: str) -> Dict[str, Any]:
 
 
 def address(settings: Dict[str, Any], path: str) -> Tuple[str, int]:
-    """Return where to listen; raise StandInError when webservice does not say it."""
+    """Return where to listen; raise StandInError if webservice does not say it."""
     web = settings.get("webservice")
     if not isinstance(web, dict) or "port" not in web:
         raise StandInError(f"{path}: webservice.port is missing")
@@ -54,7 +54,7 @@ def address(settings: Dict[str, Any], path: str) -> Tuple[str, int]:
 
 
 def password(settings: Dict[str, Any]) -> Any:
-    """Return database.db.password, or None: Cromwell keeps all in memory without a database."""
+    """Return database.db.password, or None: without a database, Cromwell works in memory."""
     found: Any = settings
     for key in ("database", "db", "password"):
         found = found.get(key) if isinstance(found, dict) else None

@@ -22,11 +22,11 @@ def parse(text: str, path: str) -> Dict[str, Any]:
         raise StandInError(f"{path}: line 1 is not: {INCLUDE}")
     if rest.lstrip().startswith("{"):
         raise StandInError(
-            f"{path}: an object in braces after an include is not HOCON, real Cromwell refuses it"
-            " too: leave the outer { and } out"
+            f"{path}: an object in braces after an include is not HOCON, and the real Cromwell"
+            " refuses it too: leave out the outer { and }"
         )
     try:
-        # The brace takes the include's line, so that the lines in errors stay right.
+        # The brace replaces the include, so that the line numbers in errors are right.
         settings = json.loads(
             "{\n" + rest.rstrip() + "}", object_pairs_hook=_unique, parse_constant=_no_constant
         )
@@ -38,7 +38,7 @@ def parse(text: str, path: str) -> Dict[str, Any]:
 
 
 def _unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    # Real HOCON would merge them; nobody means to write one twice.
+    # Real HOCON would merge them, but writing a key twice is probably a mistake.
     members = dict(pairs)
     if len(members) < len(pairs):
         keys = [key for key, _value in pairs]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What jaws-jtm.conf has to hold, by series: 2 adds two RPC sections and the status queues."""
+"""What jaws-jtm.conf must contain, by series: 2 adds two RPC sections and the status queues."""
 
 from __future__ import annotations
 

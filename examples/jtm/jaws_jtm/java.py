@@ -32,7 +32,7 @@ def check(jar: str) -> None:
     except (OSError, zipfile.BadZipFile) as error:
         raise StandInError(f"the jar {jar} cannot be read: {error}") from None
     if not runnable:
-        raise StandInError(f"{jar} is a real jar, and this java a stand-in: put a real java first")
+        raise StandInError(f"{jar} is a real jar, but this java is a stand-in: use a real java")
 
 
 def execute(argv: List[str]) -> int:

@@ -13,7 +13,7 @@ from .manager import PROCESSES, manage
 from .standin import StandInError, service
 from .tasks import KILLED, QUEUED, Tasks
 
-# What Cromwell's backend gives for a task; accepted, and not looked at.
+# What Cromwell's backend passes for a task; accepted but ignored.
 _SUBMIT = (
     ("-cl", "--cluster"),
     ("-A", "--account"),
@@ -74,9 +74,9 @@ def dispatch(args: argparse.Namespace) -> int:
 
 
 def task(args: argparse.Namespace, tasks: Tasks) -> int:
-    """Submit a task, kill it, or say how it is; exit statuses are the real ones."""
+    """Submit a task, kill it, or report its state; exit statuses are the real ones."""
     if args.command == "submit":
-        # Cromwell finds the id by this very text.
+        # Cromwell finds the id by exactly this text.
         print(f"JTM task ID {tasks.submit()}")
         return 0
     if args.command == "kill":
@@ -90,7 +90,7 @@ def task(args: argparse.Namespace, tasks: Tasks) -> int:
 
 
 def check_manager(path: str) -> int:
-    """Return 0 when as many processes as a manager has run with --config of this `path`."""
+    """Return 0 if as many processes run with --config of this `path` as a manager has."""
     found = sum(_is_manager(words, path) for words in _command_lines())
     if found != PROCESSES:
         raise StandInError(f"{found} instead of {PROCESSES} manager processes use {path}")

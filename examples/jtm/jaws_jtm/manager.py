@@ -54,7 +54,7 @@ def _log_file(log_dir: str) -> str:
 
 
 def _start(behaviour: Behaviour, logger: logging.Logger) -> List[BaseProcess]:
-    """Start the children; an unhealthy manager lives on without them."""
+    """Start the children; an unhealthy manager runs without them."""
     # Forked, so that `ps` shows seven equal command lines, which is what JTM itself counts.
     context = multiprocessing.get_context("fork")
     names = () if behaviour.unhealthy else CHILDREN
@@ -62,7 +62,7 @@ def _start(behaviour: Behaviour, logger: logging.Logger) -> List[BaseProcess]:
     children: List[BaseProcess] = [
         context.Process(target=_idle, args=ignore, name=name) for name in names
     ]
-    # A SIGTERM between two forks has to find all children, and no child with our handler.
+    # A SIGTERM between two forks must find all children, and no child may have our handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGTERM, _stop)
     for child in children:

@@ -11,20 +11,20 @@ QUEUED, KILLED = "queued", "terminated"
 
 
 class Tasks:
-    """The register in `folder`, made on first use; OSError becomes StandInError."""
+    """The register in a directory, made on first use; OSError becomes StandInError."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def submit(self) -> int:
-        """Register a task and return its id, which is never given twice."""
+        """Register a task and return its id, which is never used twice."""
         try:
             os.makedirs(self._folder, exist_ok=True)
             task = 1 + max(map(int, os.listdir(self._folder)), default=0)
             while not self._created(task):
                 task += 1
         except (OSError, ValueError) as error:
-            raise StandInError(f"the tasks in {self._folder} cannot be kept: {error}") from None
+            raise StandInError(f"the tasks in {self._folder} cannot be saved: {error}") from None
         return task
 
     def state(self, task: int) -> str:

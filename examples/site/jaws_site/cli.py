@@ -17,7 +17,7 @@ COMMANDS = {
     "central-rpc": "Start the RPC server for Central (series 2).",
     "jtm-rpc": "Start the RPC server for JTM (series 2).",
 }
-# With the main one these make the four that the real daemon has at least.
+# With the main thread, these are the four that the real daemon has at least.
 DAEMON_THREADS = ("active-runs", "run-status", "central-client")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What jaws-site.conf has to hold, by series: 1 has [AMQP] and `server`, 2 the RPC sections."""
+"""What jaws-site.conf must contain, by series: 1 has [AMQP] and `server`, 2 the RPC sections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Dict
 from .standin.ini import Ini, Wanted
 
 _DB = {"user": str, "password": str, "db": str}
-# Of the client only: the servers have defaults for all but the virtual host.
+# Only for the client: the servers have defaults for everything except the virtual host.
 _BROKER = {"host": str, "vhost": str, "user": str, "password": str}
 
 SERIES_1: Wanted = {
@@ -29,7 +29,7 @@ SERIES_2: Wanted = {
     "SITE": {"id": str, "uploads_dir": str},
     "CROMWELL": {"url": str},
 }
-# The section that each command of series 2 opens its connection with.
+# The section with the connection of each command of series 2.
 RPC_SECTION: Dict[str, str] = {
     "daemon": "CENTRAL_RPC_CLIENT",
     "central-rpc": "CENTRAL_RPC_SERVER",
@@ -52,11 +52,11 @@ def load(path: str, command: str) -> Ini:
 
 
 def series(ini: Ini, command: str) -> int:
-    """Return 1 or 2; only `daemon` exists in both, and there the file decides."""
+    """Return 1 or 2; `daemon` exists in both, so the file decides."""
     return 1 if command == "server" or (command == "daemon" and ini.has("AMQP")) else 2
 
 
 def consumers(ini: Ini, command: str) -> int:
-    """Return how many consumers an RPC server starts; 5 where the file is silent."""
+    """Return how many consumers an RPC server starts; 5 if the file does not say."""
     section = "RPC" if command == "server" else RPC_SECTION[command]
     return ini.value(section, "num_threads", int, 5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands that operators have in their fingers, word by word, as the user each names."""
+"""The commands that operators are used to, word by word, as the user that each names."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ both = pytest.mark.parametrize("user", SUPERVISORD)
 
 
 def running(login: Login, user: str) -> set[str]:
-    """Return what `supervisorctl ... status` says is RUNNING, as the user runs it."""
+    """Return what is RUNNING according to `supervisorctl ... status`, as the user runs it."""
     lines = login(user).run(f"{SUPERVISORCTL[user]} status").stdout.splitlines()
     return {line.split()[0] for line in lines if line.split()[1:2] == ["RUNNING"]}
 
 
 def await_programs(login: Login, user: str) -> None:
-    """Wait until all of the instance runs."""
+    """Wait until everything in the instance runs."""
     wait_until(lambda: running(login, user) == PROGRAMS[user], f"what {user} runs")
 
 
@@ -56,7 +56,7 @@ def test_supervisord(login: Login, user: str) -> None:
     assert account.run(f"{SUPERVISORCTL[user]} status").rc == 4
     account.check_output(SUPERVISORD[user])
     await_programs(login, user)
-    # Who starts it by hand has a login's environment; what it runs has none of it.
+    # A person who starts it by hand has the environment of a login; its programs must not have it.
     assert account.check_output("echo $SSH_CONNECTION")
     environments = f"$(pgrep -u {user} -f ^/tmp/jaws- | sed 's#.*#/proc/&/environ#')"
     assert account.run(f"grep -l SUPERVISOR_ENABLED {environments}").succeeded

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel says of a process's groups and of a port's owner, with real users."""
+"""What the kernel says about the groups of a process and the owner of a port, with real users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 Login = Callable[[str], Host]
 
-# Keeps what it is sent; a key would be in it.
+# Records what it is sent, which could contain a key.
 LISTEN = """rm -f /tmp/received
 nohup python3 -c '
 import os, socket
@@ -69,7 +69,7 @@ def test_a_group_that_is_too_new_for_a_process_is_named_with_the_remedy(ci: Pers
 
 @pytest.fixture
 def a_strangers_port(login: Login) -> Iterator[None]:
-    """A stranger listens where supervisord would."""
+    """Another user listens at the address of supervisord."""
     login("stranger").check_output(LISTEN)
     yield
     login("stranger").check_output("kill $(cat ~/pid) && rm -f ~/pid /tmp/received")
@@ -84,7 +84,7 @@ def test_the_key_is_not_sent_to_a_port_of_a_stranger(
     told = ci.ansible(
         "adhoc",
         "cori_dev_jaws",
-        # What every playbook that may start a supervisord asks first.
+        # The question that every playbook asks before it starts a supervisord.
         "--module-name=jgi.jaws.supervisord",
         "--args=config=/home/jaws/tcp.conf",
         "--check",

@@ -18,7 +18,7 @@ JAWS, JTM = (f"{BIN}/supervisorctl -c {conf}" for conf in CONFS)
 CENTRAL = "/tmp/jaws-dev/jaws/configs/jaws-central.conf"
 SERVICES = {"jaws-central-auth", "jaws-central-rest", "jaws-site-daemon", "jaws-site-server"}
 NOTHING = {"cori_dev_jaws": 0, "cori_dev_jtm": 0}
-# The runner of the site is not in this scenario.
+# This scenario does not have the site's runner.
 INSTANCES = "--limit=supervisord"
 TASKS = 8
 NEW_VALUE = "--extra-vars=site_globus_client_id=new"
@@ -44,7 +44,7 @@ def test_an_operator_takes_back_what_ci_deployed_and_ci_finds_nothing_to_change(
     was, before = confs(login), pids(login)
     assert ci.changes("deploy", NEW_VALUE) == {"cori_dev_jaws": 2, "cori_dev_jtm": 0}
     assert "client_id = new" in login("jaws").check_output(f"cat {CENTRAL}")
-    # Two playbooks of one run: the second shows what the first has done.
+    # Two playbooks in one run: the second shows what the first has done.
     taken_back = operator.play("rollback", "playbooks/releases.yml")
     assert taken_back.changed == {"cori_dev_jaws": 1, "cori_dev_jtm": 0}, taken_back.output
     statuses = re.findall(r"^(cori_dev_\S+) +\S+ +(good(?:, current)?) ", taken_back.output, re.M)
@@ -60,7 +60,7 @@ def test_an_operator_takes_back_what_ci_deployed_and_ci_finds_nothing_to_change(
     assert pids(login) == after
 
 
-def test_the_old_keys_open_nothing_once_ci_has_replaced_them(login: Login, ci: Person) -> None:
+def test_the_old_keys_are_not_accepted_once_ci_has_replaced_them(login: Login, ci: Person) -> None:
     jaws = login("jaws")
     jaws.check_output(f"mkdir -m 0700 ~/old && cp {' '.join(CONFS)} ~/old")
     assert ci.changes("rotate_key") == dict.fromkeys(NOTHING, 1)
@@ -106,7 +106,7 @@ def test_ci_names_the_playbook_that_starts_a_supervisord_and_an_operator_runs_it
     assert login("jaws").run(f"{JTM} status").rc == 4
     assert login("jaws").run(f"{JAWS} status").rc == 0
     assert operator.changes("supervisors") == {**NOTHING, "cori_dev_jtm": 1}
-    # It waits for what is starting.
+    # It waits for programs that are starting.
     assert ci.changes("start") == NOTHING
     assert ci.changes("status", INSTANCES) == NOTHING
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may do what, as real users: the two service accounts, the operator as himself, a stranger."""
+"""Who may do what, as real users: the service accounts, the operator, and another user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READ = "cat %s >/dev/null"
 WRITE = ": >>%s"
 SIGNAL = "kill -CONT %s"
 
-# What is done, to what, and who may do it. What is in <> is looked for on the host.
+# An action, its object, and who may do it. What is in <> is looked up on the host.
 TABLE = {
     "control the instance jaws": (CONTROL, "jaws", ["jaws"]),
     "control the instance jtm": (CONTROL, "jtm", ["jaws", "jaws_jtm"]),
@@ -64,7 +64,7 @@ for path in open("/var/tmp/everything").read().splitlines():
     if os.access(path, os.W_OK): print("w", path)
 '"""
 
-# What jaws_jtm could try on a file: each line succeeds for whoever may change it.
+# What jaws_jtm could try on a file: each line succeeds for a user who may change it.
 ATTEMPTS = """
 evil=$(mktemp) && path=%s && folder=${path%%/*}
 ( echo changed >>"$path" ) && echo "wrote to $path"
@@ -80,7 +80,7 @@ rm -f "$evil"
 
 @pytest.fixture(scope="module")
 def found(machine: Host) -> dict[str, str]:
-    """What has a name of its own on each host: a shim and a process of each instance."""
+    """What has a different name on each host: a shim and a process of each instance."""
     return {
         "<jaws shim>": machine.check_output(f"ls {DEV}/jaws/shims/* | head -1"),
         "<jtm shim>": machine.check_output(f"ls {DEV}/jtm/shims/* | head -1"),
@@ -91,7 +91,7 @@ def found(machine: Host) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def access(machine: Host, login: Login) -> Iterator[Access]:
-    """Tell what an account may read (C(r)) and write (C(w)) of all that a deploy has made."""
+    """Return what an account may read (C(r)) and write (C(w)) of all that a deploy has made."""
     machine.check_output(f"find {ROOT} {DEV} ! -type l >/var/tmp/everything")
 
     def ask(account: str) -> dict[str, list[str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A boot empties /tmp: whoever was faster than the operator is refused, and recover rebuilds."""
+"""A boot empties /tmp: what other users made before the operator is refused; recover rebuilds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 Login = Callable[[str], Host]
 
-# Each makes, at a place of ours, what a stranger would like us to run, read or write through.
+# Each puts at one of our paths what another user would like us to run, read or write through.
 TRAP = "printf '#!/bin/sh\\ntouch /tmp/ran\\n' >%s && chmod 0755 %s"
 COMMANDS = " && ".join(
     TRAP.replace("%s", f"/tmp/jaws-supervisord/bin/{name}")
@@ -26,7 +26,7 @@ DIRECTORY = (
 LINK = "mkdir -p ~/trap && chmod -R a+rwx ~ && ln -s ~/trap /tmp/jaws-supervisord"
 FILE = TRAP.replace("%s", "/tmp/jaws-supervisord")
 JAWS = "mkdir -m 0777 /tmp/jaws-dev"
-# As LRC has it: a directory of sockets beside. Somebody listens in it, and keeps what is sent.
+# As on LRC: a separate directory of sockets. Another user listens in it, and records what is sent.
 LISTEN = """mkdir -p -m 0777 /tmp/sockets/jaws
 nohup python3 -c '
 import os, socket
@@ -41,7 +41,7 @@ while True:
 until [ -s /tmp/sockets/pid ]; do sleep 0.1; done"""
 
 SOCKETS = "--extra-vars=site_supervisord_run_dir=/tmp/sockets"
-# What the stranger made, where it is, and the playbook that comes across it.
+# What the other user made, where it is, and the playbook that meets it.
 TRAPS = {
     "a directory before deploy": (DIRECTORY, "/tmp/jaws-supervisord", ["deploy"]),
     "a directory before supervisors": (DIRECTORY, "/tmp/jaws-supervisord", ["supervisors"]),
@@ -62,7 +62,7 @@ def rebooted(machine: Host) -> None:
 
 @pytest.fixture
 def clean_tmp(machine: Host, login: Login) -> Iterator[None]:
-    """Whatever the stranger has and made is gone afterwards."""
+    """Remove afterwards what the other user has made and runs."""
     yield
     login("stranger").check_output("[ ! -e /tmp/sockets/pid ] || kill $(cat /tmp/sockets/pid)")
     machine.check_output("rm -rf /tmp/jaws-supervisord /tmp/jaws-dev /tmp/sockets /tmp/ran")
@@ -71,7 +71,7 @@ def clean_tmp(machine: Host, login: Login) -> Iterator[None]:
 @pytest.mark.fault(21)
 @pytest.mark.usefixtures("clean_tmp")
 @pytest.mark.parametrize("trap", TRAPS)
-def test_what_a_stranger_made_first_is_refused_with_his_name(
+def test_what_another_user_made_first_is_refused_with_their_name(
     login: Login, machine: Host, operator: Person, trap: str
 ) -> None:
     made, path, (playbook, *arguments) = TRAPS[trap]

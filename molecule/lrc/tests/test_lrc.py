@@ -27,24 +27,24 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 DEPLOYMENTS = ("dev", "prod")
-# Between two looks at both deployments, each of which starts four programs.
+# Seconds between two looks at both deployments; each look starts four programs.
 PAUSE = 1
 
 Login = Callable[[str], Host]
 
 
 class Site:
-    """The host as jaws types on it."""
+    """The host, with the commands that jaws types."""
 
     def __init__(self, jaws: Host) -> None:
         self.jaws = jaws
 
     def user(self, command: str) -> str:
-        """Type a command that needs to know the user's systemd, as a login sets it."""
+        """Run a command that needs the user's systemd, with the environment of a login."""
         return self.jaws.check_output(f"export XDG_RUNTIME_DIR=/run/user/$(id -u); {command}")
 
     def control(self, command: str, *deployments: str) -> str:
-        """Type a supervisorctl command for each instance; lines begin with the deployment."""
+        """Run a supervisorctl command for each instance; lines begin with the deployment."""
         typed = [
             f"{root}/bin/supervisorctl -c {root}/supervisord-{instance}.conf {command}"
             f" | sed 's/^/{deployment} /'"
@@ -84,13 +84,13 @@ def deployed_runner(operator: Any) -> None:
 
 @pytest.fixture
 def any_site(login: Login) -> Site:
-    """The site as the test before has left it: a stop and a start take a quarter of a minute."""
+    """The site as the last test has left it, because a stop and a start take 15 seconds."""
     return Site(login("jaws"))
 
 
 @pytest.fixture
 def site(any_site: Site) -> Site:
-    """Both deployments at work."""
+    """Both deployments, running."""
     if not any_site.runs(*DEPLOYMENTS):
         scripts = [f"{HOME}/{name}/jtm-service-{name}.sh" for name in DEPLOYMENTS]
         any_site.jaws.run(f"{'& '.join(scripts)}& wait")
@@ -104,7 +104,7 @@ def reboot() -> None:
 
 
 def test_the_units_start_what_is_down_every_time(site: Site) -> None:
-    for _time in range(2):  # what has run once must not keep the second from looking
+    for _time in range(2):  # a first start must not prevent the second one from checking
         site.stop(*DEPLOYMENTS)
         site.user("systemctl --user start jawsdev jawsprod")
         site.await_all(*DEPLOYMENTS)
@@ -121,7 +121,7 @@ def test_the_scripts_start_what_is_down_and_are_what_the_units_call(site: Site) 
     for deployment, script in scripts.items():
         before = site.pids(deployment)
         told = site.jaws.check_output(script)
-        assert told.splitlines() == ["supervisord jtm runs", "supervisord jaws runs"]
+        assert told.splitlines() == ["supervisord jtm is running", "supervisord jaws is running"]
         assert site.pids(deployment) == before
 
 
@@ -133,7 +133,7 @@ def test_stopping_the_unit_stops_that_deployment_alone_and_waits(site: Site) -> 
     assert site.pids("prod") == prod
 
 
-def test_the_script_starts_nothing_where_a_stranger_was_first(
+def test_the_script_starts_nothing_in_another_users_directory(
     any_site: Site, login: Login, machine: Host
 ) -> None:
     site = any_site
@@ -169,7 +169,7 @@ def test_a_boot_brings_everything_back_by_itself(site: Site, login: Login) -> No
 
 
 @pytest.mark.fault(20)
-def test_recover_brings_everything_back_where_no_unit_is_enabled(site: Site, operator: Any) -> None:
+def test_recover_brings_everything_back_without_an_enabled_unit(site: Site, operator: Any) -> None:
     units = "jawsdev jawsprod gitlab-runner"
     site.user(f"systemctl --user disable {units}")
     try:

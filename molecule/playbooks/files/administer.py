@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Do on a host what a site's administrators have done before anybody deploys.
+"""Do on a host what a site's administrators have done before the first deploy.
 
 What is wanted comes as JSON on standard input; each key is optional:
 
@@ -11,7 +11,7 @@ What is wanted comes as JSON on standard input; each key is optional:
     links         targets by path
     services      units that run now and after each boot
 
-One process does it all, because a task of Ansible's for each of them takes far longer.
+One process does everything, because an Ansible task for each of them would take far longer.
 """
 
 import base64 as base64_module
@@ -42,7 +42,7 @@ def run(*command, given=None):
 
 
 def is_there(database, name):
-    """Whether an account (passwd) or a group is there."""
+    """Whether an account (passwd) or a group exists."""
     looked = subprocess.run(["getent", database, name], stdout=subprocess.DEVNULL, check=False)
     return looked.returncode == 0
 
@@ -53,7 +53,7 @@ def make_group(name):
 
 
 def make_account(name, groups=(), linger=False):
-    """Make an account; the user manager of one that lingers runs without a login."""
+    """Make an account; if it lingers, its user manager runs without a login."""
     make_group(name)
     if not is_there("passwd", name):
         run("useradd", "--create-home", "--shell=/bin/bash", "--gid", name, name)
@@ -78,7 +78,7 @@ def make_directory(path, owner):
 
 
 def write_file(path, content="", base64="", mode="0644", owner="root"):
-    """Write a file that nobody else reads before it has its mode."""
+    """Write a file that other users cannot read before it has its mode."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(base64_module.b64decode(base64) or content.encode())

@@ -77,22 +77,22 @@ class Runner:
         return self.systemctl("journalctl --user --unit gitlab-runner --output cat")
 
     def has_logged(self, pattern: str) -> bool:
-        """Whether the pattern is in the log, over the ends of lines."""
+        """Whether the pattern is in the log, even across lines."""
         return re.search(pattern, self.log, re.DOTALL) is not None
 
     def systemctl(self, command: str) -> str:
-        """Run a command as jaws, who types where the user's systemd is, as after a sudo."""
+        """Run a command as jaws, naming the user's systemd as needed after sudo."""
         return self.jaws.check_output(f"XDG_RUNTIME_DIR=/run/user/$(id -u) {command}")
 
     def by_hand(self) -> int:
-        """Type what operators type, in the runner's directory; return the new runner's pid."""
+        """Start it as operators do by hand, in its directory; return the new runner's pid."""
         typed = f"cd {self.directory}; nohup ./gitlab-runner run >>gitlab-runner.log 2>&1 &"
         self.jaws.check_output("bash -c %s </dev/null >/dev/null 2>&1", typed)
         wait_until(lambda: self.pids, "a runner that was started by hand")
         return self.pid
 
     def end(self) -> None:
-        """End it by hand, jobs and all."""
+        """End it by hand, together with its jobs."""
         if self.manager == "nohup":
             self.jaws.check_output(f"kill {self.pid}")
         else:
@@ -106,18 +106,18 @@ class Runner:
         return number
 
     def waiting_job(self) -> tuple[int, Callable[[], Any]]:
-        """Start a job that goes on until the second that is returned is called."""
+        """Start a job, and return it with a function that ends it."""
         file = f"/tmp/go-on-{self.number}-{time.monotonic_ns()}"
         number = self.job(f"while [ ! -e {file} ]; do sleep 0.1; done")
         return number, lambda: self.jaws.check_output(f"touch {file}")
 
 
 class Runners:
-    """Both runners, and who deploys them: a play for both takes as long as one for one."""
+    """Both runners, and their deploys: a play for both takes as long as a play for one."""
 
     def __init__(self, gitlab: GitLab, jaws: Host, operator: Any) -> None:
         numbers = {"nohup": 7, "systemd_user": 8}
-        # In the order in which a deploy comes to them.
+        # In the order in which a deploy handles them.
         self.each = [Runner(manager, n, gitlab, jaws) for manager, n in numbers.items()]
         self.gitlab, self.jaws, self.operator = gitlab, jaws, operator
 
@@ -129,7 +129,7 @@ class Runners:
         return [runner.pid for runner in self]
 
     def deploy(self, *arguments: str, other: bool = False, who: Any = None) -> Any:
-        """Run the playbook; C(other) is another version of the binary than the one that runs."""
+        """Run the playbook; C(other) chooses another version of the binary than the running one."""
         version = self.each[0].version
         if other:
             version = {"one": "two", "two": "one"}[version]
@@ -145,7 +145,7 @@ def gitlab(machine: Host) -> GitLab:
 
 @pytest.fixture
 def runners(gitlab: GitLab, login: Callable[[str], Host], operator: Any) -> Runners:
-    """The two runners, at work."""
+    """The two runners, running."""
     found = Runners(gitlab, login("jaws"), operator)
     if [len(runner.pids) for runner in found] != [1, 1]:  # a test has ended one
         played = found.deploy()

@@ -33,17 +33,19 @@ def test_status_shows_each_as_a_row_of_the_table(runners: Runners) -> None:
     rows = [line.split()[:4] for line in shown.output.splitlines()]
     for runner in runners:
         assert [runner.host, "gitlab-runner", "RUNNING", str(runner.pid)] in rows
-    assert "outdated" not in shown.said  # of a runner that runs as it was deployed
+    assert "outdated" not in shown.said  # because the runner runs as it was deployed
 
 
-def test_status_notes_what_gitlab_says_of_one_that_is_not_online(runners: Runners) -> None:
+def test_status_notes_what_gitlab_reports_about_a_runner_that_is_not_online(
+    runners: Runners,
+) -> None:
     runners.gitlab.ask("down", down=True)
     try:
         shown = runners.operator.play("status")
     finally:
         runners.gitlab.ask("down", down=False)
     for runner in runners:
-        told = f"{runner.host}: http://127.0.0.1:8929/ gave no answer to rely on: HTTP 503"
+        told = f"{runner.host}: http://127.0.0.1:8929/ did not answer properly: HTTP 503"
         assert told in shown.said
 
 
@@ -62,13 +64,15 @@ def test_what_is_down_is_named_by_status_and_started_by_recover_once(runners: Ru
     for runner in runners:
         assert again.changed[runner.host] == 0, again.output
         assert again.tasks[runner.host] - again.skipped[runner.host] <= 8
-    # Nor does the next deploy replace what was merely started.
+    # The next deploy does not replace what was only started.
     deployed = runners.deploy()
     assert not any(deployed.changed.values()), deployed.output
     assert runners.pids == pids
 
 
-def test_one_that_was_started_by_hand_is_recognised_and_not_doubled(runners: Runners) -> None:
+def test_a_runner_that_was_started_by_hand_is_recognised_and_not_started_twice(
+    runners: Runners,
+) -> None:
     for runner in runners:
         runner.end()
     pids = {runner.manager: runner.by_hand() for runner in runners}
@@ -114,7 +118,7 @@ def test_a_changed_token_is_seen_and_the_new_runner_is_online(
         assert f"reports runner {runner.number + 100} as online" in played.said, played.output
         assert tokens[runner.host] not in played.output
     assert runners.pids == pids
-    # Jobs are for the runners of before.
+    # Jobs are for the earlier runners.
     assert runners.deploy().succeeded
 
 
@@ -151,7 +155,7 @@ def supervisord_of_a_job(runner: Runner) -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def upgrade(runners: Runners) -> Iterator[list[Any]]:
-    """Deploy the other version meanwhile; what was played is in the list afterwards."""
+    """Deploy the other version meanwhile; the list has the result afterwards."""
     played: list[Any] = []
     deploy = threading.Thread(target=lambda: played.append(runners.deploy(other=True)))
     deploy.start()
@@ -190,7 +194,7 @@ def test_an_upgrade_waits_for_the_running_jobs_and_spares_what_jobs_have_started
 
 
 @pytest.mark.fault(40)
-def test_an_upgrade_names_its_deadline_and_cuts_no_job(runners: Runners) -> None:
+def test_an_upgrade_names_its_time_limit_and_interrupts_no_job(runners: Runners) -> None:
     old = dict(zip(runners, runners.pids, strict=True))
     jobs = {runner: runner.waiting_job() for runner in runners}
     try:
@@ -221,7 +225,7 @@ def test_a_deploy_in_its_own_job_leaves_it_running_and_says_so(
     inside = type(runners.operator)(*runners.operator.arguments, **job)
     played = runners.deploy(f"--limit={runner.host}", other=True, who=inside)
     assert played.succeeded, played.output
-    assert "this play runs inside it: it was left running" in played.said
+    assert "this play runs inside it, so it was left running" in played.said
     assert runner.pid == pid
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which processes of a background command run, and what they were started as."""
+"""Which processes of a background command run, and how they were started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .wish import DEFINITION, MARKER, OF_PID, REVISION, Wish
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found: the processes (one, it is hoped), how, and what they were started as."""
+    """What was found: the processes (normally one), how, and how they were started."""
 
     processes: tuple[Process, ...] = ()
     found_by: str | None = None
@@ -42,7 +42,7 @@ class Seen:
 
 
 def find(wish: Wish, pid_file_text: str, proc: str = PROC) -> Seen:
-    """Find the process: by the pid file, else by its environment, else as started by hand."""
+    """Find the process by the pid file, its environment, or its command line, in this order."""
     recorded = find_recorded(pid_file_text, proc)
     if recorded.record and recorded.record.id != wish.id:
         raise JawsError(
@@ -61,7 +61,7 @@ def find(wish: Wish, pid_file_text: str, proc: str = PROC) -> Seen:
 
 
 def find_recorded(pid_file_text: str, proc: str) -> Seen:
-    """Return what the pid file alone says: its process and its record, if that still runs."""
+    """Return the process in the pid file and its record, if that process still runs."""
     record = parse_record(pid_file_text)
     process = read_same(record.pid, record.start_ticks, record.boot_id, proc) if record else None
     return Seen(processes=(process,), record=record) if process else Seen()
@@ -76,14 +76,14 @@ def _describe(
 ) -> Seen:
     environ = (read_environ(processes[0], proc) or {}) if processes else {}
     if environ.get(OF_PID) != str(processes[0].pid if processes else ""):
-        environ = {}  # inherited from a process further up
+        environ = {}  # inherited from an ancestor
     above = {process.identity for process in _self_and_ancestors(proc)}
     return Seen(
         processes=processes,
         found_by=found_by,
         record=record,
         definition=record.definition if record else environ.get(DEFINITION),
-        # A command that says its own revision knows better than who started it without one.
+        # If the record has no revision, the command itself may have one in its environment.
         revision=(record.revision if record else None) or environ.get(REVISION),
         inside=any(wish.inside or process.identity in above for process in processes),
         reload_files=tuple((path, _file_state(path)) for path in wish.reload_files),
@@ -91,10 +91,10 @@ def _describe(
 
 
 def runs_by_hand(process: Process, argv: tuple[str, ...], proc: str = PROC) -> bool:
-    """Return whether its command line, seen from its own directory, is argv.
+    """Return whether its command line, seen from its working directory, is argv.
 
-    A script is run by its interpreter: that first word is passed over. The file's name is compared
-    as it was typed, not what it links to, so that it is found after an upgrade too.
+    The interpreter of a script, its first word, is ignored. The name of the file is compared as it
+    was typed, without following a link, so that the process is found after an upgrade too.
     """
     try:
         cwd = os.readlink(f"{proc}/{process.pid}/cwd")
@@ -121,7 +121,7 @@ def _find_by_hand(command_lines: tuple[tuple[str, ...], ...], proc: str) -> list
         for process in all_processes(proc, ("cmdline", os.fsencode(os.path.basename(argv[0]))))
         if process.uid == os.geteuid() and runs_by_hand(process, argv, proc)
     ]
-    # A child between fork and exec still has its parent's command line.
+    # Between fork and exec, a child still has its parent's command line.
     pids = {process.pid for process in found}
     return [process for process in found if process.ppid not in pids]
 
@@ -141,7 +141,7 @@ def _place(cwd: str, name: str) -> str:
 
 
 def _file_state(path: str) -> str:
-    """Return what changes whenever the file is written: no digest, as it may hold a secret."""
+    """Return what changes when the file is written; not a digest, as it may hold a secret."""
     try:
         info = os.stat(path)
     except FileNotFoundError:

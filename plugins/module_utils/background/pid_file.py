@@ -20,7 +20,7 @@ from ..locks import open_locked
 
 @dataclass(frozen=True)
 class PidRecord:
-    """What the pid file says of the process; definition and revision are None where unknown."""
+    """What the pid file says about the process; definition and revision may be unknown (None)."""
 
     pid: int
     start_ticks: int
@@ -39,7 +39,7 @@ class PidRecord:
 
 
 def parse_record(text: str) -> PidRecord | None:
-    """Return what a pid file says, or None for an empty, torn or foreign one."""
+    """Return the record in a pid file, or None if the text is empty, torn or something else."""
     try:
         record = PidRecord(**json.loads(text))
         return record if all(isinstance(n, int) for n in (record.pid, record.start_ticks)) else None
@@ -48,14 +48,14 @@ def parse_record(text: str) -> PidRecord | None:
 
 
 class PidFile:
-    """The file, open and locked. Its text is rewritten in place: a torn one counts as lost."""
+    """The file, open and locked. Its text is rewritten in place; a torn text counts as missing."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     @staticmethod
     def peek(path: str) -> str:
-        """Return its text without making, locking or trusting anything; empty if missing."""
+        """Return its text without creating or locking it; empty if it does not exist."""
         own_directory(os.path.dirname(path), create=False)
         if not refuse_unusable(path):
             return ""
@@ -77,7 +77,7 @@ class PidFile:
             yield cls(fd)
         finally:
             if not os.fstat(fd).st_size:
-                os.unlink(path)  # nothing runs: no pid file is left behind
+                os.unlink(path)  # nothing runs, so no pid file is left behind
             os.close(fd)
 
     def read(self) -> str:
@@ -86,14 +86,14 @@ class PidFile:
         return os.pread(self._fd, size, 0).decode(errors="replace")
 
     def write(self, text: str) -> None:
-        """Replace its text; an empty one removes the file when the lock is given back."""
+        """Replace its text; an empty text removes the file when the lock is released."""
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, text.encode(), 0)
         os.fsync(self._fd)
 
 
 def refuse_unusable(path: str, directory: bool = False) -> bool:
-    """Return whether a path exists; refuse one that is not ours, or of another kind.
+    """Return whether a path exists; refuse one that is not ours or has another type.
 
     :param directory: whether it should be a directory, not a regular file.
     :raises JawsError: it has another owner (foreign_owner) or type (wrong_file_type).
@@ -114,7 +114,7 @@ def refuse_unusable(path: str, directory: bool = False) -> bool:
 
 
 def own_directory(path: str, create: bool = True) -> None:
-    """See that the directory is ours alone to write; made with mode 0700 if missing."""
+    """Check that only we may write to the directory; make it with mode 0700 if missing."""
     if not refuse_unusable(path, directory=True):
         if create:
             os.makedirs(path, mode=0o700, exist_ok=True)
@@ -122,7 +122,7 @@ def own_directory(path: str, create: bool = True) -> None:
         return
     if stat.S_IMODE(os.stat(path).st_mode) & 0o022:
         raise JawsError(
-            f"Others may write in {path}, so they could replace the pid file. "
-            f"Run chmod go-w {path}, or choose a directory of its own.",
+            f"Others may write to {path}, so they could replace the pid file. "
+            f"Run chmod go-w {path}, or choose another directory.",
             "unusable_directory",
         )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done with a background command. Pure functions."""
+"""What must be done with a background command. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .wish import Wish
 
 @dataclass(frozen=True)
 class Steps:
-    """Actions in their order; what is out of date; why something is left for later."""
+    """Actions in their order, what is outdated, and why something is left for later."""
 
     actions: tuple[str, ...] = ()
     outdated: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Steps:
 
 
 def plan(wish: Wish, state: str, seen: Seen) -> Steps:
-    """Return what has to be done.
+    """Return what must be done.
 
     :raises JawsError: it must not be done (runs_twice, runs_this_play).
     """
@@ -40,13 +40,13 @@ def plan(wish: Wish, state: str, seen: Seen) -> Steps:
 
 
 def differences(wish: Wish, seen: Seen) -> tuple[str, ...]:
-    """Return in what the running process is not what is wanted; pure."""
+    """Return the aspects in which the running process differs from what is wanted."""
     if not seen.process:
         return ()
     found = []
     if seen.definition not in (None, wish.definition):
-        told = seen.record and list(wish.argv) != seen.record.command
-        found.append("command" if told else "definition")
+        is_command = seen.record and list(wish.argv) != seen.record.command
+        found.append("command" if is_command else "definition")
     if wish.revision and seen.revision != wish.revision:
         found.append("revision")
     return tuple(found)
@@ -58,8 +58,8 @@ def _plan_stop(wish: Wish, state: str, seen: Seen) -> Steps:
         return Steps(start)
     if seen.inside:
         raise JawsError(
-            f"{wish.id} ({seen.process}) is what runs this play: stopping it would end the play. "
-            "Run it from a shell of your own.",
+            f"{wish.id} ({seen.process}) runs this play, so stopping it would end the play. Run "
+            "the play from a shell of your own.",
             "runs_this_play",
         )
     return Steps(("stop", *start), differences(wish, seen) if start else ())
@@ -73,12 +73,12 @@ def _plan_running(wish: Wish, seen: Seen, outdated: tuple[str, ...]) -> Steps:
     deferred = None
     if replaced:
         what = f"was told to stop ({stopping})" if stopping else "is to be replaced"
-        deferred = f"{wish.id} {what}, but this play runs inside it: it was left running."
+        deferred = f"{wish.id} {what}, but this play runs inside it, so it was left running."
     return Steps(_plan_upkeep(seen), outdated, deferred)
 
 
 def _plan_upkeep(seen: Seen) -> tuple[str, ...]:
-    """Return the reload that changed files ask for, or the pid file to be written anew."""
+    """Return the reload that changed files require, or that the pid file must be written again."""
     known = seen.record.reload_files if seen.record else None
     if seen.reload_files and known != dict(seen.reload_files):
         return ("reload",)
@@ -90,5 +90,5 @@ def _too_many(wish: Wish, seen: Seen) -> str:
     return (
         f"{wish.id} runs {len(seen.processes)} times: "
         + "; ".join(str(process) for process in seen.processes)
-        + f". End all but one with kill -{name[3:]} PID, or all with state=stopped."
+        + f". End all except one with kill -{name[3:]} PID, or all with state=stopped."
     )

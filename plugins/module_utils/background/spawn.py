@@ -27,37 +27,40 @@ def spawn(wish: Wish, log: int) -> int:
     """
     environment = full_environment(wish)
     program = _program(wish, environment["PATH"])
-    told, tell = os.pipe()  # closed by exec: silence means that the command was executed
-    # subprocess cannot say the child's pid in the child's own environment.
+    reader, writer = os.pipe()  # exec closes it; if nothing was written, the command was executed
+    # subprocess cannot put the child's pid into the child's own environment.
     pid = os.fork()
     if not pid:
-        _become(wish, program, environment, log, tell)
-    os.close(tell)
-    with open(told, encoding="utf-8") as file:
+        _become(wish, program, environment, log, writer)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as file:
         problem = file.read()
     if problem:
         os.waitpid(pid, 0)
         raise JawsError(
-            f"Cannot start {wish.id}: {problem}. See that {program} exists, may be executed and is "
-            f"built for this machine, and that {wish.chdir} may be entered.",
+            f"Cannot start {wish.id}: {problem}. Check that {program} exists, is executable and "
+            f"built for this machine, and that {wish.chdir} is accessible.",
             "cannot_start",
         )
     return pid
 
 
 def _program(wish: Wish, path: str) -> str:
-    """Return the file to execute: looked up in PATH where its name has no slash."""
+    """Return the file to execute; it is looked up in PATH if its name has no slash."""
     name = wish.argv[0]
     found = name if "/" in name else shutil.which(name, path=path)
     if not found:
         raise JawsError(
-            f"Cannot start {wish.id}: no {name} in {path}. Give its whole path.", "cannot_start"
+            f"Cannot start {wish.id}: there is no {name} in {path}. Use its full path.",
+            "cannot_start",
         )
     return found
 
 
-def _become(wish: Wish, program: str, environment: dict[str, str], log: int, tell: int) -> NoReturn:
-    """In the child: become the command. Nothing of the play's own is left to it."""
+def _become(
+    wish: Wish, program: str, environment: dict[str, str], log: int, writer: int
+) -> NoReturn:
+    """In the child: become the command, which inherits nothing from the play."""
     try:
         os.setsid()
         os.umask(wish.umask)
@@ -71,13 +74,13 @@ def _become(wish: Wish, program: str, environment: dict[str, str], log: int, tel
         _reset_signals()
         os.execve(program, wish.argv, {**environment, OF_PID: str(os.getpid())})
     except OSError as error:
-        os.write(tell, str(error).encode())
+        os.write(writer, str(error).encode())
     finally:
         os._exit(127)
 
 
 def _reset_signals() -> None:
-    # A shell's background job ignores some of these, and what is ignored stays so across exec.
+    # A background job of a shell ignores some of these, and exec keeps what is ignored.
     heard = {signals.SIGHUP, signals.SIGINT, signals.SIGQUIT, signals.SIGTERM, signals.SIGPIPE}
     for number in heard:
         signals.signal(number, signals.SIG_DFL)
@@ -85,7 +88,7 @@ def _reset_signals() -> None:
 
 
 def ended_within(pid: int, seconds: float) -> int | None:
-    """Return how it ended (wait(2)'s status) if it does within the seconds, None if it lives."""
+    """Return its wait(2) status if it ends within that many seconds, None if it still runs."""
     ended: list[int] = []
 
     def has_ended() -> bool:
@@ -100,7 +103,7 @@ def ended_within(pid: int, seconds: float) -> int | None:
 def ended_at_once(wish: Wish, status: int, offset: int) -> JawsError:
     """Return the error about a command that did not stay up.
 
-    :param status: wait(2)'s.
+    :param status: its wait(2) status.
     :param offset: where its part of the log begins, in bytes.
     """
     how = f"with exit status {os.WEXITSTATUS(status)}"
@@ -112,7 +115,7 @@ def ended_at_once(wish: Wish, status: int, offset: int) -> JawsError:
 
 
 def rotate(path: str, max_bytes: int, backups: int) -> None:
-    """Move a log of max_bytes or more to PATH.1, PATH.1 to PATH.2, and so on; 0 bytes: never."""
+    """Move a log of max_bytes or more to PATH.1, PATH.1 to PATH.2, and so on; 0 means never."""
     refuse_unusable(path)
     if not max_bytes or not os.path.exists(path) or os.path.getsize(path) < max_bytes:
         return

@@ -17,8 +17,8 @@ from typing import Any, Mapping
 from ..errors import JawsError
 from ..processes import CLEAN_PATH
 
-# What the process carries in its environment: whose it is, and which process is meant. Children
-# inherit both, so the pid in the second distinguishes the process from what it started.
+# What the process has in its environment: the id of the command, and its own pid. Children inherit
+# both, so the pid distinguishes the process from those that it has started.
 MARKER = "JGI_JAWS_BACKGROUND"
 OF_PID = MARKER + "_PID"
 DEFINITION = MARKER + "_DEFINITION"
@@ -27,7 +27,7 @@ REVISION = MARKER + "_REVISION"
 
 @dataclass(frozen=True)
 class Wish:
-    """What should run, and how it is started, reloaded and stopped; seconds and bytes."""
+    """What should run, and how to start, reload and stop it; units are seconds and bytes."""
 
     id: str
     argv: tuple[str, ...]
@@ -53,7 +53,7 @@ class Wish:
 
     @property
     def definition(self) -> str:
-        """A digest of all that a running process cannot be given later."""
+        """A digest of everything that cannot change while the process runs."""
         parts = [self.argv, self.chdir, self.umask, self.environment, self.log]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -84,21 +84,21 @@ def _check(params: Mapping[str, Any]) -> None:
         if not os.path.isabs(params[name] or ""):
             raise JawsError(f"{name}: {params[name]} is not an absolute path.", "bad_option")
     if not all([stopped or params["argv"], *params["by_hand"]]):
-        raise JawsError("argv, or a list in by_hand, is empty.", "bad_option")
+        raise JawsError("argv or a list in by_hand is empty.", "bad_option")
     if any("\0" in word for word in (params["id"], *params["argv"])):
-        raise JawsError("id or argv have a NUL in them.", "bad_option")
+        raise JawsError("id or argv contains a NUL character.", "bad_option")
 
 
 def parse_signal(name: str) -> int:
-    """Return the number of a signal named as SIGQUIT or QUIT.
+    """Return the number of a signal whose name is written like SIGQUIT or QUIT.
 
-    :raises JawsError: it is another word (bad_option).
+    :raises JawsError: there is no such signal (bad_option).
     """
     try:
         return int(signals.Signals["SIG" + name.upper().replace("SIG", "", 1)])
     except KeyError:
         raise JawsError(
-            f"{name} is not a signal's name. Write it as SIGTERM or TERM.", "bad_option"
+            f"{name} is not the name of a signal. Write it as SIGTERM or TERM.", "bad_option"
         ) from None
 
 
@@ -109,7 +109,7 @@ def parse_umask(text: str) -> int:
     """
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise JawsError(
-            f"umask {text} is not three octal digits. Write it quoted, as '027'.", "bad_option"
+            f"umask {text} must be three octal digits in quotes, as in '027'.", "bad_option"
         )
     return int(text, 8)
 
@@ -117,21 +117,21 @@ def parse_umask(text: str) -> int:
 def parse_environment(given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return names and values, sorted.
 
-    :raises JawsError: names what no environment can hold (bad_option).
+    :raises JawsError: names the variable that cannot be set (bad_option).
     """
     for name, value in given.items():
         if isinstance(value, (bool, dict, list)) or value is None:
             raise JawsError(f"environment: {name} is not text. Quote its value.", "bad_option")
         if not name or "=" in name or "\0" in f"{name}{value}" or name.startswith(MARKER):
             raise JawsError(
-                f"environment: {name!r} cannot be a variable's name, or its value has a NUL in it.",
+                f"environment: {name!r} is not a valid name, or its value contains a NUL.",
                 "bad_option",
             )
     return tuple(sorted((name, str(value)) for name, value in given.items()))
 
 
 def full_environment(wish: Wish) -> dict[str, str]:
-    """Return the process's environment but for OF_PID: who it is, what is given, the marker."""
+    """Return the environment of the process, except OF_PID, which only the child knows."""
     user = pwd.getpwuid(os.geteuid())
     return {
         "HOME": user.pw_dir,

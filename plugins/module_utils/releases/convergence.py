@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make supervisord run what its supervisord.conf says.
 
-What has died is started; what an operator has stopped stays stopped, with its new definition.
+Programs that have died are started. Programs that an operator has stopped stay stopped, with their
+new definition.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Applied(NamedTuple):
 
 
 def dead(programs: Sequence[Program], known: Mapping[str, Setting]) -> list[Program]:
-    """Return the programs that have died; one that has done its work (startsecs=0) has not."""
+    """Return the programs that have died, except one-shot programs that did their work."""
     return [program for program in programs if program.state in DEAD and not done(program, known)]
 
 
@@ -45,12 +46,12 @@ def done(program: Program, known: Mapping[str, Setting]) -> bool:
 
 
 class Journal:
-    """Notes which groups people had stopped before anything was applied, until all is applied.
+    """Notes which groups operators had stopped, from before the first change to after the last.
 
     If a run is killed half-way, supervisord cannot tell what the run stopped from what an operator
     stopped. The next run reads it here.
 
-    :param path: of the note.
+    :param path: the path of the note.
     :param stopped: the groups that are stopped now.
     """
 
@@ -66,7 +67,7 @@ class Journal:
         write(self.path, text, 0o640)
 
     def end(self) -> None:
-        """Remove it."""
+        """Remove the note."""
         with suppress(FileNotFoundError):
             os.unlink(self.path)
 
@@ -74,12 +75,12 @@ class Journal:
 def apply(
     client: Supervisor, timeout: float, removing: bool, journal: str, exits: int | None = None
 ) -> Applied:
-    """Apply what differs on disk and start what has died, or what a killed run has stopped.
+    """Apply what differs on disk, and start what has died or what a killed run has stopped.
 
-    :param timeout: seconds for each step, on top of the programs' own times.
-    :param removing: whether to remove what is gone from disk, too.
-    :param journal: path of a file for the next run, should this one be killed.
-    :param exits: as Controller's, for a trial.
+    :param timeout: seconds for each step, in addition to the programs' own times.
+    :param removing: whether to also remove programs that are gone from disk.
+    :param journal: path of a file for the next run, in case this one is killed.
+    :param exits: as in Controller, for a trial.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)
@@ -98,7 +99,7 @@ def apply(
 
 
 def _plan(seen: Observation, known: Settings, note: Journal, removing: bool) -> Plan:
-    """Return what is to be done with all but the groups that people have stopped."""
+    """Return the plan for all groups except those that operators have stopped."""
     change = Change(
         [group for group in seen.change.added if group not in note.idle],
         [group for group in seen.change.changed if group not in note.idle],
@@ -112,7 +113,7 @@ def _plan(seen: Observation, known: Settings, note: Journal, removing: bool) -> 
 
 
 def _left_stopped(seen: Observation, note: Journal, known: Settings) -> list[Program]:
-    """Return what a killed run has stopped and this one does not define anew."""
+    """Return what a killed run has stopped and this one does not redefine."""
     return [
         program
         for program in seen.programs
@@ -125,7 +126,7 @@ def _left_stopped(seen: Observation, note: Journal, known: Settings) -> list[Pro
 
 
 def drop(client: Supervisor, timeout: float) -> list[str]:
-    """Stop and remove what is gone from disk, and return its groups."""
+    """Stop and remove the groups that are gone from disk, and return their names."""
     seen = observe(client, reread=True)
     plan = plan_updated(Change([], [], seen.change.removed), seen.programs)
     if plan.changes:
@@ -141,8 +142,8 @@ def _stopped_groups(programs: Sequence[Program]) -> list[str]:
 def _redefine(client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]) -> None:
     """Give stopped groups their new definition.
 
-    supervisord starts what is added in the next turn of its loop, and that cannot be prevented: so
-    it is stopped again at once.
+    supervisord starts what is added in the next turn of its loop. That cannot be prevented, so they
+    are stopped again at once.
     """
     if not groups:
         return

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Health checks: whether a service answers, which RUNNING does not prove.
+"""Health checks: whether a service answers, because RUNNING does not prove that.
 
 A check is a mapping with one of C(tcp) (HOST:PORT), C(http) (a url; C(status) lists the accepted
-codes, by default 200 alone) or C(command) (a list of words; it must exit with status 0).
+codes, by default only 200) or C(command) (a list of words; it must exit with status 0).
 """
 
 from __future__ import annotations
@@ -41,17 +41,19 @@ def refuse_wrong(checks: Mapping[str, Check]) -> None:
 
 
 def refuse_check(what: str, check: Check) -> None:
-    """Refuse a check that could never succeed; the catalogue of services asks the same.
+    """Refuse a check that could never succeed; the catalogue of services calls this too.
 
-    :param what: names the check in the message.
+    :param what: the name of the check, for messages.
     :raises JawsError: says what is wrong (bad_option).
     """
     unknown = ", ".join(sorted(set(check) - set(KEYS)))
     if unknown:
-        raise JawsError(f"{what} has no key {unknown}. It takes {', '.join(KEYS)}.", "bad_option")
+        raise JawsError(
+            f"{what} has unknown keys: {unknown}. Known are {', '.join(KEYS)}.", "bad_option"
+        )
     kinds = [key for key in KINDS if check.get(key)]
     if len(kinds) != 1:
-        raise JawsError(f"{what} takes one of tcp, http and command.", "bad_option")
+        raise JawsError(f"{what} must have exactly one of tcp, http and command.", "bad_option")
     if kinds == ["http"] and not str(check["http"]).startswith("http://"):
         raise JawsError(f"{what}: http must be an address that begins with http://.", "bad_option")
     if kinds == ["tcp"] and not re.fullmatch(r".+:\d+", str(check["tcp"])):
@@ -59,13 +61,13 @@ def refuse_check(what: str, check: Check) -> None:
 
 
 def failing(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Try every check once, and return by program what was seen where one failed."""
+    """Try every check once, and return by program the reason why its check failed."""
     seen = {name: attempt(check) for name, check in checks.items()}
     return {name: reason for name, reason in seen.items() if reason is not None}
 
 
 def attempt(check: Check) -> str | None:
-    """Return None where the service answers as it should, otherwise what was seen instead."""
+    """Return None if the service answers as expected, otherwise what it did instead."""
     try:
         if check.get("tcp"):
             return _tcp(check["tcp"])
@@ -96,7 +98,7 @@ def _http(url: str, accepted: Sequence[Any]) -> str | None:
 
 
 def _command(command: list[str]) -> str | None:
-    # Output to a file: a child that it leaves behind may hold a pipe open for ever.
+    # The output goes to a file: a child that it leaves behind may hold a pipe open forever.
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
@@ -113,5 +115,5 @@ def _command(command: list[str]) -> str | None:
             process.wait()
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - OUTPUT_BYTES))
-        told = output.read().decode("utf-8", "replace").strip()
-    return None if code == 0 else f"{command[0]} ended with {code}: {told}"
+        printed = output.read().decode("utf-8", "replace").strip()
+    return None if code == 0 else f"{command[0]} ended with {code}: {printed}"

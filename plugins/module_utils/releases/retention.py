@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What old releases have left: which of it may go, and its removal.
+"""What old releases have left behind: which of it may be removed, and its removal.
 
-Nothing goes that a kept release uses, that is young (another run may be about to use it), or that a
-process on this machine runs from.
+Nothing is removed that a kept release uses, that is young (another run may be about to use it), or
+that a process on this machine runs from.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ..processes import PROC, search
 from .store import Record
 
 DAY = 86400.0
-# What of a process may name a file: /proc hides the last two of other users' processes.
-TOLD_BY = ("cmdline", "environ", "maps")
+# The files in /proc/PID that may name a path. The last two are readable for our own processes only.
+SEARCHED = ("cmdline", "environ", "maps")
 
 
 def expired(
     records: Sequence[Record], wanted: Mapping[str, float], current: str, keep: int, limit: float
 ) -> list[Record]:
-    """Return the records that may go, which are never the current one's nor a young one's.
+    """Return the records that may be removed: never the current one, and no young ones.
 
-    :param wanted: when each was last prepared or switched to, by id; Unix seconds.
+    :param wanted: by id: when the release was last prepared or switched to, in Unix seconds.
     :param keep: how many good ones to keep, those that were deployed last.
-    :param limit: what was wanted since then is young.
+    :param limit: a release that was wanted after this time is young.
     """
     good = [record for record in records if record["status"] == "good"]
     good.sort(key=lambda record: record.get("deploy") or 0, reverse=True)
@@ -44,9 +44,9 @@ def used_by(records: Iterable[Record]) -> set[str]:
 
 
 def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> list[str]:
-    """Return what lies in the directories that nothing uses, and that has been there for longer.
+    """Return the paths in the directories that are not used and older than the limit.
 
-    Symbolic links are names for people, and stay.
+    Symbolic links stay, because people use them.
     """
     found = []
     for folder in folders:
@@ -59,17 +59,17 @@ def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> li
 
 
 def running_from(paths: Sequence[str], proc: str = PROC) -> set[str]:
-    """Return those of the paths that a process of this machine names: it may run from there."""
+    """Return the paths that a process on this machine mentions: it may run from there."""
     wanted = {path: os.fsencode(path) for path in paths}
     found: set[str] = set()
-    for _pid, contents in search(TOLD_BY, proc):
-        told = b"\0".join(contents)
-        found.update(path for path, word in wanted.items() if word in told)
+    for _pid, contents in search(SEARCHED, proc):
+        text = b"\0".join(contents)
+        found.update(path for path, word in wanted.items() if word in text)
     return found
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a directory with all that is in it; one that has gone is fine.
+    """Remove a file, or a directory with everything in it; it need not exist.
 
     :raises OSError: it cannot be removed.
     """
@@ -77,7 +77,7 @@ def remove(path: str) -> None:
         with suppress(FileNotFoundError):
             os.unlink(path)
         return
-    # Under another name first: what is half removed must not look whole.
+    # It is renamed first, because a directory that is only half removed must not look complete.
     aside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.removed")
     os.rename(path, aside)
     shutil.rmtree(aside)

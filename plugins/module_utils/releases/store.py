@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases of one instance: immutable files, a record of each, and one file that says which is it.
+"""Releases of one instance: immutable files, a record of each, and the name of the current one.
 
-The supervisord.conf is the switch. Before it is replaced nothing has happened; after it, a second
-run or the supervisor's next start heals.
+The current release is the one in the supervisord.conf. Until that file is replaced, nothing has
+changed; after that, a second run or the supervisor's next start completes an interrupted switch.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PlannedFile(NamedTuple):
 def planned(options: Iterable[Mapping[str, str]]) -> list[PlannedFile]:
     """Return the files that a module's option describes.
 
-    :raises JawsError: a mode is no octal number (bad_option).
+    :raises JawsError: a mode is not an octal number (bad_option).
     """
     return [PlannedFile(one["path"], one["content"], file_mode(one["mode"])) for one in options]
 
@@ -52,7 +52,7 @@ def planned(options: Iterable[Mapping[str, str]]) -> list[PlannedFile]:
 class Store:
     """The releases below one directory, and the supervisord.conf that names the current one.
 
-    :param directory: the instance's own directory; C(releases/) below it holds a record each.
+    :param directory: the instance's own directory; C(releases/) below it holds the records.
     :param config: absolute path of the supervisord.conf.
     :param group: group of what is written, or None for the directory's.
     :raises JawsError: there is no such group (bad_option), or we are not in it (not_a_member).
@@ -77,14 +77,14 @@ class Store:
         text = read_text(self.config)
         if text is None:
             raise JawsError(
-                f"{self.config} is not there: configure the instance first (the role "
-                "supervisord does).",
+                f"{self.config} does not exist: configure the instance first (the role "
+                "supervisord does that).",
                 reason="unreadable_conf",
             )
         return conf.split(text)
 
     def ids(self) -> list[str]:
-        """Return every release's id, the newest first."""
+        """Return every release's id, newest first."""
         try:
             names = os.listdir(self.records)
         except FileNotFoundError:
@@ -92,14 +92,14 @@ class Store:
         return sorted((name[:-5] for name in names if name.endswith(".json")), reverse=True)
 
     def all(self) -> list[Record]:
-        """Return every release's record, the newest first.
+        """Return every release's record, newest first.
 
         :raises JawsError: one cannot be read (broken_record).
         """
         return [_read_record(self.path(release)) for release in self.ids()]
 
     def find(self, release: str | None) -> Record | None:
-        """Return one release's record, or None where there is none."""
+        """Return one release's record, or None if there is none."""
         return _read_record(self.path(release)) if release in self.ids() else None
 
     def get(self, release: str) -> Record:
@@ -124,25 +124,25 @@ class Store:
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
 
     def sweep(self, folders: Iterable[str] = ()) -> None:
-        """Remove what a killed run has left of the conf, of any record, and in C(folders)."""
+        """Remove the temporary files that a killed run has left, here and in C(folders)."""
         sweep(self.config)
         for folder in {self.records, *folders}:
             sweep_folder(folder)
 
     def touch(self, release: str) -> None:
-        """Say that a release is wanted now, so that nobody prunes what it uses."""
+        """Note that a release is wanted now, so that another run does not prune what it uses."""
         os.utime(self.path(release))
 
     def times(self) -> dict[str, float]:
-        """Return when each release was last wanted, by id; Unix seconds."""
+        """Return by id when each release was last wanted, in Unix seconds."""
         return {release: os.stat(self.path(release)).st_mtime for release in self.ids()}
 
     def publish(self, path: str, content: str, mode: int) -> None:
-        """Write one file in one step, closed to others from its first byte."""
+        """Write one file in one step, so that others can never read more than its mode allows."""
         write(path, content, mode, self.gid)
 
     def is_published(self, path: str, content: str, mode: int) -> bool:
-        """Whether the file is there with this very content, mode and group.
+        """Whether the file exists with exactly this content, mode and group.
 
         :raises JawsError: it cannot be read (unreadable_file).
         """
@@ -160,13 +160,13 @@ class Store:
             ) from error
 
     def switch(self, programs: str) -> None:
-        """Make these programs the current ones: one rename."""
+        """Make these programs the current ones, with one rename."""
         found = os.stat(self.config)
         text = self.conf().daemon + programs
         write(self.config, text, found.st_mode & 0o7777, found.st_gid)
 
     def link(self, links: Links) -> bool:
-        """Point each link at its target, in one step each; return whether one did not before.
+        """Point each link at its target, in one step each; return whether any had to change.
 
         :raises JawsError: one cannot be made (cannot_write).
         """
@@ -202,7 +202,7 @@ def _read_record(path: str) -> Record:
         record: Record = json.loads(read_text(path) or "")
     except ValueError as error:
         raise JawsError(
-            f"{path} is no release's record: {error}. Remove it, then run this again.",
+            f"{path} is not the record of a release: {error}. Remove it, then run this again.",
             reason="broken_record",
         ) from error
     if "venvs" in record:  # the name in 0.1.0
@@ -211,7 +211,7 @@ def _read_record(path: str) -> Record:
 
 
 def new_id(inputs: Any, now: float | None = None) -> str:
-    """Return the id of a new release: when, in UTC, and 8 digits of a SHA-256 of what it is."""
+    """Return the id of a new release: the time in UTC, and 8 digits of its content's SHA-256."""
     text = json.dumps(inputs, sort_keys=True)
     what = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{what}"
@@ -224,9 +224,9 @@ def last_good(records: Sequence[Record], other_than: str) -> Record | None:
 
 
 def next_deploy(records: Sequence[Record], now: float) -> int:
-    """Return a number for a new deploy: Unix seconds, but later than any known one.
+    """Return a number for a new deploy: Unix seconds, but greater than any known number.
 
-    Clocks are set back.
+    The clock may have been set back.
     """
     known = [record.get("deploy") or 0 for record in records]
     return max([int(now), *(number + 1 for number in known)])

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hold what was started to running: the same process through a window, and its health checks."""
+"""Watch what was started: the same process must run throughout a window, and its checks succeed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LOOK_SECONDS = 0.25
 
 
 class Watch:
-    """Holds programs to RUNNING with one process through a window, and to their health checks.
+    """Watches whether programs stay RUNNING with the same process, and pass their health checks.
 
-    :param limits: C(window) and C(health_timeout), seconds.
+    :param limits: C(window) and C(health_timeout), in seconds.
     """
 
     def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
@@ -35,9 +35,9 @@ class Watch:
     def hold(self, wanted: Sequence[str], checks: Mapping[str, health.Check]) -> None:
         """Return when the window is over and every check has succeeded once.
 
-        :param wanted: the programs' names; what was never started or has done its work
-            is not meant.
-        :param checks: by name; only those of the programs count.
+        :param wanted: the names of the programs; those that were never started or have done their
+            work are not watched.
+        :param checks: by name; only those of the watched programs count.
         :raises JawsError: a program ended or was started again (unstable), or does not answer
             (unhealthy).
         """
@@ -66,8 +66,8 @@ class Watch:
         now = {program.name: program for program in found}
         moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
-            told = [self._fate(first[name], now.get(name), found) for name in moved]
-            message = "\n".join([f"did not stay up for {self.window:g} s.", *told])
+            fates = [self._fate(first[name], now.get(name), found) for name in moved]
+            message = "\n".join([f"did not stay up for {self.window:g} s.", *fates])
             raise JawsError(message, "unstable", failed_programs=moved)
 
     def _is_same(self, was: Program, now: Program | None) -> bool:
@@ -77,24 +77,24 @@ class Watch:
 
     def _fate(self, was: Program, now: Program | None, found: Sequence[Program]) -> str:
         if now is None:
-            return f"{was.name} was removed meanwhile"
-        # Of one that was started again, supervisord's log alone knows how it ended.
+            return f"{was.name} was removed while it was watched"
+        # If it was started again, only supervisord's log says how the first process ended.
         asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
         ended = with_exit_status(self.client, [asked], found)[0]
-        told = describe(now._replace(exit_status=ended.exit_status))
-        return f"process {was.pid} ended: {told}"
+        description = describe(now._replace(exit_status=ended.exit_status))
+        return f"process {was.pid} ended: {description}"
 
     def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
         logs = [describe(program) for program in self._look() if program.name in reasons]
         seen = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        message = "\n".join([f"not healthy within {self.health_timeout:g} s: {seen}", *logs])
+        message = "\n".join([f"was not healthy within {self.health_timeout:g} s: {seen}", *logs])
         return JawsError(message, "unhealthy", failed_programs=list(reasons))
 
 
 def _born(program: Program) -> int | None:
-    """Return when the kernel started the process, in ticks since the boot; None where it hides it.
+    """Return when the kernel started the process, in ticks since boot; None if it is hidden.
 
-    What supervisord says of it changes when the clock is set back.
+    The start time that supervisord reports changes when the clock is set back.
     """
     process = read_process(program.pid) if program.pid else None
     return process.start_ticks if process else None

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One supervisord, spoken to as supervisorctl does: XML-RPC over its unix socket or http port.
+"""A client of one supervisord, like supervisorctl: XML-RPC over its unix socket or http port.
 
 Facts from Supervisor 4.3.0: C(supervisor/xmlrpc.py) (faults).
 """
@@ -22,7 +22,7 @@ from ..files import user_name
 from .endpoint import Endpoint, refuse_foreign_listener
 
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one
-CALL_TIMEOUT = 0.1  # seconds on top for each call of a batch; a spawn takes 5 ms
+CALL_TIMEOUT = 0.1  # additional seconds for each call of a batch; a spawn takes 5 ms
 # supervisor.xmlrpc.Faults
 SHUTDOWN_STATE = 6
 BAD_NAME = 10
@@ -48,7 +48,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Supervisor:
-    """A client of one supervisord. Every method raises JawsError with an operator's sentence."""
+    """A client of one supervisord. Every method raises JawsError with a message for operators."""
 
     def __init__(self, endpoint: Endpoint, timeout: float = RPC_TIMEOUT) -> None:
         self.endpoint = endpoint
@@ -71,7 +71,7 @@ class Supervisor:
         return self._call(self.timeout, method, *params)
 
     def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Return the answers of many RPCs in one round trip, a Fault in the place of each refusal.
+        """Return the answers of many RPCs in one round trip, with a Fault for each refused call.
 
         :raises JawsError: as C(call).
         """
@@ -152,7 +152,8 @@ class Supervisor:
             host = None
         if not host or not self.endpoint.url.startswith("http://"):
             raise self._error(
-                "unreachable", "has no address: that is neither unix:///PATH nor http://HOST:PORT"
+                "unreachable",
+                "has an invalid address: it must be unix:///PATH or http://HOST:PORT",
             )
         return http.client.HTTPConnection(host, port, timeout=self.timeout)
 
@@ -169,21 +170,21 @@ class Supervisor:
                 "down", "is down: there is no socket. Start it, or correct the address"
             )
         if isinstance(error, ConnectionRefusedError):
-            stale = " any more; its socket is left of one that was killed"
+            stale = " any more; the socket was left by a supervisord that was killed"
             left = stale if self.endpoint.socket_path else ""
             return self._error("down", f"is down: nothing listens there{left}. Start it")
         if isinstance(error, PermissionError):
             return self._error(
                 "may_not_connect",
-                f"refuses {user_name(os.geteuid())} at its socket: only its owner and the members "
-                "of its group may connect. Log in as one of them. If you were added to the group "
-                "recently, log out and in again",
+                f"does not let {user_name(os.geteuid())} connect to its socket: only its owner and "
+                "the members of its group may connect. Log in as one of them. If you were added to "
+                "the group recently, log out and in again",
             )
         if isinstance(error, (socket.timeout, BlockingIOError)):
             return self._error(
                 "frozen",
-                f"does not answer within {timeout:g} s: it is frozen (SIGSTOP) or starved. Send it "
-                "SIGCONT, or end it",
+                f"did not answer within {timeout:g} s: it is frozen (SIGSTOP) or gets no CPU time. "
+                "Send it SIGCONT, or end it",
             )
         if isinstance(error, (ConnectionError, http.client.HTTPException)):
             return self._error(
@@ -199,9 +200,7 @@ class Supervisor:
         return self._error("down", "is shutting down or restarting. Wait, and run this again")
 
     def _not_supervisord(self) -> JawsError:
-        return self._error(
-            "unreachable", "answers, but not as supervisord does; correct the address"
-        )
+        return self._error("unreachable", "does not answer like a supervisord; correct the address")
 
     def _error(self, reason: str, what: str) -> JawsError:
         endpoint = self.endpoint

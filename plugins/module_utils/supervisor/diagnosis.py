@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a program failed: its exit status, the last lines of its logs, and the sentence about it."""
+"""Why a program failed: its exit status, the last lines of its logs, and the error message."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..files import tail
 from .client import Supervisor
 from .programs import Program, process_of
 
-MOST_LOGS = 5  # of the programs that fail together; the rest fail alike
+MOST_LOGS = 5  # if many programs fail together, the logs of the others say the same
 DAEMON_LOG_BYTES = 65536
 NEXT_STEPS = {
     "program_failed": "Correct the cause, then run this again.",
-    "timed_out": "Look at why it takes so long, or raise timeout; then run this again.",
+    "timed_out": "Find out why it takes so long, or raise timeout; then run this again.",
 }
 
 
 def failure(
-    verb: str, told: Mapping[str, str], reason: str = "program_failed", where: str = ""
+    verb: str, causes: Mapping[str, str], reason: str = "program_failed", where: str = ""
 ) -> JawsError:
     """Return the error that says what could not be done to which programs.
 
-    :param told: what is known of each, by name.
+    :param causes: what is known about each program, by name.
     """
     place = f" (supervisord at {where})" if where else ""
-    lines = [f"could not {verb} {', '.join(told)}{place}.", *told.values()]
+    lines = [f"could not {verb} {', '.join(causes)}{place}.", *causes.values()]
     message = "\n".join([*lines, NEXT_STEPS.get(reason, "")])
-    return JawsError(message, reason, failed_programs=list(told))
+    return JawsError(message, reason, failed_programs=list(causes))
 
 
 def with_exit_status(
@@ -40,8 +40,8 @@ def with_exit_status(
 ) -> list[Program]:
     """Return C(programs) with the exit status of those that ended before startsecs.
 
-    supervisord writes it to its log only, without the group: it is known if C(everything) has no
-    other program of that name in another group.
+    supervisord only writes it to its log, without the group. So it is known only if C(everything)
+    has no program of that name in another group.
     """
     logged = (
         _logged_exits(client)
@@ -62,7 +62,7 @@ def _logged_exits(client: Supervisor) -> dict[str, int]:
     try:
         text = str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
     except (xmlrpc.client.Fault, JawsError):
-        return {}  # It logs to nowhere, or what is no text: then nobody knows.
+        return {}  # It has no log, or the log is not text: then the status is unknown.
     found = re.findall(
         r"exited: (\S+) \((?:exit status (\d+)|terminated by [^;]*); not expected\)", text
     )
@@ -70,7 +70,7 @@ def _logged_exits(client: Supervisor) -> dict[str, int]:
 
 
 def describe(program: Program, with_logs: bool = True) -> str:
-    """Return one program's state for people, with the last lines of its logs."""
+    """Return a description of one program's state, with the last lines of its logs."""
     facts = [program.state]
     if program.exit_status is not None:
         facts.append(

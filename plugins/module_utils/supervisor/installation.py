@@ -79,8 +79,8 @@ def runs_with(config: str, uid: int, proc: str = PROC) -> bool:
 def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool | None:
     """Return whether a process was started by the Python of another virtual environment.
 
-    None where that cannot be told: the kernel hides the process, or its command line names a link
-    that may have been moved since.
+    None if that is unknown: the kernel hides the process, or its command line names a link, which
+    may have been changed since then.
     """
     process = read_process(pid, proc)
     command = process.cmdline[0] if process and process.cmdline else ""

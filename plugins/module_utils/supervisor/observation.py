@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One look at a supervisord: its programs, and the configuration that it has read."""
+"""What a supervisord reports: its programs, and the configuration that it has read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .programs import Change, Program, Setting, from_info, namespec
 
 
 class Observation(NamedTuple):
-    """One look at a supervisord: its programs and, where asked for, what differs on disk."""
+    """What a supervisord reports: its programs and, if asked for, what differs on disk."""
 
     programs: list[Program]
     change: Change
 
 
 def observe(client: Supervisor, reread: bool = False) -> Observation:
-    """Return the programs and, with C(reread), what on disk differs from them: one round trip.
+    """Return the programs and, with C(reread), what differs on disk, in one round trip.
 
     :raises JawsError: no answer, or supervisord cannot read its configuration (broken_conf).
     """
@@ -37,7 +37,7 @@ def _reread(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode == CANT_REREAD:
         raise JawsError(
             f"supervisord at {client.endpoint.address} cannot read its configuration: "
-            f"{complaint(answer.faultString)}. Nothing was changed; correct the file and run "
+            f"{complaint(answer.faultString)}. Nothing was changed. Correct the file, then run "
             "this again.",
             reason="broken_conf",
         )
@@ -47,14 +47,15 @@ def _reread(client: Supervisor, answer: Any) -> Any:
 def _checked(client: Supervisor, answer: Any) -> Any:
     if isinstance(answer, xmlrpc.client.Fault):
         raise JawsError(
-            f"supervisord at {client.endpoint.address} refuses: {complaint(answer.faultString)}.",
+            f"supervisord at {client.endpoint.address} refused the request: "
+            f"{complaint(answer.faultString)}.",
             reason="refused_by_supervisord",
         )
     return answer
 
 
 def settings(client: Supervisor) -> dict[str, Setting]:
-    """Return what the configuration that supervisord read last says, by namespec: one round trip.
+    """Return the settings that supervisord last read, by namespec, in one round trip.
 
     :raises JawsError: no answer.
     """

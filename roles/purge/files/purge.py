@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remove what JAWS's runs left behind long ago: ROOT/*/* in inputs and in cromwell-executions.
 
-A tree goes as a whole, when nothing in it was changed within the age, no process of this user has
-its working directory or an open file in it, and Cromwell does not run it. No symbolic link is
-followed and no filesystem crossed: every step is relative to a directory that is held open. A tree
-is renamed first and looked at again before it is removed, so that nobody finds it in between. Reads
-on Python 3.8.
+A tree is removed as a whole, if nothing in it was changed within the age, no process of this user
+has its working directory or an open file in it, and Cromwell does not run it. Symbolic links are
+not followed, and filesystems are not crossed: every step is relative to a directory that is held
+open. A tree is renamed first and checked again before it is removed, so that nothing can start to
+use it in between. Runs on Python 3.8.
 
-The exit status is 0 when all that is old is gone or was in use, and 1 when somebody has to look.
+The exit status is 0 if everything old was removed or is in use, and 1 if an operator must look.
 """
 
 import argparse
@@ -29,18 +29,18 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SHALLOWEST = 3
 STATES = ("Submitted", "Running", "Aborting", "On Hold")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# The name of a tree that is on its way out; one that a killed purge has left is looked at again.
+# The prefix of a tree that is being removed. The next purge continues with what a killed one left.
 ASIDE = ".purge."
 LOG = logging.getLogger("purge")
 LOG_BYTES = 5000000
 
 
 class Refused(Exception):
-    """Why a root or a tree is left alone, in words for an operator."""
+    """The reason why a root or a tree is left alone, which an operator must look at."""
 
 
 class InUse(Exception):
-    """Why a tree that is old stays, and nobody has to do anything about it."""
+    """The reason why an old tree stays, about which nobody needs to do anything."""
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return run(options, time.time())
     except BlockingIOError:
-        print("another purge holds %s: nothing was done" % options.lock, file=sys.stderr)
+        print("another purge has locked %s: nothing was done" % options.lock, file=sys.stderr)
     except OSError as error:
         print("purge: %s: nothing more was done" % error, file=sys.stderr)
     return 1
@@ -65,14 +65,16 @@ def arguments():
     parser.add_argument("--days", type=float, default=14, help="the age, %(default)s by default")
     parser.add_argument("--lock", required=True, metavar="FILE")
     parser.add_argument(
-        "--log", metavar="FILE", help="takes what is said; stderr gets only what is wrong"
+        "--log", metavar="FILE", help="where to log; stderr then gets only problems"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say it, and not to the log")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only print what would be removed, without a log"
+    )
     return parser
 
 
 def report(options):
-    """Say everything to the log, and to stderr what somebody has to know; or all to stdout."""
+    """Report everything in the log, and problems on stderr; without a log, all on stdout."""
     for handler in LOG.handlers:
         handler.close()
     shown = logging.StreamHandler(sys.stdout)
@@ -87,9 +89,9 @@ def report(options):
 
 
 def run(options, now):
-    """Purge every root; return the exit status, 1 where anything could not be done."""
+    """Purge every root; return the exit status, 1 if anything could not be done."""
     if options.days < 1:
-        LOG.warning("--days %g: at least 1", options.days)
+        LOG.warning("--days is %g, but must be at least 1", options.days)
         return 1
     roots = [(root, frozenset) for root in options.inputs]
     roots += [(root, lambda: running(options.cromwell)) for root in options.executions]
@@ -106,9 +108,9 @@ def run(options, now):
 
 
 def running(url):
-    """Return the ids of the workflows that Cromwell runs; Refused where it does not say."""
+    """Return the ids of the workflows that Cromwell runs; Refused if it does not answer."""
     if urllib.parse.urlsplit(url or "").hostname not in LOOPBACK:
-        raise Refused("Cromwell has to be asked on this machine, and --cromwell is %s" % url)
+        raise Refused("Cromwell must be on this machine, but --cromwell is %s" % url)
     query = urllib.parse.urlencode([("status", state) for state in STATES])
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -118,16 +120,16 @@ def running(url):
         found = frozenset(result["id"] for result in answer["results"])
         total = answer["totalResultsCount"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused("Cromwell at %s does not say what it runs: %r" % (url, error)) from error
+        raise Refused("cannot ask Cromwell at %s what it runs: %r" % (url, error)) from error
     if total != len(found):
-        raise Refused("Cromwell names %d of the %d workflows that it runs" % (len(found), total))
+        raise Refused("Cromwell named %d of the %d workflows that it runs" % (len(found), total))
     return found
 
 
 class Sweep:
     """The purge of one root.
 
-    :param before: trees that are older go, in seconds since 1970.
+    :param before: older trees are removed; in seconds since 1970.
     :param kept: the names of trees that stay.
     """
 
@@ -140,7 +142,7 @@ class Sweep:
         self.failed = False
 
     def run(self):
-        """Remove the trees of the root that may go; say each."""
+        """Remove the trees of the root that may be removed, and report each."""
         handle = open_root(self.root)
         try:
             self.device = os.fstat(handle).st_dev
@@ -156,7 +158,7 @@ class Sweep:
         try:
             parent = open_directory(handle, folder, self.device)
         except (OSError, Refused) as error:
-            # A file, a link, or gone: nothing that runs have left.
+            # A file, a link, or gone: not something that runs have left.
             if getattr(error, "errno", 0) not in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT):
                 self.complain(where, error)
             return
@@ -188,7 +190,7 @@ class Sweep:
         LOG.warning("%s: kept: %s", path, error)
 
     def consider(self, parent, name):
-        """Remove one tree if it may go; return its bytes, None where it is not old."""
+        """Remove one tree if it may be removed; return its size in bytes, None if it is not old."""
         size = 0
         left = name.startswith(ASIDE)
         if not left:
@@ -201,7 +203,7 @@ class Sweep:
         aside = name if left else ASIDE + name
         if not left:
             os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
-        # Nobody comes to it by its path now; who came before is seen here.
+        # Nothing can find it by its old path now; what was using it before is seen here.
         try:
             newest, size, inodes = survey(parent, aside, self.device, arrival=False)
             if newest >= self.before:
@@ -213,7 +215,7 @@ class Sweep:
         try:
             remove(parent, aside, self.device)
         except OSError as error:
-            raise Refused("%s; what is left of it is in %s" % (error, aside)) from error
+            raise Refused("%s; the rest of it is in %s" % (error, aside)) from error
         return size
 
     def refuse_used(self, name, inodes):
@@ -224,26 +226,26 @@ class Sweep:
 
 
 def put_back(parent, aside):
-    """Give a tree its name again; Refused where something has taken it meanwhile."""
+    """Give a tree its name back; Refused if something else has that name now."""
     name = aside[len(ASIDE) :]
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
     else:
-        raise Refused("%s has been made again, and what it was stays in %s" % (name, aside))
+        raise Refused("%s was made again meanwhile, so the old one stays in %s" % (name, aside))
 
 
 def open_root(root):
-    """Return a descriptor of a root that is fit to be purged; Refused otherwise."""
+    """Return a descriptor of a root that may be purged; Refused otherwise."""
     parts = [part for part in root.split("/") if part]
     if not os.path.isabs(root) or os.path.realpath(root) != "/" + "/".join(parts):
-        raise Refused("it is no absolute path without symbolic links")
+        raise Refused("it is not an absolute path without symbolic links")
     if len(parts) < SHALLOWEST:
-        raise Refused("it is too near to /: at least %d directories deep" % SHALLOWEST)
+        raise Refused("it is too close to /: it must be at least %d levels deep" % SHALLOWEST)
     homes = [os.path.realpath(entry.pw_dir) for entry in pwd.getpwall() if entry.pw_dir != "/"]
     if any((home + "/").startswith(root.rstrip("/") + "/") for home in homes):
-        raise Refused("it is a home directory, or has one in it")
+        raise Refused("it is a home directory or contains one")
     handle = os.open(root, DIRECTORY)
     if os.fstat(handle).st_uid != os.geteuid():
         os.close(handle)
@@ -252,26 +254,26 @@ def open_root(root):
 
 
 def open_directory(parent, name, device):
-    """Return a descriptor of a directory that is no link and on the same filesystem."""
+    """Return a descriptor of a directory that is not a link and is on the same filesystem."""
     handle = os.open(name, DIRECTORY, dir_fd=parent)
     if os.fstat(handle).st_dev != device:
         os.close(handle)
-        raise Refused("%s is another filesystem" % name)
+        raise Refused("%s is on another filesystem" % name)
     return handle
 
 
 def survey(parent, name, device, arrival=True):
     """Return the newest change in a tree, its bytes, and its inodes.
 
-    A copy keeps the time of a change (mtime), but not of its arrival (ctime): the later counts. A
-    tree that was renamed has just arrived: without arrival, that counts below it only.
+    A copy may have an old mtime, but its ctime shows when it arrived; the later of the two counts.
+    Renaming a tree changes its own ctime too: without arrival, ctime counts only below it.
     """
     info = os.stat(name, dir_fd=parent, follow_symlinks=False)
     newest = max(info.st_mtime, info.st_ctime if arrival else 0)
     size = info.st_blocks * 512
     inodes = {(info.st_dev, info.st_ino)}
     if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
-        size = 0  # another name keeps it
+        size = 0  # another hard link keeps it
     if stat.S_ISDIR(info.st_mode):
         handle = open_directory(parent, name, device)
         try:
@@ -288,7 +290,7 @@ def survey(parent, name, device, arrival=True):
 
 
 def in_use():
-    """Return the files and directories that processes have open or work in, as (device, inode)."""
+    """Return (device, inode) of the files and directories that processes have open or work in."""
     found = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -296,7 +298,7 @@ def in_use():
                 "fd/" + name for name in os.listdir("/proc/%s/fd" % pid)
             ]
         except OSError:
-            continue  # another user's, or it has ended
+            continue  # it belongs to another user, or has ended
         for link in links:
             try:
                 info = os.stat("/proc/%s/%s" % (pid, link))
@@ -307,13 +309,13 @@ def in_use():
 
 
 def remove(parent, name, device):
-    """Remove a tree; what vanishes meanwhile is gone already."""
+    """Remove a tree; ignore what vanishes meanwhile."""
     try:
         handle = open_directory(parent, name, device)
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
-        # A file or a symbolic link: its name goes, whatever it leads to.
+        # A file or a symbolic link: only the name is removed, not what it leads to.
         return os.unlink(name, dir_fd=parent)
     try:
         for child in os.listdir(handle):
@@ -327,6 +329,6 @@ def remove(parent, name, device):
 
 
 if __name__ == "__main__":
-    # One level of a tree is one call and one descriptor.
+    # Each level of a tree takes one call and one descriptor.
     sys.setrecursionlimit(10000)
     sys.exit(main())

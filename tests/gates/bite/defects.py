@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Defects, each for one gate, to plant in the small collection beside this file."""
+"""Defects, each for one gate, to plant in the small collection next to this file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Defect:
-    """A change to one file, and what the gate must say of it.
+    """A change to one file, and what the gate must say about it.
 
-    Where `old` is empty, `new` is appended, to a new file if there is none; where `new` is None,
-    the file or directory goes. Otherwise `old` must be there, and all of it is replaced.
+    If `old` is empty, `new` is appended, to a new file if there is none; if `new` is None,
+    the file or directory is removed. Otherwise every `old`, which must be there, is replaced.
     """
 
     gate: str
@@ -29,7 +29,7 @@ TASKS = "roles/greeter/tasks/write.yml"
 UNIT = "tests/unit/test_words.py"
 SITE = "inventories/here/group_vars/all/site.yml"
 
-# Written in pieces, so that nobody's scanner takes them for real.
+# Written in pieces, so that no scanner takes them for real secrets.
 TOKEN = "glpat" + "-" + "x7Kq2mVb9TzR4wLc8NpY"
 PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----"
 PASSWORD = "pass" + "word: correct-horse-battery-staple\n"
@@ -536,7 +536,7 @@ CONTRACT = [
         "assert",
     ),
     Defect(
-        "test_a_task_file_tells_one_thing",
+        "test_a_task_file_is_about_one_thing",
         "a long task file",
         TASKS,
         "",

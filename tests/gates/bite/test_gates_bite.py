@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A gate that has never been seen to fail may not be one: plant a defect for each, and look.
+"""A gate that has never been seen to fail may not be one: plant a defect for each, and check.
 
-The defects go into a small collection (mini/) that stands under this project's own configuration
+The defects go into a small collection (mini/), which is checked with this project's configuration
 of all tools; without a defect it passes every gate.
 """
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 MINI = Path(__file__).parent / "mini"
 CACHE = Path(os.environ.get("GATES_CACHE", ROOT / ".cache"))
 
-# What the small collection has of its own, in the place of the real one's.
+# What the small collection has of its own, instead of what the real one has.
 OWN = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -91,7 +91,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
     shutil.copytree(MINI, tree, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    # The one that its module was added in.
+    # The version in which its module was added.
     galaxy = tree / "galaxy.yml"
     galaxy.write_text(re.sub(r"(?m)^version: .*", "version: 0.1.0", galaxy.read_text()))
     for name in PLAYBOOKS:
@@ -108,7 +108,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(sound: Path, tmp_path: Path) -> Path:
-    """A copy of it to spoil."""
+    """A copy of it to damage."""
     copy = tmp_path / "a clone"
     shutil.copytree(sound, copy, symlinks=True)
     return copy
@@ -168,7 +168,7 @@ def test_a_contract_fails_on(defect: Defect, tree: Path) -> None:
 
 
 def test_a_sanity_run_that_checks_nothing_fails(tree: Path, tmp_path: Path) -> None:
-    """It ends in success then, with one line that says so."""
+    """In that case, ansible-test itself succeeds, with one line that says so."""
     stand_in = tmp_path / "bin/ansible-test"
     stand_in.parent.mkdir()
     stand_in.write_text("#!/bin/sh\necho 'WARNING: All targets skipped.'\n")
@@ -186,7 +186,7 @@ def test_one_failing_gate_fails_them_all_after_all_have_run(tree: Path) -> None:
     assert done.stdout.splitlines()[-2] == "1 passed, 1 failed, 0 skipped"
 
 
-def test_a_stage_that_cannot_run_keeps_no_other_from_running(tree: Path) -> None:
+def test_a_stage_that_cannot_run_does_not_stop_the_others(tree: Path) -> None:
     (tree / "Makefile").open("a").write("\nnothing:\n\t@echo tool missing >&2; exit 1\n")
     done = make(tree, "test", "GATES=", "STAGES=lint-secrets:nothing lint-python")
     assert done.returncode != 0
@@ -194,6 +194,6 @@ def test_a_stage_that_cannot_run_keeps_no_other_from_running(tree: Path) -> None
     assert "lint-python: started" in done.stdout
 
 
-def test_a_run_without_any_test_is_no_success(tree: Path) -> None:
+def test_a_run_without_any_test_is_not_a_success(tree: Path) -> None:
     done = make(tree, "test", "GATES=lint-python", "STAGES=", "ARGS=-k nothing")
     assert done.returncode != 0

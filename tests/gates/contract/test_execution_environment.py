@@ -23,11 +23,11 @@ INSTALLS = "RUN ansible-galaxy collection install --offline"
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ansible-builder hands to podman: the collection built, then the image described."""
+    """What ansible-builder passes to podman: the built collection, then the image's description."""
     folder = tmp_path_factory.mktemp("image")
     shutil.copy(ROOT / NAME, folder)
     build = ["ansible-galaxy", "collection", "build", str(ROOT), "--output-path", "build"]
-    # Without a name for it, that depends on which of podman and docker this machine has.
+    # By default, the name depends on whether this machine has podman or docker.
     create = ["ansible-builder", "create", "--verbosity", "3", "--output-filename", FILE]
     for command in (build, create):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

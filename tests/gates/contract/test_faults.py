@@ -22,7 +22,7 @@ FAULTS = 45
 
 @cache
 def rows() -> dict[int, str]:
-    """Return what the matrix says of each row's tests."""
+    """Return what the matrix says about each row's tests."""
     text = (collection.ROOT / MATRIX).read_text()
     return {int(number): tests for number, _fault, _behaviour, tests in ROW.findall(text)}
 

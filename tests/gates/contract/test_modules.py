@@ -13,7 +13,7 @@ from collection import NAMESPACE, Mapping
 
 
 def faults(options: Mapping, given: Any, where: str) -> Iterator[str]:
-    """Yield what is wrong with the options given, down to the options within options."""
+    """Yield what is wrong with the given options, including suboptions."""
     known = {alias: option for option in options.values() for alias in option.get("aliases", [])}
     known.update(options)
     for name, value in given.items():
@@ -38,7 +38,7 @@ def missing(options: Mapping, given: Any, where: str) -> Iterator[str]:
 
 
 def defaults(example: Mapping, module: str) -> Mapping:
-    """Return what the example's module_defaults give to the module, by name or by group."""
+    """Return what the example's module_defaults set for the module, by name or by group."""
     groups = [name for name, members in collection.action_groups().items() if module in members]
     found: Mapping = {}
     for key in [NAMESPACE + module, *(f"group/{NAMESPACE}{group}" for group in groups)]:

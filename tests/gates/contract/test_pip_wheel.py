@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts about .config/pip_wheel.py, which fetches pip for a Python that has none."""
+"""Facts about .config/pip_wheel.py, which fetches pip for a Python without it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load() -> Any:
 
 
 class Index(ThreadingHTTPServer):
-    """A package index that wants a name and a password, or nothing."""
+    """A package index that requires a user name and a password, or nothing."""
 
     daemon_threads = True
 
@@ -75,7 +75,7 @@ def serving(password: str = "") -> Iterator[Index]:
 
 
 class Clone:
-    """The script, with a pinned pip, and none of this machine's configuration."""
+    """The script, with a pinned pip, and without this machine's configuration."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder

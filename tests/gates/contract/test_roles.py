@@ -12,7 +12,7 @@ import pytest
 import collection
 from collection import ROOT, Mapping
 
-# What only the wiring reads: the files in playbooks/group_vars, which know site and role.
+# What only the wiring reads, that is, the files in playbooks/group_vars.
 WIRING = ("deployment_", "site_", "vault_")
 ABSENCE = re.compile(
     r"\b(omitted|without|optional|unless|not set|unset|not given|required (for|when|with))\b",
@@ -51,7 +51,7 @@ def jinja(data: Any) -> Iterator[str]:
 
 
 def made(role: str) -> set[str]:
-    """Return the variables that a role makes for itself: vars, registered, facts, loops."""
+    """Return the variables that a role defines itself: vars, registered, facts, loops."""
     found: set[str] = set()
     for path, data in collection.role_data(role).items():
         if path.is_relative_to(ROOT / "roles" / role / "vars"):
@@ -77,7 +77,7 @@ def test_a_default_is_the_one_that_the_specification_names(role: str) -> None:
         if "default" in option
     }
     assert specified or collection.role_options(role), "no option is specified"
-    # repr tells true from 1, which are equal otherwise.
+    # By repr, because true and 1 are equal otherwise.
     assert {name: repr(value) for name, value in role_defaults(role).items()} == {
         name: repr(value) for name, value in specified.items()
     }
@@ -194,7 +194,7 @@ def test_an_entry_point_specifies_the_options_that_it_reads(role: str, entry: st
     specified = set(collection.entry_options(role, entry))
     reads = collection.entry_reads(role, entry)
     assert not reads - specified
-    # A play names all options to main, also those of the entry points that follow it.
+    # A play passes all options to main, including those of the entry points that follow it.
     assert entry == "main" or not specified - reads
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts about .config/*.py, by which everything that a clone needs is set up."""
+"""Facts about .config/*.py, which set up everything that a clone needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def requirements(tmp_path: Path) -> Path:
 
 
 def set_up(recorded: Recorded, directory: Path, requirements: Path) -> list[str]:
-    """Set the directory up, and return the commands that it took."""
+    """Set the directory up, and return the commands that were needed."""
     recorded.commands.clear()
     recorded.script.set_up(directory, requirements)
     return recorded.commands.copy()
@@ -122,7 +122,7 @@ def test_an_interrupted_set_up_is_done_again(
     assert len(set_up(recorded, tmp_path / "venv", requirements)) == 2
 
 
-def test_an_old_python_is_refused_in_words(
+def test_an_old_python_is_refused_with_a_message(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 18))
@@ -153,7 +153,7 @@ def test_a_python_without_ensurepip_gets_the_pinned_pip(
 def call(
     recorded: Recorded, tmp_path: Path, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Call:
-    """Call the script as make does, where the lock file cannot be written."""
+    """Call the script as make does, but with a lock file that cannot be written."""
     words = ["venv.py", str(tmp_path / "venv"), str(requirements)]
     monkeypatch.setattr(sys, "argv", words)
     (tmp_path / "venv.lock").mkdir()
@@ -170,8 +170,8 @@ def test_an_environment_that_fits_needs_no_write(
     assert not recorded.commands
 
 
-def test_who_may_not_set_it_up_is_told_who_may(call: Call, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=f"Let the owner of {tmp_path} do it, or name the Python"):
+def test_a_user_who_may_not_set_it_up_learns_who_may(call: Call, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"Ask the owner of {tmp_path} to do it, or name"):
         call()
 
 
@@ -244,7 +244,7 @@ def test_root_installs_what_is_missing_on_debian(debian: Debian) -> None:
     assert install.endswith(" --no-install-recommends nodejs openssh-client")
 
 
-def test_nobody_but_root_installs_anything_and_nobody_anywhere_else(debian: Debian) -> None:
+def test_only_root_on_debian_installs_anything(debian: Debian) -> None:
     debian.uid = 1000
     debian.script.install(["ssh"])
     debian.uid = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The budgets that keep ideas small: the bounds in force, above those to aim for."""
+"""The budgets for the size of code: the limits in force, which are above the aims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FUNCTION = 30
 TEST = 40
 MAIN = 20
 MODULE = 90
-# A long function is an exception: no more than this part of those in plugins/ is above the aim.
+# A long function is an exception: at most this share of those in plugins/ is above the aim.
 FUNCTION_AIM = 20
 EXCEPTIONS = 0.1
 
@@ -63,7 +63,7 @@ def test_few_functions_are_longer_than_the_aim() -> None:
 @pytest.mark.parametrize("module", collection.modules())
 def test_a_module_is_a_thin_shell(module: str) -> None:
     path = ROOT / "plugins/modules" / f"{module}.py"
-    # What an action plugin does has a module for its documentation alone, without a main.
+    # The module of an action plugin has only documentation, and no main.
     assert dict(functions(path)).get("main", 0) <= MAIN
     text = path.read_text()
     documented = collection.constants(ast.parse(text).body)
@@ -72,7 +72,7 @@ def test_a_module_is_a_thin_shell(module: str) -> None:
 
 
 @pytest.mark.parametrize("name", collection.names("roles/*/tasks/**/*.yml"))
-def test_a_task_file_tells_one_thing(name: str) -> None:
+def test_a_task_file_is_about_one_thing(name: str) -> None:
     assert code_lines((ROOT / name).read_text()) <= TASK_FILE
 
 

@@ -33,7 +33,7 @@ def test_no_task_goes_on_after_an_error_or_runs_a_shell(name: str) -> None:
 
 VARIABLES = ("roles/*/vars/**/*.yml", "roles/*/defaults/**/*.yml", "playbooks/group_vars/**/*.yml")
 TASKS = ("playbooks/**/*.yml", "roles/*/tasks/**/*.yml")
-# What is more than a value is decided by a function in plugin_utils, which has tests.
+# Anything more than a value is decided by a function in plugin_utils, which has tests.
 FILTERS = 2
 LONG_CHAINS = 3
 EXTRACTED_HOSTVARS = 1
@@ -75,7 +75,7 @@ def test_a_task_says_its_arguments_itself_and_not_by_an_anchor(name: str) -> Non
 def test_a_vault_in_git_holds_no_secret_in_clear_text(name: str) -> None:
     for path in (ROOT / name).rglob("*.yml"):
         if not path.read_text().startswith("$ANSIBLE_VAULT;"):
-            # An expression that says where a secret comes from is none itself.
+            # An expression that says where a secret comes from is not a secret itself.
             vault = collection.load(path).items()
             secrets = {name: value for name, value in vault if name.startswith("vault_")}
             found = [name for name, value in collection.values(secrets) if "{{" not in str(value)]

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small GitLab API: what a runner, and those who look after one, ask it. Standard library only.
+"""A small GitLab API: what a runner and its administrators use. Standard library only.
 
     fake_gitlab_api.py --port 0 --port-file FILE [--runner ID:TOKEN]... [--api-token TOKEN]
                        [--files DIRECTORY] [--host 127.0.0.1]
 
 As GitLab's: POST runners/verify, POST jobs/request, PATCH jobs/ID/trace, PUT jobs/ID, and
 GET runners/ID (with an access token), all under /api/v4. For the tests: /files/NAME serves a file;
-GET /fake/state tells runners, jobs and requests; POST /fake/jobs {"script": "...", "runner": 1}
-queues a job, for that runner alone where it is named, as tags would have it;
+GET /fake/state returns runners, jobs and requests; POST /fake/jobs {"script": "...", "runner": 1}
+queues a job, only for that runner if it is named, as with tags;
 POST /fake/runners {"id": 1, "token": "..."} adds a runner or changes its token.
 """
 
@@ -89,7 +89,7 @@ class GitLab:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Routes; what the path's pattern matches goes to the method."""
+    """Routes requests; the groups of a path's pattern are passed to the method."""
 
     protocol_version = "HTTP/1.1"
     routes = (
@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_arguments):
-        """Say nothing: GET /fake/state tells the requests."""
+        """Log nothing: GET /fake/state returns the requests."""
 
     # --- as GitLab ------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ def runner_option(text):
 def main():
     parser = argparse.ArgumentParser(
         description="A small GitLab API for tests",
-        fromfile_prefix_chars="@",  # @FILE: one argument a line, so that no token is in `ps`
+        fromfile_prefix_chars="@",  # @FILE: one argument per line, so that no token is in `ps`
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for the gitlab-runner binary, in one file. Standard library only, Python 3.8 or newer.
 
-Understands `--version`, `verify` and `run`, each with `-c FILE` or `--config FILE`; without it the
+Understands `--version`, `verify` and `run`, each with `-c FILE` or `--config FILE`. By default, the
 configuration is ~/.gitlab-runner/config.toml (/etc/gitlab-runner/config.toml for root), as with the
 real one. `run` asks for jobs every check_interval seconds and runs their scripts by bash, in
-process groups of their own. SIGHUP reads the configuration again (the real one also does so by
-itself), SIGQUIT waits for the jobs and ends, SIGTERM and SIGINT abort the jobs and end.
+process groups of their own. SIGHUP makes it read the configuration again (the real one also does so
+by itself); SIGQUIT makes it end after its jobs; SIGTERM and SIGINT make it abort them and end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def log(message):
 
 
 def read_config(path):
-    """Return a config.toml's tables; of TOML only what such a file needs: one line a value."""
+    """Return the tables of a config.toml; it reads only what such a file needs of TOML."""
     config, table = {"runners": []}, None
     with open(path, encoding="utf-8") as file:
         for line in map(str.strip, file):
@@ -48,7 +48,7 @@ def read_config(path):
 
 
 def call(url, method, path, body, headers=None):
-    """Return an HTTP status and the body's JSON; 0 where there is no answer."""
+    """Return an HTTP status and the JSON of the body; 0 if there is no answer."""
     kind = "application/json" if isinstance(body, dict) else "text/plain"
     content = json.dumps(body).encode() if isinstance(body, dict) else body
     asked = urllib.request.Request(
@@ -90,7 +90,7 @@ class Job(threading.Thread):
         self.start()
 
     def run(self):
-        # By lines and not to the end of file: a daemon may keep the other end for ever.
+        # By lines, not to the end of file: a daemon may keep the other end open forever.
         reader = threading.Thread(target=self.forward, daemon=True)
         reader.start()
         status = self.child.wait()
@@ -148,7 +148,7 @@ class Runner:
                 log(f"ERROR: Checking for jobs... {status}")
 
     def wait(self, seconds):
-        """Sleep in short pieces: a handler may have set a wish."""
+        """Sleep in short pieces, because a signal handler may have set a flag."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self.reload and not self.stop:
             time.sleep(0.02)

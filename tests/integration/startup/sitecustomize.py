@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every Python of an Ansible run in the tests does first.
+"""What every Python process of an Ansible run in the tests does first.
 
 Ansible sends each module as a zip file of sources, which Python compiles again for each task. Here
-the code is kept below .cache, named by the source and by the version of Python, as __pycache__
-keeps the code of files. And garbage is collected less often: no process of a play grows large.
+the code is kept below .cache, by source and version of Python, as __pycache__
+does for files. Garbage is collected less often, because no process of a play grows large.
 """
 
 import gc
@@ -18,7 +18,7 @@ _loaded = {}
 
 
 def _kept(path, source, *more):
-    """Return the code of a module in a zip file: zipimport asks twice for each."""
+    """Return the code of a module in a zip file; zipimport asks twice for each."""
     if path not in _loaded:
         _loaded[path] = _load(path, source, *more)
     return _loaded[path]
