@@ -730,6 +730,28 @@ def test_the_user_in_the_configuration_counts(instance: Daemon, manage: Run) -> 
     assert manage()["user"] == ME
 
 
+@pytest.mark.parametrize("user", ["no-such-user", "4000000000"])
+def test_a_user_that_does_not_exist_is_named_by_supervisor(
+    instance: Daemon, manage: Run, user: str
+) -> None:
+    instance.write(f"[supervisord]\nuser={user}\n")
+    result = manage()
+    assert result["reason"] == "broken_conf", result
+    assert "Invalid user" in result["msg"]
+    assert user in result["msg"]
+
+
+def test_the_user_of_an_included_file_counts(instance: Daemon, manage: Run) -> None:
+    other = "root" if ME != "root" else "daemon"
+    instance.write("[include]\nfiles=u.ini\n")
+    (instance.root / "u.ini").write_text(f"[supervisord]\nuser={other}\n")
+    result = manage()
+    assert result["reason"] == "may_not_start", result
+    assert f"only {other} may do" in result["msg"]
+    (instance.root / "u.ini").write_text(f"[supervisord]\nuser={os.geteuid()}\n")
+    assert manage()["user"] == ME
+
+
 def test_a_daemon_that_runs_as_the_wrong_user_is_named(instance: Daemon, manage: Run) -> None:
     instance.write("")
     pid = manage()["pid"]

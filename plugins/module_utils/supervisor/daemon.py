@@ -118,7 +118,8 @@ class Daemon:
         for server in sorted(self.resolved.servers, key=lambda server: server.path is None):
             url = f"unix://{server.path}" if server.path else f"http://localhost:{server.port}"
             key = server.username, server.password
-            return Endpoint(url, *key, self.config, trusted=self.conf.trusted)
+            trusted = self.conf.trusted.naming(self.resolved.named)
+            return Endpoint(url, *key, self.config, trusted=trusted)
         return None
 
     @property
@@ -262,7 +263,8 @@ class Daemon:
 
         :raises JawsError: it may not or cannot be started.
         """
-        self.refuse_wrong_user()
+        if self.user != self.conf.user or user_id(self.user):  # else Supervisor's parser names it
+            self.refuse_wrong_user()
         self._refuse_foreign_conf()
         self.executable()
         user = self.resolved.user
@@ -304,11 +306,12 @@ class Daemon:
         :param socket: whether the socket is yet to be made.
         :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
         """
+        trusted = self.conf.trusted.naming(self.resolved.named)
         for path in (self.resolved.logfile, self.resolved.pidfile):
-            refuse_unsafe(path, self.conf.trusted, TRUST_ADVICE)
+            refuse_unsafe(path, trusted, TRUST_ADVICE)
         for server in self.resolved.servers if socket else ():
             if server.path:
-                refuse_unusable_socket(server.path, self.conf.trusted)
+                refuse_unusable_socket(server.path, trusted)
 
     def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> dict[str, list[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.

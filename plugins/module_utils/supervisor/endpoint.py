@@ -232,7 +232,7 @@ class SupervisordConf:
             return "inet_http_server", f"http://{host}:{number}"
         raise JawsError(
             f"{self.path} has no [supervisorctl] section and none of a server, so nothing says "
-            "where supervisord listens.",
+            "where supervisord listens. Add it, or give the option server_url.",
             reason="broken_conf",
         )
 

@@ -169,6 +169,12 @@ class Configuration(NamedTuple):
     servers: list[Server]
     programs: list[ConfiguredProgram]
 
+    @property
+    def named(self) -> frozenset[int]:
+        """The uids that it names: of the daemon, and of its sockets."""
+        named = {self.user, *(server.uid for server in self.servers)}
+        return frozenset(uid for uid in named if uid is not None and uid >= 0)
+
 
 def resolve(
     path: str, python: str | Sequence[str], environment: Mapping[str, str] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable
 
 from ..errors import JawsError
@@ -42,6 +42,10 @@ class Trust:
     owner: int | None = None
     named: frozenset[int] = frozenset()
     caller: frozenset[int] = frozenset()
+
+    def naming(self, uids: Iterable[int]) -> Trust:
+        """Return the same, where the configuration names these accounts too."""
+        return replace(self, named=self.named | frozenset(uids))
 
     def __contains__(self, uid: object) -> bool:
         return isinstance(uid, int) and self.why(uid) is not None
