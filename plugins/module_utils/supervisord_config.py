@@ -18,12 +18,23 @@ from dataclasses import replace
 from typing import Any, Container
 
 from .errors import JawsError
-from .files import Candidate, file_mode, group_id, read_text, refuse_unsafe, sweep, write
+from .files import (
+    Candidate,
+    file_mode,
+    group_id,
+    read_text,
+    refuse_unsafe,
+    sweep,
+    user_id,
+    user_name,
+    write,
+)
 from .supervisor import conf
 from .supervisor.conf import ConfText
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
+from .supervisor.trust import may_read
 
 # 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
@@ -156,12 +167,27 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
             reason="address_taken",
         )
     status = old.status()
+    refuse_unreadable(old.config, new.config, status.user if status else None)
     if status and new.user and status.user not in (None, new.user):
         raise JawsError(
             f"supervisord ({old.config}) runs as {status.user} and cannot become {new.user}. "
             "Nothing was changed: stop it, then run this again.",
             reason="foreign_owner",
         )
+
+
+def refuse_unreadable(old: str, new: str, user: str | None) -> None:
+    """Refuse a file that the daemon's account cannot read, although it can read the old one.
+
+    :raises JawsError: says what would help (bad_option).
+    """
+    for uid in user_id(user):
+        if may_read(old, uid) and not may_read(new, uid):
+            raise JawsError(
+                f"supervisord ({old}) runs as {user_name(uid)}, who could not read the new file. "
+                "Nothing was changed: name one of that account's groups in the option group.",
+                reason="bad_option",
+            )
 
 
 def known_key(old: ConfText) -> str | None:

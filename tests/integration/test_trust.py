@@ -18,6 +18,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import all_proc
 from tests.integration.conftest import HEAD, Daemon, Result, Run, has_ended, wait_until
 from tests.integration.ports import reserve_port
 from tests.integration.test_supervisord import tcp
+from tests.integration.test_supervisord_config import sections
 
 BIN = Path(sys.executable).parent
 AS_ROOT = os.geteuid() == 0
@@ -169,6 +170,23 @@ def test_root_stops_and_reloads_what_runs_as_another_user_and_does_not_make_it_r
     result = run_module("supervisord", state="stopped", **options)
     assert result.get("changed"), result
     assert has_ended(pid)
+
+
+@pytest.mark.parametrize("group", [APP] if AS_ROOT else [])
+def test_root_configures_what_runs_as_another_user_who_can_read_the_file_afterwards(
+    instance: Daemon, run_module: Run, group: str
+) -> None:
+    write(instance, Row("root", APP, "root", True), HEAD)
+    pid = start_as(instance, APP)
+    given = sections(instance.root / "run", minfds=1000)
+    options = {"config": str(instance.conf), "python": sys.executable, "sections": given}
+    before = instance.conf.read_text()
+    result = run_module("supervisord_config", **options)
+    assert f"runs as {APP}, who could not read the new file" in result["msg"], result
+    assert instance.conf.read_text() == before
+    result = run_module("supervisord_config", group=group, **options)
+    assert result.get("reloaded"), result
+    assert run_module("supervisord", config=str(instance.conf))["pid"] == pid
 
 
 STATES = ["started", "restarted"] if AS_ROOT else []
