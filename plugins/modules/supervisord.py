@@ -43,13 +43,16 @@ options:
   config:
     required: true
   supervisord_path:
-    description: The C(supervisord) to start. Without it, the one in C(PATH).
+    description:
+      - The C(supervisord) to start.
+      - Without it, the one that the running daemon was started from, or else the one in C(PATH).
     type: path
   python:
     description:
       - The Python interpreter that has Supervisor installed, whose parser validates the
         configuration.
-      - Without it, the one in the first line of O(supervisord_path).
+      - Without it, the one in the first line of O(supervisord_path). For V(reloaded), it is always
+        the one that the daemon runs with.
     type: path
   user:
     description:

@@ -393,6 +393,23 @@ def test_a_restart_makes_it_and_its_programs_new(instance: Daemon, manage: Run) 
     assert len(after[1]) == 1
 
 
+@pytest.mark.parametrize("state", ["restarted", "reloaded"])
+def test_what_runs_is_restarted_and_reloaded_by_the_installation_that_it_is_of(
+    instance: Daemon, run_module: Run, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    script = instance.root / "bin/supervisord"
+    script.parent.mkdir()
+    script.write_text((BIN / "supervisord").read_text())
+    script.chmod(0o755)
+    instance.write(SLEEPER.format(name="a"))
+    subprocess.run([str(script), "-c", str(instance.conf)], check=True)
+    wait_until((instance.root / "s").exists, "its socket")
+    monkeypatch.setenv("PATH", "/nowhere")
+    result = run_module("supervisord", state=state, config=str(instance.conf))
+    assert result.get("running"), result
+    assert str(script) in words(result["pid"])
+
+
 def test_a_reload_keeps_it_and_makes_its_programs_new(instance: Daemon, manage: Run) -> None:
     instance.write(SLEEPER.format(name="a"))
     before = manage()["pid"], until_one_runs(instance)

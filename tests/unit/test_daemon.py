@@ -18,6 +18,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import 
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.installation import (
     config_of,
     interpreter_of,
+    started_from,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
@@ -111,6 +112,30 @@ def test_a_script_says_how_its_python_is_run(tmp_path: Path, head: str, words: l
     (tmp_path / "python3").touch(0o755)
     found = interpreter_of(str(script), str(tmp_path))
     assert found == [word.format(path=tmp_path) for word in words]
+
+
+@pytest.mark.parametrize(
+    ("line", "python", "script"),
+    [
+        ("{0}/python {0}/supervisord -c /c", ["{0}/python"], "{0}/supervisord"),
+        ("{0}/python -s -E {0}/supervisord -n", ["{0}/python", "-s", "-E"], "{0}/supervisord"),
+        ("{0}/python -I -m supervisor.supervisord -c /c", ["{0}/python", "-I"], None),
+        ("{0}/python supervisord", ["{0}/python"], None),
+        ("python {0}/supervisord", [], "{0}/supervisord"),
+        ("{0}/python3.gone {0}/supervisord.gone", [], None),
+        ("{0}/supervisord", [], None),
+        ("{0}/python", ["{0}/python"], None),
+        ("", [], None),
+    ],
+)
+def test_a_command_line_says_what_a_daemon_was_started_from(
+    tmp_path: Path, line: str, python: list[str], script: str | None
+) -> None:
+    for name in ("python", "supervisord"):
+        (tmp_path / name).touch(0o755)
+    found = started_from(line.format(tmp_path).split())
+    assert found[0] == [word.format(tmp_path) for word in python]
+    assert found[1] == (script and script.format(tmp_path))
 
 
 @pytest.mark.parametrize(

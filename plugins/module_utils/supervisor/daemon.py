@@ -34,7 +34,7 @@ from .endpoint import (
     refuse_long_socket,
     refuse_unusable_socket,
 )
-from .installation import config_of, interpreter_of, is_of_another_installation
+from .installation import config_of, interpreter_of, is_of_another_installation, started_from
 from .instance_lock import locked_instance
 from .observation import settings
 from .parser import (
@@ -143,11 +143,11 @@ class Daemon:
         return resolve(self.config, self.python, self.environment)
 
     def executable(self) -> str:
-        """Return the path of supervisord.
+        """Return the path of supervisord: by default, that which the live daemon comes from.
 
         :raises JawsError: there is none.
         """
-        name = self.supervisord or "supervisord"
+        name = self.supervisord or self._started_from()[1] or "supervisord"
         found = shutil.which(name)
         if not found:
             raise JawsError(
@@ -155,7 +155,13 @@ class Daemon:
                 "supervisord does).",
                 reason="not_installed",
             )
-        return os.path.abspath(found)
+        self.supervisord = os.path.abspath(found)  # it is asked for again when none is live
+        return self.supervisord
+
+    def _started_from(self) -> tuple[list[str], str | None]:
+        status = self.status()
+        process = processes.read_process(status.pid) if status else None
+        return started_from(process.cmdline if process else ())
 
     def alone(self) -> AbstractContextManager[int]:
         """Keep other runs from changing this instance while we do."""
@@ -419,8 +425,9 @@ class Daemon:
 
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
-        # What runs reads the file again in the surroundings that it was started in.
-        self.resolved = resolve(self.config, self.python, self.running_environment())
+        # What runs reads the file again, in the surroundings that it was started in.
+        python = self._started_from()[0] or self.python
+        self.resolved = resolve(self.config, python, self.running_environment())
         refuse_missing(self.resolved.programs, self.config)
         refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places(socket=False)

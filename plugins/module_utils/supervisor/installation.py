@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -44,6 +45,24 @@ def _words(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError:
         return []
+
+
+def started_from(cmdline: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the words that run a supervisord's Python, and its script, by its command line.
+
+    Nothing where these are not there, or not said: it may have been started as a module.
+    """
+    words = list(cmdline)
+    if not words or not os.path.basename(words[0]).startswith("python"):
+        return [], None
+    options = list(itertools.takewhile(lambda word: re.match(r"-[^mc]", word), words[1:]))
+    script = words[1 + len(options)] if len(words) > 1 + len(options) else ""
+    python = [words[0], *options] if _is_program(words[0]) else []
+    return python, script if _is_program(script) else None
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isabs(path) and os.access(path, os.X_OK)
 
 
 def config_of(cmdline: Sequence[str]) -> str | None:
