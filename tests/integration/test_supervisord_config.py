@@ -398,13 +398,13 @@ def test_every_kind_of_section_may_be_given_and_a_daemon_in_the_foreground_confi
     started = start(instance)
     assert names(instance) == {"mail", "n_00", "n_01", "f", "a"}
     # What reread finds is not reloaded for.
-    given["program:n"]["numprocs"] = 1
+    given["program:n"]["startsecs"] = 0
     result = configure(sections=given)
     assert (result["changed"], result["reloaded"]) == (True, False), result
     result = configure(sections=given, supervisord=None, rotate_key=True)
     assert result["reloaded"], result
     assert pid(instance) == started
-    assert names(instance) == {"mail", "n_00", "f", "a"}
+    assert names(instance) == {"mail", "n_00", "n_01", "f", "a"}
 
 
 def test_a_program_that_is_given_replaces_one_of_its_name(instance: Daemon, configure: Run) -> None:
