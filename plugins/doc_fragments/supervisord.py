@@ -14,8 +14,8 @@ options:
   config:
     description:
       - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address,
-        the user and the key are read from its C([supervisorctl]) section, so that no secret is ever
-        an option or an argument.
+        the user and the key are read from its C([supervisorctl]) section, or if it has none, from
+        its server's, so that no secret is ever an option or an argument.
       - By default, the file that C(supervisorctl) itself would find.
     type: path
 """
@@ -38,6 +38,23 @@ options:
       - Path of a C(supervisorctl). It is not run; it says where to look for a configuration
         if O(config) is not set.
     type: path
+"""
+
+    TRUST = r"""
+options:
+  trusted_users:
+    version_added: 0.3.0
+    description:
+      - Accounts, by name or by number, that the supervisord may run as although O(config) does not
+        say so. They may listen at its address, and own its socket, its log and its pid file; and
+        what they have written into O(config) is run.
+      - Root, the account that the task runs as, the owner of O(config), and those that O(config)
+        names with C(user) or C(chown) are trusted anyhow. Root also trusts an account that may read
+        O(config) and runs a supervisord with it, as under C(User=) of systemd.
+      - The key is not sent to any other account, and nothing of its files is used.
+    type: list
+    elements: str
+    default: []
 """
 
     PROGRAMS = r"""

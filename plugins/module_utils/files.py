@@ -14,14 +14,16 @@ import re
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, Collection, Iterator
+from typing import Any, Container, Iterator
 
 from .errors import JawsError
 
 LINK_TRIES = 100
 TAIL_BYTES = 4096
 TAIL_LINES = 20
-ADVICE = "Ask its owner to remove it, or choose another path."
+# What the reader of a refusal can do; {owner} is the account, of which a service may be alive.
+ADVICE = "Run this as {owner}, or choose another path."
+LINK_ADVICE = "Give the path that it leads to, or choose another one."
 
 # --- owners -------------------------------------------------------------------------------------
 
@@ -38,10 +40,12 @@ def user_id(name: str | None) -> set[int]:
     """Return the user's uid as a set, empty if no name is given or there is no such user."""
     if not name:
         return set()
+    if name.isdigit():
+        return {int(name)}
     try:
         return {pwd.getpwnam(name).pw_uid}
     except KeyError:
-        return {int(name)} if name.isdigit() else set()
+        return set()
 
 
 def ours(*trusted: int) -> set[int]:
@@ -50,13 +54,13 @@ def ours(*trusted: int) -> set[int]:
 
 
 def refuse_foreign(
-    path: str, owners: Collection[int], follow: bool = False, advice: str = ADVICE
+    path: str, owners: Container[int], follow: bool = False, advice: str = ADVICE
 ) -> None:
     """Refuse a path unless one of C(owners) owns it; a path that does not exist is accepted.
 
     :param follow: whether they must also own the target of a symbolic link.
-    :param advice: what the reader of the message should do.
-    :raises JawsError: names the owner (foreign_owner).
+    :param advice: what the reader of the message should do, where {owner} is the owner's name.
+    :raises JawsError: names both accounts (foreign_owner).
     """
     found = []
     with suppress(OSError):  # it does not exist, or we may not look: using it will report that
@@ -68,35 +72,41 @@ def refuse_foreign(
 
 
 def _refuse_owner(
-    path: str, uid: int, owners: Collection[int], advice: str = ADVICE, what: str = "belongs to"
+    path: str, uid: int, owners: Container[int], advice: str = ADVICE, what: str = "belongs to"
 ) -> None:
     if uid not in owners:
+        owner = user_name(uid)
         raise JawsError(
-            f"{path} {what} {user_name(uid)}; this runs as {user_name(os.geteuid())}. Nothing was "
-            f"read, run or written there. {advice}",
+            f"{path} {what} {owner}, and you are {user_name(os.geteuid())}. Nothing was read, run "
+            f"or written there. {advice.format(owner=owner, place='path')}",
             reason="foreign_owner",
         )
 
 
-def refuse_unsafe(path: str, trusted: Collection[int] = ()) -> None:
+def refuse_unsafe(path: str, owners: Container[int] | None = None, advice: str = ADVICE) -> None:
     """Refuse a path that others may have created before us, and any symbolic link.
 
-    Its directory must be ours; if everybody may write to that directory, so must the path itself.
+    Its directory must belong to one of C(owners); if everybody may write to that directory, so must
+    the path itself. Devices belong to the system, and those with usual names are links.
 
-    :param trusted: uids whose files are accepted like ours and root's.
-    :raises JawsError: names the owner (foreign_owner).
+    :param owners: uids whose files we use; None: root's and our own.
+    :param advice: what the reader of the message should do, where {owner} is the owner's name.
+    :raises JawsError: names both accounts (foreign_owner).
     """
+    owners = ours() if owners is None else owners
     folder = os.path.dirname(path)
+    if folder == "/dev":
+        return
     try:
         around = os.stat(folder)
-        _refuse_owner(folder, around.st_uid, ours(*trusted))
+        _refuse_owner(folder, around.st_uid, owners, advice)
         found = os.lstat(path)
     except (FileNotFoundError, PermissionError):
         return  # using it will report what is wrong
     if stat.S_ISLNK(found.st_mode):
-        _refuse_owner(path, found.st_uid, (), what="is a symbolic link of")
+        _refuse_owner(path, found.st_uid, (), LINK_ADVICE, "is a symbolic link of")
     if around.st_mode & stat.S_IWOTH:
-        _refuse_owner(path, found.st_uid, ours(*trusted))
+        _refuse_owner(path, found.st_uid, owners, advice)
 
 
 def file_mode(text: str) -> int:
@@ -107,6 +117,16 @@ def file_mode(text: str) -> int:
     if not re.match(r"[0-7]{3,5}\Z", text):
         raise JawsError(f"mode {text}: write an octal number in quotes, as '0640'.", "bad_option")
     return int(text, 8)
+
+
+def mask_of(text: str | None) -> int | None:
+    """Return an octal umask as a number, or None for none.
+
+    :raises JawsError: it is no umask (bad_option).
+    """
+    if text is not None and not re.match(r"0?[0-7]{1,3}\Z", text):
+        raise JawsError(f"umask {text}: write an octal number in quotes, as '027'.", "bad_option")
+    return None if text is None else int(text, 8)
 
 
 def group_id(name: str | None) -> int | None:

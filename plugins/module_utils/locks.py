@@ -12,8 +12,9 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterator
 
 from .errors import JawsError
@@ -24,7 +25,7 @@ BUSY = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 @contextmanager
-def locked_file(path: str, timeout: float = 600) -> Iterator[int]:
+def locked_file(path: str, timeout: float = 600, shared: bool = False) -> Iterator[int]:
     """Hold a lock on a file made for it, and yield its descriptor; the file is removed at the end.
 
     For shared filesystems: NFS locks only files that are open for writing, so not directories, and
@@ -32,45 +33,32 @@ def locked_file(path: str, timeout: float = 600) -> Iterator[int]:
     too, even after we have died.
 
     :param timeout: seconds to wait for another holder.
+    :param shared: whether the accounts that can write in its directory hold the same lock.
     :raises JawsError: as C(acquire).
     """
-    handle = open_locked(path, time.monotonic() + timeout)
+    handle = open_locked(path, time.monotonic() + timeout, shared)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, _ourselves().encode())
+        with suppress(OSError):  # on a full disk nobody learns who holds it
+            os.ftruncate(handle, 0)
+            os.write(handle, _ourselves().encode())
         yield handle
     finally:
         os.unlink(path)
         os.close(handle)
 
 
-@contextmanager
-def locked_directory(path: str, timeout: float) -> Iterator[None]:
-    """Hold a lock on a directory; it leaves no file behind.
-
-    :param timeout: seconds to wait for another holder.
-    :raises JawsError: as C(acquire).
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        acquire(handle, path, time.monotonic() + timeout)
-        yield
-    finally:
-        os.close(handle)
-
-
-def open_locked(path: str, deadline: float) -> int:
+def open_locked(path: str, deadline: float, shared: bool = False) -> int:
     """Return the descriptor of a locked file that is still at its path; make it if missing.
 
     :param deadline: as for C(acquire).
+    :param shared: as for C(locked_file).
     :raises JawsError: as C(acquire).
     """
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            if shared:
+                _share(handle, os.path.dirname(path))
         except OSError as error:
             raise _unusable(path, error) from error
         try:
@@ -83,6 +71,17 @@ def open_locked(path: str, deadline: float) -> int:
             os.close(handle)
             raise
         os.close(handle)  # the holder before us has removed it
+
+
+def _share(handle: int, folder: str) -> None:
+    """Let those open the file who can make one beside it; of others, nobody."""
+    around = os.stat(folder)
+    with suppress(PermissionError):  # another account made it, and has done so
+        if around.st_mode & stat.S_IWGRP:
+            os.fchown(handle, -1, around.st_gid)
+            os.fchmod(handle, 0o660)
+        if os.geteuid() == 0:
+            os.fchown(handle, around.st_uid, -1)
 
 
 def acquire(handle: int, path: str, deadline: float) -> None:
@@ -126,10 +125,7 @@ def _ourselves() -> str:
 
 def _holder(handle: int, proc: str = "/proc") -> str:
     """Return who holds the lock, according to the file or the kernel."""
-    try:
-        content = os.pread(handle, 500, 0).decode("utf-8", "replace")
-    except IsADirectoryError:
-        content = ""
+    content = os.pread(handle, 500, 0).decode("utf-8", "replace")
     if content.startswith("pid "):
         return content
     inode = str(os.fstat(handle).st_ino)

@@ -14,8 +14,10 @@ from .errors import JawsError
 Result = Dict[str, Any]
 
 CONFIG_OPTION: Result = dict(config=dict(type="path"))
+TRUST_OPTION: Result = dict(trusted_users=dict(type="list", elements="str", default=[]))
 CLIENT_OPTIONS: Result = dict(
     CONFIG_OPTION,
+    **TRUST_OPTION,
     server_url=dict(type="str"),
     username=dict(type="str"),
     password=dict(type="str", no_log=True),

@@ -62,13 +62,16 @@ class Process:
 def clean_environment() -> dict[str, str]:
     """Return the environment of a supervisord: nothing of its starter's reaches a service.
 
-    The parser is given the same, so that it sees what the daemon will see.
+    It is what a login gives the account. The parser is given the same, so that it sees what the
+    daemon will see.
     """
-    try:
-        home = pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:  # a container may run as a user without a name
-        home = "/"
-    return {"PATH": CLEAN_PATH, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    path = f"{CLEAN_PATH}:/usr/local/sbin:/usr/sbin:/sbin"
+    found = {"PATH": path, "HOME": "/", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    with suppress(KeyError):  # a container may run as a user without a name
+        account = pwd.getpwuid(os.geteuid())
+        found.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
+        found["SHELL"] = account.pw_shell or "/bin/sh"
+    return found
 
 
 def boot_id(proc: str = PROC) -> str:

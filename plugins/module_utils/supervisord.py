@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import Any, Dict
 
 from .errors import JawsError
 from .supervisor.daemon import Daemon, Status
 from .supervisor.logs import Logs
-from .supervisor.parser import parse, refuse_missing
+from .supervisor.parser import refuse_missing, why_unusable
 
 Result = Dict[str, Any]
 
@@ -31,24 +32,45 @@ def manage(params: dict[str, Any], check_mode: bool) -> Result:
         return _absent(params["state"])
     daemon, status, steps = _look(params)
     if not steps or check_mode:
-        return _result(daemon, steps, status, None if steps else status)
+        told = dict(warn=_losses(daemon, steps, status))
+        return _joined(_result(daemon, steps, status, None if steps else status), told)
     with daemon.alone():
         # Another run may have been at it while we waited.
         daemon, status, steps = _look(params)
+        losses = _losses(daemon, steps, status)
         told = _act(daemon, steps, status)
-        result = _result(daemon, steps, status, daemon.status())
-        return dict(result, warn=result["warn"] + told.pop("warn", []), **told)
+        told["warn"] = losses + told.get("warn", [])
+        return _joined(_result(daemon, steps, status, daemon.status()), told)
+
+
+def _joined(result: Result, told: Result) -> Result:
+    return dict(result, **dict(told, warn=result["warn"] + told["warn"]))
+
+
+def _losses(daemon: Daemon, steps: list[str], status: Status | None) -> list[str]:
+    """Return a warning of what the programs had from whoever started the daemon before.
+
+    Only names: a value may be a secret.
+    """
+    lost = daemon.lost(status) if status and steps == ["stop", "start"] else []
+    if not lost:
+        return []
+    return [
+        f"supervisord ({daemon.config}, pid {status.pid if status else ''}) was started with "
+        f"variables that the restarted one does not have so: {', '.join(lost)}. If programs need "
+        "them, give them in the option environment, or in the configuration."
+    ]
 
 
 def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
     """Return the daemon, how it is, and what is to be done."""
+    options = ("python", "user", "timeout", "owner", "trusted_users")
     daemon = Daemon(
         params["config"],
         params["supervisord_path"],
-        params["python"],
-        params["user"],
-        params["timeout"],
-        params["owner"],
+        environment=_environment(params["environment"] or {}),
+        umask=params["umask"],
+        **{option: params[option] for option in options},
     )
     status = daemon.status()
     if status:
@@ -61,11 +83,19 @@ def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
 
 
 def _logs(daemon: Daemon, status: Status) -> Logs:
+    # Not from Supervisor's parser, which refuses a file whose log's directory is gone. Only
+    # supervisord knows from which directory a relative path counts.
     given = daemon.conf.get("supervisord", "logfile") or ""
-    # Only supervisord knows from which directory another path counts.
     is_known = os.path.isabs(os.path.expanduser(given))
     main = daemon.conf.get_path("supervisord", "logfile") if is_known else None
     return Logs(daemon.client, status.pid, main)
+
+
+def _environment(given: dict[str, Any]) -> dict[str, str]:
+    wrong = [name for name in given if not re.match(r"[^=\0]+\Z", name)]
+    if wrong:
+        raise JawsError(f"environment: {wrong[0]!r} is no name of a variable.", "bad_option")
+    return {name: str(value) for name, value in given.items()}
 
 
 def _absent(state: str) -> Result:
@@ -96,10 +126,12 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
         wanted = None if daemon.user else daemon.me
     if state in ("stopped", "reopened") or not wanted or status.user in (None, wanted):
         return
+    advice = f"stop it as {status.user} (state stopped), then start it as {wanted}"
+    if wanted == daemon.me:
+        advice = f"run this as {status.user}, or {advice}"
     raise JawsError(
-        f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}) and should "
-        f"run as {wanted}. Nothing was changed: ask a user who may stop it to do so (state "
-        f"stopped), then start it as {wanted}.",
+        f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}), and you are "
+        f"{daemon.me}; it should run as {wanted}. Nothing was changed: {advice}.",
         reason="foreign_owner",
     )
 
@@ -120,13 +152,13 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
             _logs(daemon, status).reopen(daemon.timeout)
         elif step == "clear":
             with suppress(JawsError):  # then each program is stopped as is the default
-                programs = parse(daemon.config, daemon.python)
+                programs = daemon.resolved.programs
             told["cleared"] = daemon.clear(programs)
         elif step == "start":
             # A program without its command does not stop the others from starting.
             told["cleared"] = daemon.start(programs)
             told["warn"] = [
-                f"{program.group}:{program.name} cannot run: there is no {program.command}."
+                f"{program.group}:{program.name} cannot run: there is no {why_unusable(program)}."
                 for program in programs
                 if not program.usable
             ]

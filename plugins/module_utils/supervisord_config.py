@@ -14,15 +14,27 @@ import os
 import re
 import secrets
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, Container
 
 from .errors import JawsError
-from .files import Candidate, file_mode, group_id, read_text, refuse_unsafe, sweep, write
+from .files import (
+    Candidate,
+    file_mode,
+    group_id,
+    read_text,
+    refuse_unsafe,
+    sweep,
+    user_id,
+    user_name,
+    write,
+)
 from .supervisor import conf
 from .supervisor.conf import ConfText
-from .supervisor.daemon import Daemon, locked_instance
-from .supervisor.endpoint import is_taken, new_parser
-from .supervisor.parser import parse
+from .supervisor.daemon import Daemon
+from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
+from .supervisor.instance_lock import locked_instance
+from .supervisor.trust import may_read
 
 # 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
@@ -46,12 +58,10 @@ class ConfigFile:
             refuse_unsafe(path)
         self.text = read_text(self.path)
         self.old = conf.split(self.text or "")
-        _refuse_includes(self.path, self.old)
         key = known_key(self.old)
         self.new_key = key is None or bool(params["rotate_key"])
         fresh = secrets.token_urlsafe(KEY_BYTES) if self.new_key else str(key)
-        daemon = conf.daemon_sections(params["sections"], params["username"], fresh)
-        self.new = ConfText(daemon, self.old.programs)
+        self.new = wanted(self.old, params["sections"], params["username"], fresh)
 
     @property
     def interrupted(self) -> bool:
@@ -84,9 +94,9 @@ class ConfigFile:
         if self.differs:
             self._write(running)
         elif running:
-            refuse_deadly_reload(running, Daemon(self.path))
+            refuse_deadly_reload(running, self._daemon(self.path))
         if running:
-            Daemon(self.path, timeout=self.params["timeout"]).restart_in_place(running.client)
+            self._daemon(self.path).restart_in_place(running.client)
         with suppress(FileNotFoundError):
             os.unlink(self.previous)
         return running is not None
@@ -100,7 +110,7 @@ class ConfigFile:
         for path in (self.path, self.previous):
             if not os.path.exists(path):
                 continue
-            daemon = Daemon(path, timeout=self.params["timeout"])
+            daemon = self._daemon(path)
             try:
                 if daemon.status():
                     return daemon
@@ -110,14 +120,36 @@ class ConfigFile:
             raise shut
         return None
 
+    def _daemon(self, path: str) -> Daemon:
+        options = ("python", "timeout", "trusted_users")
+        return Daemon(path, **{option: self.params[option] for option in options})
+
     def _write(self, running: Daemon | None) -> None:
         with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
-            parse(candidate.path, self.params["python"])
+            daemon = self._daemon(candidate.path)
+            if running:  # it reads the file again in the surroundings that it was started in
+                daemon.environment = running.running_environment() or daemon.environment
+            refuse_other_keys(daemon)
             if running:
-                refuse_deadly_reload(running, Daemon(candidate.path))
+                refuse_deadly_reload(running, daemon)
                 if not self.interrupted:
                     write(self.previous, self.text or "")
             candidate.commit()
+
+
+def refuse_other_keys(daemon: Daemon) -> None:
+    """Refuse included files that give a server another user name or key than the file's own.
+
+    :raises JawsError: names the section (broken_conf), or as Supervisor's parser says.
+    """
+    ours = daemon.endpoint.username, daemon.endpoint.password
+    for server in daemon.resolved.servers:
+        if (server.username, server.password) != ours:
+            raise JawsError(
+                f"a file that [include] names has a section [{server.section}] with another user "
+                "name or key, which would count. Nothing was changed: remove that section there.",
+                reason="broken_conf",
+            )
 
 
 def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
@@ -126,6 +158,7 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
     :raises JawsError: says what is in the way; nothing has been changed yet.
     """
     moved = old.endpoint.url != new.endpoint.url
+    new.conf.trusted = replace(new.conf.trusted, config=old.config)
     new.refuse_unusable_places(socket=moved)
     if moved and is_taken(new.endpoint):
         raise JawsError(
@@ -134,6 +167,7 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
             reason="address_taken",
         )
     status = old.status()
+    refuse_unreadable(old.config, new.config, status.user if status else None)
     if status and new.user and status.user not in (None, new.user):
         raise JawsError(
             f"supervisord ({old.config}) runs as {status.user} and cannot become {new.user}. "
@@ -142,29 +176,50 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
         )
 
 
+def refuse_unreadable(old: str, new: str, user: str | None) -> None:
+    """Refuse a file that the daemon's account cannot read, although it can read the old one.
+
+    :raises JawsError: says what would help (bad_option).
+    """
+    for uid in user_id(user):
+        if may_read(old, uid) and not may_read(new, uid):
+            raise JawsError(
+                f"supervisord ({old}) runs as {user_name(uid)}, who could not read the new file. "
+                "Nothing was changed: name one of that account's groups in the option group.",
+                reason="bad_option",
+            )
+
+
 def known_key(old: ConfText) -> str | None:
     """Return the key to keep: one that was generated here, not one that people chose and shared."""
     found = KEY.search(old.daemon) if old.daemon.startswith(conf.BANNER) else None
     return found.group(1) if found else None
 
 
+def wanted(old: ConfText, sections: conf.Sections, username: str, key: str) -> ConfText:
+    """Return the file's text: the sections that are given, and what others wrote.
+
+    What was included stays so, unless the sections say otherwise.
+
+    :raises JawsError: as C(conf.daemon_sections).
+    """
+    daemon = conf.daemon_sections(sections, username, key)
+    if "include" not in sections:
+        daemon += conf.only(old.daemon, ["include"])
+    programs = conf.without(old.programs, sections)
+    if conf.DIVIDER not in programs and any(map(conf.is_program, sections)):
+        programs = conf.DIVIDER + programs
+    return ConfText(daemon, programs)
+
+
 def in_force(text: ConfText) -> Any:
-    """Return what a daemon takes from its own sections: no comments, nothing of supervisorctl."""
+    """Return what a daemon takes up in a reload alone: no comments, no programs, no client's."""
     parser = new_parser()
     try:
         parser.read_string(text.daemon)
     except configparser.Error:
         return None
-    return {name: dict(parser[name]) for name in parser.sections() if name != "supervisorctl"}
-
-
-def _refuse_includes(path: str, old: ConfText) -> None:
-    if re.search(r"^\s*\[include\]", old.text, re.MULTILINE):
-        raise JawsError(
-            f"{path} has an [include] section, and one file has to hold everything. Move the "
-            "programs of those files into it, or into the catalogue, and remove the section.",
-            reason="broken_conf",
-        )
+    return {name: dict(parser[name]) for name in parser.sections() if conf.needs_reload(name)}
 
 
 def secret_mode(text: str) -> int:
@@ -193,13 +248,20 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     file.sweep()
     if not file.changed:
         return _result(file, False, False)
-    pid_file = params["sections"].get("supervisord", {}).get("pidfile")
     # The same as Daemon.alone: a start must not meet half a change.
-    with locked_instance(file.path, pid_file, params["timeout"]):
+    with locked_instance(*lock_of(file), params["timeout"]):
         # Another run may have been at it while we waited.
         file = ConfigFile(params)
         changed = file.changed
         return _result(file, changed, changed and file.apply())
+
+
+def lock_of(file: ConfigFile) -> tuple[str, str | None, Container[int]]:
+    """Return what the lock of the instance depends on, by the file that is there."""
+    found = SupervisordConf(file.path, text=file.new.text)
+    with suppress(JawsError):
+        found = SupervisordConf(file.path, text=file.text)
+    return file.path, found.pid_file, found.trusted
 
 
 def _result(file: ConfigFile, changed: bool, reloaded: bool) -> dict[str, Any]:

@@ -102,6 +102,7 @@ options:
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.client
+  - jgi.jaws.supervisord.trust
   - jgi.jaws.supervisord.programs
   - jgi.jaws.attributes
   - jgi.jaws.attributes.action_group

@@ -12,15 +12,19 @@ version_added: 0.1.0
 description:
   - Manages the supervisord daemon of one configuration, without root and without the operating
     system's help.
-  - It is started in a session of its own, with an empty environment and a umask of 027, so that it
-    survives the play and no variable of its starter reaches a service. The one variable that it
-    gets besides C(PATH), C(HOME) and the locale is C(SUPERVISORD_CONFIG), by which its orphans are
-    known.
+  - It is started in a session of its own, in the directory of O(config), so that it survives the
+    play. No variable of its starter reaches a service. It gets C(PATH), the locale, and what a
+    login gives the account (C(HOME), C(USER), C(LOGNAME), C(SHELL)), C(SUPERVISORD_CONFIG), by
+    which its orphans are known, and what O(environment) says.
+  - Its umask is O(umask), or what O(config) says, or Supervisor's default of 022.
+  - With C(nodaemon=true) it stays in the foreground of that session, and the module ends when it
+    answers.
   - Whether it runs is asked of the daemon itself; a pid file is never believed.
   - Before a start, processes that a killed predecessor left behind are found by their environment
     and ended, so that nothing runs twice. Only the instance's own user can find them.
   - One run at a time changes an instance; the others wait for at most O(timeout) seconds. The lock
-    is on the directory of the pid file.
+    is a file that only the accounts of the instance can open, in the directory of the pid file or
+    of O(config). Where everybody may write there, it is in the account's home directory.
 options:
   state:
     description:
@@ -42,13 +46,16 @@ options:
   config:
     required: true
   supervisord_path:
-    description: The C(supervisord) to start. Without it, the one in C(PATH).
+    description:
+      - The C(supervisord) to start.
+      - Without it, the one that the running daemon was started from, or else the one in C(PATH).
     type: path
   python:
     description:
       - The Python interpreter that has Supervisor installed, whose parser validates the
         configuration.
-      - Without it, the one in the first line of O(supervisord_path).
+      - Without it, the one in the first line of O(supervisord_path). For V(reloaded), it is always
+        the one that the daemon runs with.
     type: path
   user:
     description:
@@ -67,8 +74,24 @@ options:
     description: How many seconds a step may take, on top of the programs' C(stopwaitsecs).
     type: int
     default: 60
+  umask:
+    description:
+      - The umask that it is started with, octal. Its log and all that its programs make follow it.
+      - Without it, the C(umask) in the C([supervisord]) section of O(config), or 022.
+    type: str
+    version_added: 0.3.0
+  environment:
+    description:
+      - Variables that it is started with, and that its programs inherit, besides those of every
+        start. Secrets do not belong here.
+      - When it is V(restarted), there is a warning with the names of those that it has had from
+        whoever started it, and will not have any more.
+    type: dict
+    default: {}
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.supervisord
+  - jgi.jaws.supervisord.trust
   - jgi.jaws.attributes
   - jgi.jaws.attributes.action_group
   - jgi.jaws.attributes.linux
@@ -169,7 +192,7 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.module import run
+from ..module_utils.module import TRUST_OPTION, run
 from ..module_utils.supervisord import manage
 
 STATES = ["started", "stopped", "restarted", "reloaded", "reopened"]
@@ -185,6 +208,9 @@ def main() -> None:
             user=dict(type="str"),
             owner=dict(type="str"),
             timeout=dict(type="int", default=60),
+            umask=dict(type="str"),
+            environment=dict(type="dict", default={}),
+            **TRUST_OPTION,
         ),
         supports_check_mode=True,
     )

@@ -12,7 +12,10 @@ version_added: 0.1.0
 description:
   - Writes the sections that concern supervisord itself, and its key, which is generated on the host
     and kept.
-  - The sections of programs are left as they are; M(jgi.jaws.release) writes them.
+  - The sections of programs are left as they are, unless O(sections) has some of the same name;
+    M(jgi.jaws.release) writes them.
+  - Files that the old one includes stay included, unless O(sections) has C(include), which may be
+    empty.
   - The new file is validated by Supervisor's own parser before it replaces the old one in one step.
   - A running supervisord is then reloaded where it has to take up a change, because it cannot do so
     otherwise. That restarts its programs. Its umask, its limits and its user change with a restart
@@ -29,8 +32,13 @@ options:
       - The sections and their options, in the order in which they are written. An option without a
         value is left out.
       - C(username) and C(password) are added to the sections of servers and to C(supervisorctl).
-      - An option that Supervisor would ignore is refused, and so are a port of another address than
-        127.0.0.1, and C(nodaemon).
+      - Every kind of section that Supervisor knows may be given. What supervisord takes up without
+        a reload, as programs and event listeners, is not reloaded for; M(jgi.jaws.supervisorctl)
+        does that.
+      - Names that Supervisor expands, such as C(%(ENV_HOME\)s), C(%(here\)s) and
+        C(%(process_num\)02d), are left to it. Any other percent sign is written as a plain one.
+      - An option that Supervisor would ignore is refused, and so is a port of another address than
+        127.0.0.1.
     type: dict
     required: true
   username:
@@ -61,6 +69,7 @@ options:
     default: 60
 extends_documentation_fragment:
   - jgi.jaws.supervisord
+  - jgi.jaws.supervisord.trust
   - jgi.jaws.attributes
   - jgi.jaws.attributes.action_group
   - jgi.jaws.attributes.linux
@@ -127,7 +136,7 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.module import run
+from ..module_utils.module import TRUST_OPTION, run
 from ..module_utils.supervisord_config import manage
 
 
@@ -142,6 +151,7 @@ def main() -> None:
             mode=dict(type="str", default="0640"),
             python=dict(type="path", required=True),
             timeout=dict(type="int", default=60),
+            **TRUST_OPTION,
         ),
         supports_check_mode=True,
     )

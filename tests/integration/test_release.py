@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_directory
+from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.instance_lock import lock_path
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import (
     Observation,
     observe,
@@ -599,11 +600,16 @@ def test_an_instance_that_is_not_configured_is_named(site: Site) -> None:
 
 HOLDER = """\
 import fcntl, os, sys
-handle = os.open(sys.argv[1], os.O_RDONLY)
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(handle, fcntl.LOCK_EX)
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+def lock_of(site: Site) -> str:
+    daemon = site.daemon
+    return lock_path(str(daemon.conf), f"{daemon.root}/pid", [os.geteuid()])
 
 
 @pytest.mark.fault(14)
@@ -611,7 +617,7 @@ def test_a_lock_is_waited_for_and_its_holder_named_and_a_dead_one_s_is_free(site
     prepared = site.prepare(TWO)
     conf = site.conf()
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, site.daemon.root],
+        [sys.executable, "-c", HOLDER, lock_of(site)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as holder:
@@ -632,7 +638,7 @@ def test_deployers_at_once_activate_one_after_the_other(
     scripts = [f"echo {number} > {tmp_path}/served\n{SLEEP}" for number in range(deployers)]
     ids = [site.prepare({"one": script})["id"] for script in scripts]
     options = {**site.common, **site.limits, "lock_timeout": 120}
-    with locked_directory(str(site.daemon.root), 10):  # all of them wait
+    with locked_file(lock_of(site), 10):  # all of them wait
         runs = [spawn_module("release", state="active", id=release, **options) for release in ids]
     results = [json.loads(run.communicate(timeout=PATIENCE)[0]) for run in runs]
     assert [result.get("changed") for result in results] == [True] * deployers, results

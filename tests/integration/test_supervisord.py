@@ -32,6 +32,7 @@ from tests.integration.conftest import (
     has_ended,
     parents_among,
     wait_until,
+    working,
 )
 from tests.integration.ports import reserve_port
 
@@ -120,14 +121,76 @@ def test_it_starts_with_a_clean_environment_in_a_session_of_its_own(
     result = manage()
     assert (result["changed"], result["running"], result["user"]) == (True, True, ME), result
     pid = result["pid"]
-    given = {"PATH", "HOME", "LANG", "LC_ALL", "SUPERVISORD_CONFIG"}
+    given = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "SUPERVISORD_CONFIG"}
     assert set(environ(pid)) == given
     (program,) = until_one_runs(instance)
     own = {name for name in environ(program) if not name.startswith("SUPERVISOR_")}
     assert own == given
     assert session(pid) == pid != session(os.getpid())
-    assert field(pid, "Umask") == "0027"
-    assert stat.S_IMODE((instance.root / "supervisord.log").stat().st_mode) == 0o640
+    assert working(pid) == str(instance.root)
+
+
+@pytest.mark.parametrize(
+    ("head", "option", "umask"),
+    [
+        ("", None, 0o022),
+        ("umask=077\n", None, 0o077),
+        ("", "027", 0o027),
+        ("umask=077\n", "0002", 0o002),
+        ("nodaemon=true\numask=077\n", None, 0o077),
+        ("nodaemon=true\n", "027", 0o027),
+    ],
+)
+def test_the_umask_is_the_options_or_the_configurations_or_supervisors_default(
+    instance: Daemon, manage: Run, head: str, option: str | None, umask: int
+) -> None:
+    instance.write(SLEEPER.format(name="a") + f"[supervisord]\n{head}")
+    old = os.umask(0o007)  # that of whoever starts it does not count
+    try:
+        pid = manage(umask=option)["pid"]
+    finally:
+        os.umask(old)
+    (program,) = until_one_runs(instance)
+    assert {field(pid, "Umask"), field(program, "Umask")} == {f"{umask:04o}"}
+    assert stat.S_IMODE((instance.root / "supervisord.log").stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_umask_that_is_none_is_named(instance: Daemon, manage: Run) -> None:
+    instance.write("")
+    assert "umask 9" in manage(umask="9")["msg"]
+
+
+def test_variables_of_the_option_reach_the_configuration_and_the_programs(
+    instance: Daemon, manage: Run
+) -> None:
+    instance.write(
+        "[program:a]\ncommand=/bin/sleep %(ENV_SECONDS)s\nstartsecs=0\n",
+        head=HEAD.replace("{root}/supervisord.log", "%(ENV_LOGS)s/supervisord.log"),
+    )
+    assert "no LOGS" in manage()["msg"]
+    result = manage(environment={"SECONDS": 1000, "LOGS": str(instance.root)})
+    assert result["running"], result
+    (program,) = until_one_runs(instance)
+    assert environ(program)["SECONDS"] == "1000"
+    assert (instance.root / "supervisord.log").exists()
+
+
+def test_a_restart_warns_of_the_variables_that_are_lost_by_name(
+    instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.write(SLEEPER.format(name="a"))
+    given = {"SCRATCH": "/hush/scratch", "http_proxy": "hush", "PWD": "/", "SHLVL": "1"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    instance.start()
+    until_one_runs(instance)
+    for check in (True, False):
+        result = manage("restarted", environment={"http_proxy": "other"}, check=check)
+        (warning,) = warnings(result)
+        assert "SCRATCH" in warning
+        for word in ("http_proxy", "PWD", "SHLVL", "LANG", "hush"):
+            assert word not in warning
+    assert warnings(manage("restarted", environment={"http_proxy": "other"})) == []
 
 
 def test_a_second_start_changes_nothing(instance: Daemon, manage: Run) -> None:
@@ -138,11 +201,6 @@ def test_a_second_start_changes_nothing(instance: Daemon, manage: Run) -> None:
     assert (second["changed"], second["pid"]) == (False, first["pid"]), second
     assert second["diff"]["before"] == second["diff"]["after"]
     assert programs(instance) == before
-
-
-def test_a_umask_in_the_configuration_counts(instance: Daemon, manage: Run) -> None:
-    instance.write("[supervisord]\numask=077\n")
-    assert field(manage()["pid"], "Umask") == "0077"
 
 
 def test_it_survives_the_death_of_its_starter(instance: Daemon, spawn_module: Spawn) -> None:
@@ -166,6 +224,142 @@ def test_a_program_without_a_command_keeps_no_other_down(instance: Daemon, manag
     assert result["running"]
     assert ["b" in warning and "/nowhere/b" in warning for warning in warnings(result)] == [True]
     until_one_runs(instance)
+
+
+WEB = """\
+[program:web]
+command=my-web
+startsecs=0
+environment=PATH="%(here)s/venv/bin:/usr/bin:/bin"
+"""
+
+
+def test_a_command_is_found_in_the_path_of_its_own_program(instance: Daemon, manage: Run) -> None:
+    web = instance.root / "venv/bin/my-web"
+    web.parent.mkdir(parents=True)
+    web.write_text("#!/bin/sh\nexec sleep 1000\n")
+    web.chmod(0o755)
+    instance.write(WEB)
+    for state in STATES[:1] + STATES[2:]:
+        result = manage(state)
+        assert (result.get("running"), warnings(result)) == (True, []), result
+        until_one_runs(instance)
+    web.unlink()
+    assert manage("reloaded")["reason"] == "broken_conf"
+    assert f"my-web in {web.parent}:/usr/bin:/bin" in manage("restarted")["msg"]
+
+
+ROOTLESS = """\
+[unix_http_server]
+file=%(ENV_HOME)s/run/s.sock
+[supervisord]
+user=%(ENV_USER)s
+logfile=%(ENV_HOME)s/log/supervisord.log
+pidfile=%(ENV_HOME)s/run/supervisord.pid
+childlogdir=%(ENV_HOME)s/log
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://%(ENV_HOME)s/run/s.sock
+"""
+
+
+@pytest.fixture
+def rootless(instance: Daemon, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory of an account with the usual configuration in it."""
+    home = instance.root / "home"
+    for name in ("run", "log"):
+        (home / name).mkdir(parents=True)
+    real = processes.clean_environment()
+    for module in (processes, endpoint):
+        monkeypatch.setattr(module, "clean_environment", lambda: {**real, "HOME": str(home)})
+    instance.conf = home / "supervisord.conf"
+    return home
+
+
+def test_the_usual_configuration_in_a_home_directory_works(
+    instance: Daemon, manage: Run, run_module: Run, rootless: Path
+) -> None:
+    instance.write(SLEEPER.format(name="a"), head=ROOTLESS)
+    result = manage()
+    assert result["url"] == f"unix://{rootless}/run/s.sock", result
+    assert (result["user"], warnings(result)) == (ME, [])
+    wait_until(lambda: programs(instance), "its program")
+    (program,) = run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+    assert program["name"] == "a"
+    assert manage()["changed"] is False
+    for state in ("reloaded", "restarted"):
+        assert manage(state)["running"]
+    assert (rootless / "run/supervisord.pid").exists()
+    pid = manage()["pid"]
+    (orphan,) = wait_until(lambda: programs(instance), "its program")
+    kill(pid)
+    assert manage()["cleared"]["orphans"] == [orphan]
+
+
+def test_a_daemon_that_was_started_with_another_home_is_found_and_moves_in_a_restart(
+    instance: Daemon, manage: Run, run_module: Run, rootless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = instance.root / "other"
+    for name in ("run", "log"):
+        (other / name).mkdir(parents=True)
+    instance.write(SLEEPER.format(name="a"), head=ROOTLESS)
+    monkeypatch.setenv("HOME", str(other))
+    monkeypatch.setenv("USER", ME)
+    command = [str(BIN / "supervisord"), "-c", str(instance.conf)]
+    subprocess.run(command, check=True, cwd="/")
+    wait_until((other / "run/supervisord.pid").exists, "its pid file")
+    result = manage()
+    assert (result["changed"], result["url"]) == (False, f"unix://{other}/run/s.sock"), result
+    assert manage("reloaded")["pid"] == result["pid"]
+    restarted = manage("restarted")
+    assert restarted["url"] == f"unix://{rootless}/run/s.sock", restarted
+    assert any("HOME" in warning for warning in warnings(restarted))
+    assert daemons(instance) == [restarted["pid"]]
+    (program,) = run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+    assert program["name"] == "a"
+
+
+def test_a_variable_that_is_not_set_is_named_at_a_start(instance: Daemon, manage: Run) -> None:
+    instance.write("", head=HEAD.replace("{root}/pid", "%(ENV_NO_SUCH_THING)s/pid"))
+    result = manage()
+    assert result["reason"] == "broken_conf", result
+    assert "no NO_SUCH_THING" in result["msg"]
+    assert "%%" not in result["msg"]
+
+
+def test_a_file_without_a_clients_section_says_by_its_servers_where_it_listens(
+    instance: Daemon, manage: Run, run_module: Run
+) -> None:
+    instance.write(SLEEPER.format(name="a"), head=HEAD[: HEAD.index("[supervisorctl]")])
+    assert manage()["url"] == f"unix://{instance.root}/s"
+    assert run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+    assert manage("restarted")["running"]
+    assert manage("stopped")["changed"]
+
+
+def test_all_may_be_in_included_files(instance: Daemon, manage: Run) -> None:
+    (instance.root / "conf.d").mkdir()
+    head = HEAD[: HEAD.index("[supervisorctl]")].format(root=instance.root, key=KEY)
+    (instance.root / "conf.d/all.ini").write_text(head + SLEEPER.format(name="a"))
+    instance.write("", head="[include]\nfiles = conf.d/*.ini\n")
+    assert manage()["url"] == f"unix://{instance.root}/s"
+    until_one_runs(instance)
+    for state in ("reloaded", "restarted", "stopped"):
+        assert manage(state)["changed"]
+
+
+def test_paths_may_be_relative_to_the_directory_of_the_file(
+    instance: Daemon, manage: Run, run_module: Run
+) -> None:
+    instance.write(
+        SLEEPER.format(name="a"), head=HEAD.replace("{root}/", "").replace("{root}", ".")
+    )
+    assert manage()["url"] == f"unix://{instance.root}/s"
+    assert (instance.root / "pid").exists()
+    assert run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+    for state in ("reloaded", "restarted", "stopped"):
+        assert manage(state)["changed"]
 
 
 def warnings(result: Result) -> list[str]:
@@ -197,6 +391,23 @@ def test_a_restart_makes_it_and_its_programs_new(instance: Daemon, manage: Run) 
     assert after[0] != before[0]
     assert after[1] != before[1]
     assert len(after[1]) == 1
+
+
+@pytest.mark.parametrize("state", ["restarted", "reloaded"])
+def test_what_runs_is_restarted_and_reloaded_by_the_installation_that_it_is_of(
+    instance: Daemon, run_module: Run, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    script = instance.root / "bin/supervisord"
+    script.parent.mkdir()
+    script.write_text((BIN / "supervisord").read_text())
+    script.chmod(0o755)
+    instance.write(SLEEPER.format(name="a"))
+    subprocess.run([str(script), "-c", str(instance.conf)], check=True)
+    wait_until((instance.root / "s").exists, "its socket")
+    monkeypatch.setenv("PATH", "/nowhere")
+    result = run_module("supervisord", state=state, config=str(instance.conf))
+    assert result.get("running"), result
+    assert str(script) in words(result["pid"])
 
 
 def test_a_reload_keeps_it_and_makes_its_programs_new(instance: Daemon, manage: Run) -> None:
@@ -241,12 +452,37 @@ def test_nothing_stops_for_a_broken_configuration(
     assert (manage()["pid"], programs(instance)) == before
 
 
-def test_nothing_stops_for_a_start_that_would_never_end(instance: Daemon, manage: Run) -> None:
-    instance.write("")
-    pid = manage()["pid"]
-    instance.write("[supervisord]\nnodaemon=true\n")
-    assert "nodaemon" in manage("restarted")["msg"]
-    assert not has_ended(pid)
+def test_in_the_foreground_it_is_started_reloaded_restarted_and_stopped(
+    instance: Daemon, spawn_module: Spawn
+) -> None:
+    instance.write(SLEEPER.format(name="a") + "[supervisord]\nnodaemon=true\n")
+    options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
+    pids = []
+    for state in ("started", "started", "reloaded", "restarted"):
+        output = spawn_module("supervisord", state=state, **options).communicate()[0]
+        result = json.loads(output.splitlines()[-1])
+        assert result["running"], output
+        pids.append(result["pid"])
+        assert session(result["pid"]) == result["pid"]
+        assert len(until_one_runs(instance)) == 1
+    assert pids[0] == pids[1] == pids[2] != pids[3]
+    output = spawn_module("supervisord", state="stopped", **options).communicate()[0]
+    assert json.loads(output.splitlines()[-1])["changed"], output
+    assert not daemons(instance) + programs(instance)
+
+
+def test_in_the_foreground_a_start_that_fails_says_why(instance: Daemon, manage: Run) -> None:
+    instance.write("[supervisord]\nnodaemon=true\nminfds=1000000000\n")
+    result = manage()
+    assert result["reason"] == "did_not_start", result
+    assert "file descriptors" in result["msg"]
+    assert not daemons(instance)
+
+
+def test_a_configuration_that_nobody_could_ask_is_refused(instance: Daemon, manage: Run) -> None:
+    instance.write("", head=HEAD.replace("[rpcinterface:supervisor]", "[rpcinterface:other]"))
+    assert "no section [rpcinterface:supervisor]" in manage()["msg"]
+    assert not daemons(instance)
 
 
 def test_a_refusal_does_not_show_the_key(instance: Daemon, manage: Run) -> None:
@@ -508,6 +744,28 @@ def test_the_user_in_the_configuration_counts(instance: Daemon, manage: Run) -> 
     instance.write("[supervisord]\nuser=root\n" if ME != "root" else "[supervisord]\nuser=daemon\n")
     assert manage()["reason"] == "may_not_start"
     instance.write(f"[supervisord]\nuser={ME}\n")
+    assert manage()["user"] == ME
+
+
+@pytest.mark.parametrize("user", ["no-such-user", "4000000000"])
+def test_a_user_that_does_not_exist_is_named_by_supervisor(
+    instance: Daemon, manage: Run, user: str
+) -> None:
+    instance.write(f"[supervisord]\nuser={user}\n")
+    result = manage()
+    assert result["reason"] == "broken_conf", result
+    assert "Invalid user" in result["msg"]
+    assert user in result["msg"]
+
+
+def test_the_user_of_an_included_file_counts(instance: Daemon, manage: Run) -> None:
+    other = "root" if ME != "root" else "daemon"
+    instance.write("[include]\nfiles=u.ini\n")
+    (instance.root / "u.ini").write_text(f"[supervisord]\nuser={other}\n")
+    result = manage()
+    assert result["reason"] == "may_not_start", result
+    assert f"only {other} may do" in result["msg"]
+    (instance.root / "u.ini").write_text(f"[supervisord]\nuser={os.geteuid()}\n")
     assert manage()["user"] == ME
 
 
@@ -833,18 +1091,66 @@ def test_of_four_that_start_it_at_once_one_does(instance: Daemon, spawn_module: 
     assert len(until_one_runs(instance)) == 1
 
 
+HOLDER = """
+import time
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import Daemon
+def wait(*_arguments):
+    print("held", flush=True)
+    time.sleep(1000)
+Daemon.check = wait
+"""
+
+
 @pytest.mark.fault(13)
-def test_a_run_that_waits_in_vain_says_for_whom(instance: Daemon, manage: Run) -> None:
+def test_a_run_that_waits_in_vain_says_for_whom(
+    instance: Daemon, manage: Run, spawn_module: Spawn
+) -> None:
     instance.write("")
-    folder = os.open(instance.root, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        result = manage(timeout=1)
-    finally:
-        os.close(folder)
+    options = dict(config=str(instance.conf), supervisord_path=str(BIN / "supervisord"))
+    with spawn_module("supervisord", hook=HOLDER, **options) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            result = manage(timeout=1)
+        finally:
+            holder.kill()
     assert result["reason"] == "locked", result
-    assert f"pid {os.getpid()} of {ME}" in result["msg"]
+    assert f"pid {holder.pid} of {ME}" in result["msg"]
     assert manage()["running"]
+    assert not list(instance.root.glob(".*"))
+
+
+@pytest.mark.parametrize("holder", ["pid file's directory", "configuration's directory", "file"])
+def test_no_other_user_can_hold_the_lock(instance: Daemon, manage: Run, holder: str) -> None:
+    folder = instance.root / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    instance.root.chmod(0o755)
+    instance.write("", head=HEAD.replace("{root}/pid", "{root}/tmp/supervisord.pid"))
+    instance.conf.chmod(0o644)
+    paths = {"pid file's directory": folder, "file": instance.conf}
+    handle = os.open(paths.get(holder, instance.root), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert manage(timeout=20)["running"]
+    finally:
+        os.close(handle)
+
+
+def test_two_instances_with_one_pid_directory_do_not_wait_for_each_other(
+    instance: Daemon, manage: Run, spawn_module: Spawn
+) -> None:
+    instance.write("")
+    other = instance.root / "other.conf"
+    other.write_text(instance.conf.read_text().replace("/s\n", "/t\n").replace("/pid", "/pid2"))
+    options = dict(config=str(other), supervisord_path=str(BIN / "supervisord"))
+    with spawn_module("supervisord", hook=HOLDER, **options) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            assert manage(timeout=20)["running"]
+        finally:
+            holder.kill()
 
 
 @pytest.mark.fault(42)

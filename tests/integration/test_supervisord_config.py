@@ -37,6 +37,7 @@ from tests.integration.conftest import (
 )
 from tests.integration.ports import reserve_port
 
+SUPERVISORD = str(Path(sys.executable).parent / "supervisord")
 PROGRAMS = """\
 ; Programs. Written by the release; see `releases`.
 ; release: 20260101T000000Z-abcdef01
@@ -145,6 +146,18 @@ def pid_by(endpoint: Endpoint) -> Any:
             return client.call("supervisor.getPID")
         except JawsError as error:
             return error.reason
+
+
+def start(instance: Daemon) -> Any:
+    """Start the daemon as the module does, from a process of its own, and return its pid."""
+    code = (
+        "import sys; from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon "
+        "import Daemon; daemon = Daemon(*sys.argv[1:]); daemon.start()"
+    )
+    command = [sys.executable, "-c", code, str(instance.conf), SUPERVISORD]
+    paths = os.pathsep.join(sys.path)
+    subprocess.run(command, check=True, env=dict(os.environ, PYTHONPATH=paths))
+    return pid(instance)
 
 
 def pid(instance: Daemon) -> Any:
@@ -313,14 +326,95 @@ def test_a_broken_file_is_never_quoted(instance: Daemon, configure: Run, content
         assert KEY not in instance.conf.read_text()
 
 
-def test_an_include_is_refused_rather_than_its_programs_lost(
+def names(instance: Daemon) -> set[str]:
+    """Return the programs that the daemon knows."""
+    with Supervisor(SupervisordConf(str(instance.conf)).endpoint) as client:
+        return {info["name"] for info in client.call("supervisor.getAllProcessInfo")}
+
+
+INCLUDED = "[program:b]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
+
+
+def test_included_files_stay_included_when_a_file_is_taken_over(
     instance: Daemon, configure: Run
 ) -> None:
-    configure()
-    text = instance.conf.read_text() + "[include]\nfiles=*.ini\n"
-    instance.conf.write_text(text)
-    assert "[include]" in configure()["msg"]
-    assert instance.conf.read_text() == text
+    (instance.root / "more").mkdir()
+    (instance.root / "more/b.ini").write_text(INCLUDED)
+    instance.write(PROGRAMS + "[include]\nfiles = more/*.ini\n   none.ini")
+    started = instance.start()
+    result = configure()
+    assert (result["changed"], result["reloaded"]) == (True, True), result
+    assert pid(instance) == started
+    assert names(instance) == {"a", "b"}
+    assert configure()["changed"] is False
+    given = sections(instance.root)
+    for include, known in (({"files": "none.ini"}, {"a"}), ({"files": "more/b.ini"}, {"a", "b"})):
+        assert configure(sections={**given, "include": include})["changed"]
+        assert configure(sections={**given, "include": include})["changed"] is False
+        os.kill(started, signal.SIGHUP)
+        wait_until(lambda known=known: by_now(instance) == known, "the programs")
+    assert configure(sections={**given, "include": {}})["changed"]
+    assert "[include]" not in instance.conf.read_text()
+
+
+def by_now(instance: Daemon) -> set[str]:
+    try:
+        return names(instance)
+    except JawsError:  # it is reading its file again
+        return set()
+
+
+def test_an_included_file_with_a_key_of_its_own_is_refused(
+    instance: Daemon, configure: Run
+) -> None:
+    (instance.root / "b.ini").write_text("[unix_http_server]\nusername=x\npassword=other\n")
+    instance.write("[include]\nfiles=b.ini\n")
+    before = instance.conf.read_text()
+    result = configure()
+    assert result["reason"] == "broken_conf", result
+    assert "[unix_http_server]" in result["msg"]
+    assert instance.conf.read_text() == before
+
+
+def test_every_kind_of_section_may_be_given_and_a_daemon_in_the_foreground_configured(
+    instance: Daemon, configure: Run
+) -> None:
+    given = {
+        **sections(instance.root, nodaemon=True),
+        "eventlistener:mail": {"command": "/bin/cat", "events": "TICK_3600"},
+        "program:n": {
+            "command": "/bin/sleep %(ENV_SECONDS)s",
+            "environment": "SECONDS=1000",
+            "numprocs": 2,
+            "process_name": "%(program_name)s_%(process_num)02d",
+        },
+        "fcgi-program:f": {"command": "/bin/sleep 1000", "socket": f"unix://{instance.root}/f"},
+        "group:g": {"programs": "n"},
+        "ctlplugin:x": {"supervisor.ctl_factory": "a:b"},
+    }
+    assert not configure(sections=given).get("failed")
+    instance.conf.write_text(instance.conf.read_text() + PROGRAMS.partition("\n\n")[2])
+    assert configure(sections=given)["changed"] is False
+    started = start(instance)
+    assert names(instance) == {"mail", "n_00", "n_01", "f", "a"}
+    # What reread finds is not reloaded for.
+    given["program:n"]["startsecs"] = 0
+    result = configure(sections=given)
+    assert (result["changed"], result["reloaded"]) == (True, False), result
+    result = configure(sections=given, supervisord=None, rotate_key=True)
+    assert result["reloaded"], result
+    assert pid(instance) == started
+    assert names(instance) == {"mail", "n_00", "n_01", "f", "a"}
+
+
+def test_a_program_that_is_given_replaces_one_of_its_name(instance: Daemon, configure: Run) -> None:
+    instance.write("[program:a]\ncommand=/bin/old\n[program:b]\ncommand=/bin/b\n")
+    given = {**sections(instance.root), "program:a": {"command": "/bin/new"}}
+    configure(sections=given)
+    text = instance.conf.read_text()
+    assert text.count("[program:a]") == 1
+    assert ("/bin/old" in text, "/bin/new" in text, "/bin/b" in text) == (False, True, True)
+    assert configure(sections=given)["changed"] is False
 
 
 # --- a running daemon -------------------------------------------------------------------------

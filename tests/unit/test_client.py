@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import configparser
 import io
+import os
+import pwd
 import socket
 import threading
 import traceback
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from supervisor.options import ClientOptions
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import endpoint
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import (
     Endpoint,
@@ -54,12 +57,14 @@ def as_supervisorctl_reads(path: Path) -> tuple[str | None, ...] | None:
             options.realize(args=["-c", str(path), "status"], doc="")
         except (SystemExit, configparser.Error):
             return None
-    return options.serverurl, options.username, options.password
+    found = options.serverurl, options.username, options.password
+    # A "%s" without a name puts the whole environment there, which is of no use.
+    return None if "'ENV_" in str(found) else found
 
 
 def as_we_read(path: Path) -> tuple[str | None, ...] | None:
     try:
-        found = SupervisordConf(str(path)).endpoint
+        found = endpoint_for(dict(NO_OPTIONS, config=str(path)))
     except JawsError as error:
         assert error.reason == "broken_conf"
         return None
@@ -70,6 +75,10 @@ values = st.lists(
     st.sampled_from(
         [
             "unix://",
+            "~/",
+            "%(ENV_HOME)s",
+            "%(ENV_NONE)s",
+            "%%",
             "http://",
             "/tmp/s",
             "~",
@@ -116,6 +125,7 @@ texts = st.tuples(
 @example("[supervisorctl]\nserverurl=unix://~/s ; here\n")
 @example("[supervisorctl]\npassword=%(here)s\n")
 @example("[supervisorctl]\nserverurl=\n")
+@example("[supervisorctl]\npassword=%s\n")
 @example("[supervisorctl]\n")
 def test_the_endpoint_is_what_supervisorctl_reads_from_the_same_file(
     tmp_path: Path, text: str
@@ -134,12 +144,12 @@ def test_a_file_with_any_content_is_read_or_refused_in_words(
     path = tmp_path / "supervisord.conf"
     path.write_bytes(b"[supervisorctl]\n" + content)
     try:
-        endpoint = SupervisordConf(str(path)).endpoint
+        found = SupervisordConf(str(path)).endpoint
     except JawsError as error:
         assert error.reason == "broken_conf"
         assert str(path) in str(error)
     else:
-        assert endpoint.source == str(path)
+        assert found.source == str(path)
 
 
 def test_a_missing_file_is_unreadable_and_its_path_is_told(tmp_path: Path) -> None:
@@ -179,6 +189,64 @@ def test_no_error_over_a_file_holds_its_key(tmp_path: Path, text: str) -> None:
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
+SERVER = "[unix_http_server]\nfile=%(ENV_HOME)s/run/s.sock\nusername=u\npassword=p\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[supervisorctl]\nserverurl=unix://%(ENV_HOME)s/run/s.sock\nusername=u\npassword=p\n",
+        "[supervisorctl]\nserverurl=unix://~/run/s.sock\nusername=u\npassword=p\n",
+        SERVER,
+    ],
+)
+@pytest.mark.parametrize("home", ["that of the account", "another one", "none"])
+def test_a_socket_in_the_accounts_home_is_found_whatever_home_the_task_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, home: str
+) -> None:
+    account = tmp_path / "account"
+    (account / "run").mkdir(parents=True)
+    (account / "run/s.sock").touch()
+    path = tmp_path / "supervisord.conf"
+    path.write_text(text)
+    monkeypatch.setattr(endpoint, "clean_environment", lambda: {"HOME": str(account)})
+    if home == "none":
+        monkeypatch.delenv("HOME", raising=False)
+    else:
+        monkeypatch.setenv("HOME", str(account if home.startswith("that") else tmp_path))
+    found = endpoint_for(dict(NO_OPTIONS, config=str(path)))
+    assert found[:3] == (f"unix://{account}/run/s.sock", "u", "p")
+
+
+def test_a_relative_socket_is_found_from_elsewhere_in_the_directory_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / tmp_path.name).mkdir()
+    (tmp_path / tmp_path.name / "s").touch()
+    path = tmp_path / "supervisord.conf"
+    path.write_text(f"[supervisorctl]\nserverurl=unix://{tmp_path.name}/s\n")
+    for folder in ("/", str(tmp_path)):
+        monkeypatch.chdir(folder)
+        found = endpoint_for(dict(NO_OPTIONS, config=str(path)))
+        assert found.url == f"unix://{tmp_path}/{tmp_path.name}/s"
+
+
+def test_an_undefined_variable_is_reported_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "supervisord.conf"
+    path.write_text("[supervisorctl]\nserverurl=unix://%(ENV_NO_SUCH_THING)s/s\n")
+    with pytest.raises(JawsError, match=r"serverurl uses %\(ENV_NO_SUCH_THING\)s") as caught:
+        assert SupervisordConf(str(path)).endpoint
+    assert "%%" not in str(caught.value)
+
+
+def test_a_user_may_be_a_name_a_number_or_a_variable(tmp_path: Path) -> None:
+    path = tmp_path / "supervisord.conf"
+    me = pwd.getpwuid(os.geteuid())
+    for user in (me.pw_name, str(me.pw_uid), "%(ENV_USER)s"):
+        path.write_text(f"[supervisord]\nuser={user}\n")
+        assert SupervisordConf(str(path)).user == me.pw_name
+
+
 def test_a_parse_error_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "supervisord.conf"
     path.write_text("[supervisorctl]\nusername=a\njunk\n")
@@ -187,9 +255,9 @@ def test_a_parse_error_names_the_line(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_shows_no_key() -> None:
-    endpoint = Endpoint(f"http://u:{KEY}@localhost:1", "u", KEY, "here")
-    assert KEY not in repr(endpoint) + f"{endpoint}" + endpoint.address
-    assert endpoint.address == "http://localhost:1"
+    where = Endpoint(f"http://u:{KEY}@localhost:1", "u", KEY, "here")
+    assert KEY not in repr(where) + f"{where}" + where.address
+    assert where.address == "http://localhost:1"
 
 
 def test_an_option_beats_the_file(tmp_path: Path) -> None:

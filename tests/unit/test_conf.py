@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from supervisor.options import UnhosedConfigParser
 
@@ -34,7 +34,8 @@ def sections(text: str) -> dict[str, dict[str, str]]:
 @pytest.mark.fault(12)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 @example("100%")
-@example("%(here)s and %(ENV_HOME)s")
+@example("%(here) and %(home)s and %d")
+@example("%%(here)s")
 @example("a;b#c")
 @example("a ;b")
 @example(" outer")
@@ -48,7 +49,16 @@ def test_a_value_is_read_back_as_it_was_given_or_refused(value: str) -> None:
         assert error.reason == "bad_option"
         assert "[supervisord] identifier" in str(error)
         return
+    assume(not conf.EXPANDED.search(value.replace("%", "%%")))
     assert parsed(text).saneget("supervisord", "identifier") == value
+
+
+def test_what_supervisor_expands_is_left_to_it() -> None:
+    value = "100% of %(here)s/%(ENV_HOME)s%(process_num)02d-%(ENV)s"
+    text = conf.section("program:a", {"command": value})
+    expansions = {"here": "/h", "ENV_HOME": "/home/me", "process_num": 3}
+    found = parsed(text).saneget("program:a", "command", expansions=expansions)
+    assert found == "100% of /h//home/me03-%(ENV)s"
 
 
 @pytest.mark.parametrize("value", ["a ;b", "a\n[program:x]", " a", "a ", "#a", "a\tb\t#c"])
@@ -68,6 +78,28 @@ def test_a_name_cannot_bring_another_section(name: str) -> None:
 def test_an_option_without_a_value_is_left_out() -> None:
     text = conf.section("supervisord", {"user": "", "umask": None, "minfds": 0, "strip_ansi": True})
     assert text == "[supervisord]\nminfds=0\nstrip_ansi=true\n"
+
+
+def test_every_section_that_supervisor_knows_may_be_given() -> None:
+    given: conf.Sections = {
+        "unix_http_server:b": {"file": "/b"},
+        "supervisord": {"nodaemon": True, "silent": True},
+        "rpcinterface:x": {"supervisor.rpcinterface_factory": "a:b", "any": "thing"},
+        "ctlplugin:x": {"supervisor.ctl_factory": "a:b"},
+        "program:a": {"command": "a", "numprocs": 2, "process_name": "%(process_num)d"},
+        "group:g": {"programs": "a"},
+        "eventlistener:mail": {"command": "mail", "events": "PROCESS_STATE"},
+        "fcgi-program:f": {"command": "f", "socket": "tcp://localhost:9002"},
+        "include": {"files": "*.ini"},
+    }
+    found = sections(conf.daemon_sections(given, "jaws", KEY))
+    assert set(found) == set(given)
+    assert found["program:a"]["process_name"] == "%(process_num)d"
+    assert found["unix_http_server:b"]["password"] == KEY
+
+
+def test_an_include_may_be_left_out() -> None:
+    assert "include" not in conf.daemon_sections({"include": {}}, "jaws", KEY)
 
 
 def test_the_key_is_where_supervisor_wants_it() -> None:
@@ -94,11 +126,14 @@ def test_the_key_is_where_supervisor_wants_it() -> None:
     ("name", "options", "named"),
     [
         ("supervisord", {"logfle": "/l"}, "logfle"),
-        ("supervisord", {"nodaemon": "true"}, "nodaemon"),
+        ("supervisord", {"command": "x"}, "command"),
         ("unix_http_server", {"password": "mine"}, "password"),
         ("supervisrod", {}, "supervisrod"),
-        ("include", {"files": "*.conf"}, "include"),
-        ("program:x", {"command": "x"}, "program:x"),
+        ("include", {"file": "*.conf"}, "include"),
+        ("program:x", {"autorestrat": "true"}, "autorestrat"),
+        ("program", {"command": "x"}, "program"),
+        ("eventlistener:x", {"socket": "x"}, "socket"),
+        ("inet_http_server:b", {"port": "*:9001"}, "*:9001"),
         ("inet_http_server", {"port": "0.0.0.0:9001"}, "0.0.0.0:9001"),
         ("inet_http_server", {"port": "*:9001"}, "*:9001"),
         ("inet_http_server", {"port": 9001}, "9001"),
@@ -172,6 +207,12 @@ def test_a_daemons_section_that_somebody_added_at_the_end_is_none_of_the_release
     found = conf.split(ours + "[inet_http_server]\nport=*:9001\n[program:b]\ncommand=b\n")
     assert "inet_http_server" in found.daemon
     assert found.programs == conf.DIVIDER + "[program:a]\ncommand=a\n[program:b]\ncommand=b\n"
+
+
+def test_programs_that_were_written_with_the_daemons_sections_stay_there() -> None:
+    daemon = conf.BANNER + "[supervisord]\n[eventlistener:mail]\ncommand=mail\n"
+    programs = conf.DIVIDER + "[program:a]\ncommand=a\n"
+    assert conf.split(daemon + programs) == (daemon, programs)
 
 
 def test_sections_that_are_indented_are_sections_to_supervisor_and_to_us() -> None:

@@ -833,13 +833,12 @@ COMPLAINTS = [
     (
         f"CANT_REREAD: Format string 'x%{KEY}' for 'unix_http_server.password' is badly formatted: "
         "unsupported format character",
-        "unix_http_server.password: Format string (not shown) is badly formatted: "
-        "unsupported format character",
+        "unix_http_server.password cannot be expanded: write a percent sign as %%",
     ),
     (
         f"CANT_REREAD: Format string '%({KEY})s' for 'program:a.command' contains names "
         f"('{KEY}') which cannot be expanded. Available names: ENV_PATH, here",
-        "program:a.command: Format string (not shown)) which cannot be expanded.",
+        "program:a.command cannot be expanded: write a percent sign as %%",
     ),
     (
         f"CANT_REREAD: Unexpected end of key/value pairs in value 'A=\"{KEY}\",B' in section "

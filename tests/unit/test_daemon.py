@@ -13,9 +13,12 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import (
     Daemon,
+    stop_limit,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.installation import (
     config_of,
     interpreter_of,
-    stop_limit,
+    started_from,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
@@ -86,14 +89,58 @@ def test_what_is_started_while_the_rest_ends_is_cleared_too(
     assert sleeper.wait() == first.returncode == -signal.SIGTERM
 
 
-def test_a_script_says_which_python_it_needs(tmp_path: Path) -> None:
+LONG = """\
+#!/bin/sh
+'''exec' "/a very long path/bin/python3" "$0" "$@"
+' '''
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("#!/v/bin/python3.11\n", ["/v/bin/python3.11"]),
+        ("#! /usr/bin/python3 -s\n", ["/usr/bin/python3", "-s"]),
+        ("#!/usr/bin/env python3\n", ["{path}/python3"]),
+        ("#!/usr/bin/env -S python3 -I\n", ["{path}/python3", "-I"]),
+        (LONG, ["/a very long path/bin/python3"]),
+    ],
+)
+def test_a_script_says_how_its_python_is_run(tmp_path: Path, head: str, words: list[str]) -> None:
     script = tmp_path / "supervisord"
-    for first in ("#!/v/bin/python3.11", "#! /v/bin/python3.11 -I"):
-        script.write_text(first + "\nimport x\n")
-        assert interpreter_of(str(script)) == "/v/bin/python3.11"
+    script.write_text(head + "import x\n")
+    (tmp_path / "python3").touch(0o755)
+    found = interpreter_of(str(script), str(tmp_path))
+    assert found == [word.format(path=tmp_path) for word in words]
 
 
-@pytest.mark.parametrize("first", [b"#!/bin/sh", b"#!/usr/bin/env python3", b"\x7fELF\xff", b""])
+@pytest.mark.parametrize(
+    ("line", "python", "script"),
+    [
+        ("{0}/python {0}/supervisord -c /c", ["{0}/python"], "{0}/supervisord"),
+        ("{0}/python -s -E {0}/supervisord -n", ["{0}/python", "-s", "-E"], "{0}/supervisord"),
+        ("{0}/python -I -m supervisor.supervisord -c /c", ["{0}/python", "-I"], None),
+        ("{0}/python supervisord", ["{0}/python"], None),
+        ("python {0}/supervisord", [], "{0}/supervisord"),
+        ("{0}/python3.gone {0}/supervisord.gone", [], None),
+        ("{0}/supervisord", [], None),
+        ("{0}/python", ["{0}/python"], None),
+        ("", [], None),
+    ],
+)
+def test_a_command_line_says_what_a_daemon_was_started_from(
+    tmp_path: Path, line: str, python: list[str], script: str | None
+) -> None:
+    for name in ("python", "supervisord"):
+        (tmp_path / name).touch(0o755)
+    found = started_from(line.format(tmp_path).split())
+    assert found[0] == [word.format(tmp_path) for word in python]
+    assert found[1] == (script and script.format(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "first", [b"#!/bin/sh", b"#!/usr/bin/env", b"#!/x 'y", b"\x7fELF\xff", b""]
+)
 def test_a_script_that_does_not_say_its_python_is_named(tmp_path: Path, first: bytes) -> None:
     script = tmp_path / "supervisord"
     script.write_bytes(first)

@@ -93,10 +93,10 @@ def test_a_key_goes_to_nobody_but_the_trusted(monkeypatch: pytest.MonkeyPatch) -
     where = at("http://jaws:hush@127.0.0.1:9001")
     monkeypatch.setattr(endpoint, "listeners", lambda *_: {STRANGER, os.geteuid()})
     with pytest.raises(JawsError, match="uid 4000000000") as caught:
-        endpoint.refuse_foreign_listener(where)
+        endpoint.refuse_foreign_listener(where, [os.geteuid()])
     assert caught.value.reason == "foreign_owner"
     assert "hush" not in str(caught.value)
-    endpoint.refuse_foreign_listener(where, [STRANGER])
+    endpoint.refuse_foreign_listener(where, [os.geteuid(), STRANGER])
 
 
 def test_an_address_is_taken_while_somebody_accepts_there(tmp_path: Path, port: int) -> None:

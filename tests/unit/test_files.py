@@ -63,7 +63,7 @@ def test_a_strangers_directory_is_refused_unless_he_is_trusted(
     with pytest.raises(JawsError, match=f"{tmp_path} belongs to uid {STRANGER}") as caught:
         files.refuse_unsafe(str(tmp_path / "f"))
     assert caught.value.reason == "foreign_owner"
-    files.refuse_unsafe(str(tmp_path / "f"), [STRANGER])
+    files.refuse_unsafe(str(tmp_path / "f"), files.ours(STRANGER))
 
 
 def test_in_our_closed_directory_everybody_who_has_access_may_make_files(
@@ -77,7 +77,7 @@ def test_in_our_closed_directory_everybody_who_has_access_may_make_files(
     tmp_path.chmod(0o1777)
     with pytest.raises(JawsError, match=f"{path} belongs to uid {STRANGER}"):
         files.refuse_unsafe(str(path))
-    files.refuse_unsafe(str(path), [STRANGER])
+    files.refuse_unsafe(str(path), files.ours(STRANGER))
 
 
 def test_a_link_is_refused_even_if_it_is_ours(tmp_path: Path) -> None:

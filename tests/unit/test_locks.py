@@ -1,45 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks on files and directories: waited for, named, and freed with their holder."""
+"""Locks on files: waited for, named, and freed with their holder."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+import stat
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import locks
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
-Lock = Callable[[Path, float], AbstractContextManager[Any]]
 
-
-def on_file(folder: Path, timeout: float) -> AbstractContextManager[int]:
+def lock(folder: Path, timeout: float) -> AbstractContextManager[int]:
     return locks.locked_file(str(folder / "lock"), timeout)
 
 
-def on_directory(folder: Path, timeout: float) -> AbstractContextManager[None]:
-    return locks.locked_directory(str(folder), timeout)
-
-
-each = pytest.mark.parametrize("lock", [on_file, on_directory])
-
-
-@each
-def test_the_lock_is_free_again_and_leaves_nothing(tmp_path: Path, lock: Lock) -> None:
+def test_the_lock_is_free_again_and_leaves_nothing(tmp_path: Path) -> None:
     for _round in range(2):
         with lock(tmp_path, 0):
             pass
     assert not list(tmp_path.iterdir())
 
 
-@each
-def test_who_holds_the_lock_is_named(tmp_path: Path, lock: Lock) -> None:
+def test_who_holds_the_lock_is_named(tmp_path: Path) -> None:
     with (
         lock(tmp_path, 0),
         pytest.raises(JawsError, match=rf"within 0 s: pid {os.getpid()} of ") as caught,
@@ -49,10 +37,9 @@ def test_who_holds_the_lock_is_named(tmp_path: Path, lock: Lock) -> None:
     assert caught.value.reason == "locked"
 
 
-@each
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS, errno.EBADF])
 def test_a_filesystem_without_locks_is_named_and_nothing_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Lock, error: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
     def flock(*_arguments: int) -> None:
         raise OSError(error, os.strerror(error))
@@ -64,15 +51,31 @@ def test_a_filesystem_without_locks_is_named_and_nothing_left(
     assert not list(tmp_path.iterdir())
 
 
-@each
-def test_what_is_not_there_cannot_be_locked(tmp_path: Path, lock: Lock) -> None:
+@pytest.mark.parametrize(("folder", "file"), [(0o700, 0o600), (0o755, 0o600), (0o2770, 0o660)])
+def test_a_shared_lock_is_for_those_who_may_write_in_its_directory(
+    tmp_path: Path, folder: int, file: int
+) -> None:
+    tmp_path.chmod(folder)
+    for mask in (0, 0o077):
+        old = os.umask(mask)
+        try:
+            with locks.locked_file(str(tmp_path / "lock"), 0, shared=True) as held:
+                found = os.fstat(held)
+        finally:
+            os.umask(old)
+        assert stat.S_IMODE(found.st_mode) == file
+        around = tmp_path.stat()
+        assert (found.st_uid, found.st_gid) == (around.st_uid, around.st_gid)
+
+
+def test_what_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(JawsError, match="No such file"), lock(tmp_path / "no", 0):
         pass
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("precious")
-    with pytest.raises(JawsError, match="cannot lock"), on_file(tmp_path, 0):
+    with pytest.raises(JawsError, match="cannot lock"), lock(tmp_path, 0):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
@@ -90,6 +93,6 @@ def test_a_lock_on_a_file_that_its_last_holder_removed_is_not_enough(
         acquire(handle, path, deadline)
 
     monkeypatch.setattr(locks, "acquire", acquire_late)
-    with on_file(tmp_path, 1) as held:
+    with lock(tmp_path, 1) as held:
         assert os.path.samestat(os.fstat(held), os.stat(tmp_path / "lock"))
     assert len(handles) == 2

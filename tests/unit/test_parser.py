@@ -27,7 +27,7 @@ def test_supervisors_own_parser_says_which_programs_there_are(tmp_path: Path) ->
     text = MINIMAL + "[program:a]\ncommand=/bin/sleep '1 2'\nstopwaitsecs=7\nstopsignal=INT\n"
     text += "[program:b]\ncommand=sleep 1\nnumprocs=2\nprocess_name=%(program_name)s%(process_num)d"
     found = parser.validate(write(tmp_path, text), sys.executable)
-    assert [(p.group, p.name, p.command) for p in found] == [
+    assert [(p.group, p.name, p.word) for p in found] == [
         ("a", "a", "/bin/sleep"),
         ("b", "b0", "sleep"),
         ("b", "b1", "sleep"),

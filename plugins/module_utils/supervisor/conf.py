@@ -10,27 +10,46 @@ the daemon's sections and the key belong to the instance, the programs' to the r
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Collection, Mapping, NamedTuple
 
 from ..errors import JawsError
+from .expansion import EXPANSIONS, unexpanded
 
-SERVERS = ("unix_http_server", "inet_http_server")
-# What Supervisor reads in the daemon's sections; it ignores every other option in silence. Without
-# nodaemon, with which a start would never end, and without the user and the key, which are added.
+# What Supervisor reads in each kind of section; it ignores every other option in silence. Without
+# the user and the key, which are added.
+PROGRAM = (
+    "autorestart autostart command directory environment exitcodes killasgroup numprocs "
+    "numprocs_start priority process_name redirect_stderr serverurl startretries startsecs "
+    "stderr_capture_maxbytes stderr_events_enabled stderr_logfile stderr_logfile_backups "
+    "stderr_logfile_maxbytes stderr_syslog stdout_capture_maxbytes stdout_events_enabled "
+    "stdout_logfile stdout_logfile_backups stdout_logfile_maxbytes stdout_syslog stopasgroup "
+    "stopsignal stopwaitsecs umask user"
+)
 OPTIONS = {
     "unix_http_server": "file chmod chown",
     "inet_http_server": "port",
     "supervisord": "childlogdir directory environment identifier logfile logfile_backups "
-    "logfile_maxbytes loglevel minfds minprocs nocleanup pidfile strip_ansi umask user",
+    "logfile_maxbytes loglevel minfds minprocs nocleanup nodaemon pidfile silent strip_ansi umask "
+    "user",
     "supervisorctl": "history_file prompt serverurl",
+    "include": "files",
+    "program:": PROGRAM,
+    "eventlistener:": PROGRAM + " buffer_size events result_handler",
+    "fcgi-program:": PROGRAM + " socket socket_backlog socket_mode socket_owner",
+    "group:": "priority programs",
 }
+SECURED = re.compile(r"(unix_http_server|inet_http_server|supervisorctl)(:|\Z)")
 # Lines that begin a section that Supervisor knows, and among them those of programs.
 SECTION = re.compile(
-    r"^(?=[ \t]*\[(?:unix_http_server|inet_http_server|supervisord|supervisorctl|include"
+    r"^(?=[ \t]*\[(?:(?:unix|inet)_http_server(?::[^\]]*)?|supervisord|supervisorctl|include"
     r"|(?:program|group|eventlistener|fcgi-program|rpcinterface|ctlplugin):[^\]]*)\])",
     re.MULTILINE,
 )
 PROGRAMS = re.compile(r"[ \t]*\[(program|group|eventlistener|fcgi-program):")
+# What a daemon does not take from its own sections, or takes up without a reload.
+NO_RELOAD = re.compile(
+    r"(supervisorctl|include)\Z|(ctlplugin|program|group|eventlistener|fcgi-program):"
+)
 DEFINITION = re.compile(
     r"^\[(?:program|group|eventlistener|fcgi-program):([^\]]+)\]$", re.MULTILINE
 )
@@ -41,6 +60,7 @@ SECRET = re.compile(
     r".*(?:\n(?:[ \t]*\n)*[ \t]+\S.*)*",
     re.IGNORECASE | re.MULTILINE,
 )
+EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
@@ -69,13 +89,43 @@ class ConfText(NamedTuple):
 
 
 def split(text: str) -> ConfText:
-    """Return the parts of a supervisord.conf, also of one in which people mixed them."""
+    """Return the parts of a supervisord.conf, also of one in which people mixed them.
+
+    Programs before the dividing line of a file that was written here belong to the daemon's part.
+    """
     head, divider, tail = text.partition(DIVIDER)
     comment, *sections = SECTION.split(tail)
-    sections = SECTION.split(head) + sections
+    kept = head if divider and head.startswith(BANNER) else ""
+    sections = SECTION.split(head[len(kept) :]) + sections
     programs = [section for section in sections if PROGRAMS.match(section)]
     others = [section for section in sections if not PROGRAMS.match(section)]
-    return ConfText("".join(others), divider + comment + "".join(programs))
+    return ConfText(kept + "".join(others), divider + comment + "".join(programs))
+
+
+def is_program(name: str) -> bool:
+    """Whether a section of this name is about programs."""
+    return bool(PROGRAMS.match(f"[{name}]"))
+
+
+def needs_reload(name: str) -> bool:
+    """Whether a daemon takes up a section of this name only when it is reloaded."""
+    return not NO_RELOAD.match(name)
+
+
+def without(text: str, names: Collection[str]) -> str:
+    """Return a part of a supervisord.conf without the sections of these names."""
+    first, *sections = SECTION.split(text)
+    return first + "".join(part for part in sections if _name_of(part) not in names)
+
+
+def only(text: str, names: Collection[str]) -> str:
+    """Return the sections of these names, as they are in the text."""
+    found = [part for part in SECTION.split(text)[1:] if _name_of(part) in names]
+    return "".join(part.rstrip("\n") + "\n" for part in found)
+
+
+def _name_of(section: str) -> str:
+    return section.lstrip()[1:].partition("]")[0]
 
 
 def daemon_sections(sections: Sections, username: str, key: str) -> str:
@@ -83,14 +133,16 @@ def daemon_sections(sections: Sections, username: str, key: str) -> str:
 
     :raises JawsError: Supervisor would ignore an option or not read its value back (bad_option).
     """
-    credentials = {"username": username, "password": key}
     parts = [BANNER]
     for name, options in sections.items():
         if not isinstance(options, Mapping):
             raise JawsError(f"[{name}]: give its options as a dictionary.", "bad_option")
         refuse_unknown(name, options)
-        secured = name in SERVERS or name == "supervisorctl"
-        parts.append(section(name, dict(options, **credentials) if secured else options))
+        text = section(name, options)
+        if SECURED.match(name):
+            text += f"username={escape(name, 'username', username)}\npassword={key}\n"
+        if name != "include" or text != "[include]\n":
+            parts.append(text)
     return "\n".join(parts) + "\n"
 
 
@@ -101,23 +153,26 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
     """
     if name.startswith(("rpcinterface:", "ctlplugin:")):
         return  # each factory has options of its own
-    if name not in OPTIONS:
+    kind, colon, _rest = name.partition(":")
+    kind += "" if kind.endswith("_http_server") else colon
+    if kind not in OPTIONS:
         raise JawsError(
-            f"[{name}] is none of the daemon's sections, which are {', '.join(OPTIONS)} and "
-            "rpcinterface:NAME. Correct its name; programs come with a release.",
+            f"[{name}] is no section that Supervisor knows, which are "
+            f"{', '.join(known + 'NAME' * known.endswith(':') for known in OPTIONS)}, "
+            "rpcinterface:NAME and ctlplugin:NAME. Correct its name.",
             reason="bad_option",
         )
-    unknown = sorted(set(options) - set(OPTIONS[name].split()))
+    unknown = sorted(set(options) - set(OPTIONS[kind].split()))
     if unknown:
         raise JawsError(
             f"[{name}] takes no option {', '.join(unknown)}. It takes "
-            f"{', '.join(OPTIONS[name].split())}; the user and the key come by themselves.",
+            f"{', '.join(OPTIONS[kind].split())}; the user and the key come by themselves.",
             reason="bad_option",
         )
     port = str(options.get("port", ""))
-    if name == "inet_http_server" and not re.match(r"(127\.0\.0\.1|localhost):\d+\Z", port):
+    if kind == "inet_http_server" and not re.match(r"(127\.0\.0\.1|localhost):\d+\Z", port):
         raise JawsError(
-            f"[inet_http_server] port={port}: only 127.0.0.1:PORT is taken, since the key "
+            f"[{name}] port={port}: only 127.0.0.1:PORT is taken, since the key "
             "would cross the network in clear text.",
             reason="bad_option",
         )
@@ -132,8 +187,13 @@ def section(name: str, options: Mapping[str, Any]) -> str:
     wrong = [key for key in given if not re.match(r"[A-Za-z0-9_.-]+\Z", key)]
     if wrong or not re.match(r"[^\s\]\[;#]([^\r\n\]\[]*[^\s\]\[])?\Z", name):
         raise JawsError(f"[{name}] {wrong or ''} is no name for Supervisor.", "bad_option")
-    lines = [f"{key}={escape(name, key, value)}\n" for key, value in given.items()]
+    lines = [f"{key}={_written(name, key, value)}\n" for key, value in given.items()]
     return f"[{name}]\n{''.join(lines)}"
+
+
+def _written(name: str, key: str, value: Any) -> str:
+    """Return the value with the names that Supervisor expands, and any other percent sign as is."""
+    return EXPANDED.sub(r"\1", escape(name, key, value))
 
 
 def escape(name: str, key: str, value: Any) -> str:
@@ -156,12 +216,16 @@ def complaint(text: str) -> str:
 
     One of them may be a secret.
     """
-    named = re.search(r" for '([^']*)' (?:contains|is badly)", text)
+    named = re.search(r" for '([^']*)' (contains names \(.*?\)|is badly)", text)
     section = re.search(r" in section '([^']*)' \(file: ", text)
     lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
     where = [found.group(1) for found in (named, section) if found] + [
         f"line {line}" for line in lines
     ]
+    if named:
+        # Of an environment, the section alone says whose it is.
+        option = named.group(1) if "." in named.group(1) else ", ".join(where)
+        return f"{option} {unexpanded(named.group(2))}"
     bare = re.sub(
         r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
     )

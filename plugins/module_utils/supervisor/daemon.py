@@ -11,30 +11,47 @@ ends where it cannot listen any more.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import AbstractContextManager
-from typing import Any, Callable, Iterable, NamedTuple, Sequence
+import xmlrpc.client
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from .. import processes
 from ..errors import JawsError
-from ..files import ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
-from ..locks import locked_directory
+from ..files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
 from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
-from .endpoint import SupervisordConf, listeners, refuse_long_socket, refuse_unusable_socket
-from .installation import is_of_another_installation
+from .endpoint import (
+    Endpoint,
+    SupervisordConf,
+    listeners,
+    name_of,
+    refuse_long_socket,
+    refuse_unusable_socket,
+)
+from .installation import config_of, interpreter_of, is_of_another_installation, started_from
+from .instance_lock import locked_instance
 from .observation import settings
-from .parser import ConfiguredProgram, parse, validate
+from .parser import (
+    MUTE,
+    Configuration,
+    ConfiguredProgram,
+    refuse_missing,
+    refuse_mute,
+    resolve,
+)
+from .trust import TRUST_ADVICE, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
-UMASK = 0o027
 RUNNING = 1  # SupervisorStates.RUNNING
+# Variables that say something of the shell that starts a program, and nothing to the program.
+OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
 # In the environment of a daemon that was started here, and so of everything that it runs.
 MARK = "SUPERVISORD_CONFIG"
 STOPWAITSECS = 10  # Supervisor's default
@@ -58,6 +75,9 @@ class Daemon:
     :param user: the only user that may start it; None: the one in the configuration, if any.
     :param timeout: seconds that a start, a stop or a reload may take.
     :param owner: who may have written the configuration, besides us and root.
+    :param trusted_users: accounts that may, and that may listen and own its files.
+    :param environment: variables that it is started with, besides those of every daemon.
+    :param umask: the one that it is started with, in octal; None: that of the configuration.
     :raises JawsError: the configuration cannot be read, or has a foreign owner (foreign_owner).
     """
 
@@ -69,18 +89,38 @@ class Daemon:
         user: str | None = None,
         timeout: float = 60,
         owner: str | None = None,
+        trusted_users: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        umask: str | None = None,
     ) -> None:
         self.config = os.path.abspath(config)
-        self.owner = owner
-        if owner or os.geteuid():  # root may ask about anybody's daemon
+        self.environment = {**processes.clean_environment(), **(environment or {})}
+        self.umask = mask_of(umask)
+        self.commanders = user_id(owner) | uids_of(trusted_users)
+        if self.commanders or os.geteuid():  # root may ask about anybody's daemon
             self._refuse_foreign_conf()
-        self.conf = SupervisordConf(self.config, user)
-        self.user = user or self.conf.user
-        self.endpoint = self.conf.endpoint
-        self.client = Supervisor(self.endpoint, min(PROBE_TIMEOUT, timeout))
+        trusted = user_id(user) | uids_of(trusted_users)
+        self.conf = SupervisordConf(self.config, trusted, self.environment)
+        self.user = name_of(user) or self.conf.user
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
+        self._speak_to(self._included() or self.conf.endpoint)
+
+    def _speak_to(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.client = Supervisor(endpoint, min(PROBE_TIMEOUT, self.timeout))
+
+    def _included(self) -> Endpoint | None:
+        """Return the endpoint where only a file that is included says where supervisord listens."""
+        if self.conf.says_where or not self.conf.parser.has_section("include"):
+            return None
+        for server in sorted(self.resolved.servers, key=lambda server: server.path is None):
+            url = f"unix://{server.path}" if server.path else f"http://localhost:{server.port}"
+            key = server.username, server.password
+            trusted = self.conf.trusted.naming(self.resolved.named)
+            return Endpoint(url, *key, self.config, trusted=trusted)
+        return None
 
     @property
     def me(self) -> str:
@@ -88,16 +128,26 @@ class Daemon:
         return user_name(os.geteuid())
 
     @property
-    def python(self) -> str:
-        """The interpreter that has Supervisor."""
-        return self._python or interpreter_of(self.executable())
+    def python(self) -> list[str]:
+        """The words that run the interpreter that has Supervisor."""
+        if self._python:
+            return [self._python]
+        return interpreter_of(self.executable(), self.environment["PATH"])
+
+    @cached_property
+    def resolved(self) -> Configuration:
+        """What the configuration means to the supervisord that would be started with it.
+
+        :raises JawsError: as C(resolve), or there is no Supervisor.
+        """
+        return resolve(self.config, self.python, self.environment)
 
     def executable(self) -> str:
-        """Return the path of supervisord.
+        """Return the path of supervisord: by default, that which the live daemon comes from.
 
         :raises JawsError: there is none.
         """
-        name = self.supervisord or "supervisord"
+        name = self.supervisord or self._started_from()[1] or "supervisord"
         found = shutil.which(name)
         if not found:
             raise JawsError(
@@ -105,12 +155,17 @@ class Daemon:
                 "supervisord does).",
                 reason="not_installed",
             )
-        return os.path.abspath(found)
+        self.supervisord = os.path.abspath(found)  # it is asked for again when none is live
+        return self.supervisord
 
-    def alone(self) -> AbstractContextManager[None]:
+    def _started_from(self) -> tuple[list[str], str | None]:
+        status = self.status()
+        process = processes.read_process(status.pid) if status else None
+        return started_from(process.cmdline if process else ())
+
+    def alone(self) -> AbstractContextManager[int]:
         """Keep other runs from changing this instance while we do."""
-        pid_file = self.conf.get_path("supervisord", "pidfile")
-        return locked_instance(self.config, pid_file, self.timeout)
+        return locked_instance(self.config, self.conf.pid_file, self.conf.trusted, self.timeout)
 
     def status(self) -> Status | None:
         """Return the live daemon's status, or None when it is down.
@@ -130,6 +185,12 @@ class Daemon:
                 told = f"{error} {self._who_is_frozen()}"
                 raise JawsError(told, error.reason) from error
             raise
+        if isinstance(pid, xmlrpc.client.Fault):
+            raise JawsError(
+                f"supervisord at {self.endpoint.address} runs, but answers no request: "
+                f"{MUTE % self.config} Then end it, as it cannot be asked to, and start it.",
+                reason="broken_conf",
+            )
         return Status(pid, version, self._user_of(pid))
 
     def is_outdated(self, status: Status) -> bool | None:
@@ -137,6 +198,17 @@ class Daemon:
         if self._python is None:
             return None
         return is_of_another_installation(status.pid, self._python)
+
+    def lost(self, status: Status) -> list[str]:
+        """Return what a live daemon was started with and a new one will not have: only names."""
+        given = _environment_of(status.pid) or {}
+        moved = {"HOME"} if given.get("HOME") not in (None, self.environment["HOME"]) else set()
+        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK} | moved)
+
+    def running_environment(self) -> dict[str, str] | None:
+        """Return what the live daemon was started with, or None where the kernel hides it."""
+        status = self.status()
+        return _environment_of(status.pid) if status else None
 
     def _user_of(self, pid: int) -> str | None:
         process = processes.read_process(pid)
@@ -179,7 +251,8 @@ class Daemon:
         return [child for child in self._descendants() if config_of(child.cmdline) is None]
 
     def _descendants(self) -> list[Process]:
-        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", self.conf.server_url))
+        server_url = self.conf.server_url or self.endpoint.url
+        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", server_url))
         found = {
             process.pid: process
             for name, value in marks
@@ -196,17 +269,17 @@ class Daemon:
 
         :raises JawsError: it may not or cannot be started.
         """
-        self.refuse_wrong_user()
+        if self.user != self.conf.user or user_id(self.user):  # else Supervisor's parser names it
+            self.refuse_wrong_user()
         self._refuse_foreign_conf()
         self.executable()
-        programs = parse(self.config, self.python)
-        if self.conf.nodaemon:
-            raise JawsError(
-                f"{self.config} says nodaemon=true: a start would never end. Remove that line.",
-                reason="broken_conf",
-            )
+        user = self.resolved.user
+        if user is not None:  # an included file may say it, too
+            self.user = user_name(user)
+            self.refuse_wrong_user()
+        refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places()
-        return programs
+        return self.resolved.programs
 
     def start(self, programs: list[ConfiguredProgram] | None = None) -> dict[str, list[int]]:
         """Start it, after what its predecessor left has ended; return what was in the way.
@@ -224,15 +297,14 @@ class Daemon:
             raise JawsError(
                 f"supervisord ({self.config}) has to be started, which only {self.user} may "
                 f"do; this runs as {self.me}. An operator has to run the playbook supervisors "
-                "(jgi.jaws.supervisors), then run this again.",
+                f"(jgi.jaws.supervisors), or this task as {self.user}; then run this again.",
                 reason="may_not_start",
             )
 
     def _refuse_foreign_conf(self) -> None:
         """Refuse a configuration of a foreign owner: after a reboot anybody can write to /tmp."""
-        advice = "Have it removed, or name its owner in the option owner."
         for path in (os.path.dirname(self.config), self.config):
-            refuse_foreign(path, ours(*user_id(self.owner)), follow=True, advice=advice)
+            refuse_foreign(path, ours(*self.commanders), follow=True, advice=TRUST_ADVICE)
 
     def refuse_unusable_places(self, socket: bool = True) -> None:
         """Refuse files that another user made first, and a socket path that cannot be used.
@@ -240,13 +312,12 @@ class Daemon:
         :param socket: whether the socket is yet to be made.
         :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
         """
-        for option in ("logfile", "pidfile"):
-            path = self.conf.get_path("supervisord", option)
-            if path:
-                refuse_unsafe(path, self.conf.trusted)
-        path = self.conf.get_path("unix_http_server", "file")
-        if path and socket:
-            refuse_unusable_socket(path, self.conf.trusted)
+        trusted = self.conf.trusted.naming(self.resolved.named)
+        for path in (self.resolved.logfile, self.resolved.pidfile):
+            refuse_unsafe(path, trusted, TRUST_ADVICE)
+        for server in self.resolved.servers if socket else ():
+            if server.path:
+                refuse_unusable_socket(server.path, trusted)
 
     def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> dict[str, list[int]]:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
@@ -290,38 +361,48 @@ class Daemon:
 
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
-        if not self.conf.get("supervisord", "umask"):
-            command += ["-m", f"{UMASK:03o}"]  # its own default is 022
-        with tempfile.TemporaryFile() as output:
-            with umask(UMASK):
-                process = subprocess.Popen(
-                    command,
-                    env=dict(processes.clean_environment(), **{MARK: self.config}),
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+        if self.umask is not None:
+            command += ["-m", f"{self.umask:03o}"]
+        mask = self.resolved.umask if self.umask is None else self.umask
+        # The one before may have been started in other surroundings.
+        self._speak_to(self._included() or self.conf.first_endpoint)
+        with tempfile.TemporaryFile() as output, umask(mask):
+            process = subprocess.Popen(
+                command,
+                env={**self.environment, MARK: self.config},
+                cwd=os.path.dirname(self.config),
+                stdin=subprocess.DEVNULL,
+                # In the foreground it logs there for as long as it lives.
+                stdout=subprocess.DEVNULL if self.resolved.nodaemon else output,
+                stderr=output,
+                start_new_session=True,
+            )
             self._await_start(process, output)
 
     def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:
-        try:
-            code: int | None = process.wait(self.timeout)
-        except subprocess.TimeoutExpired:
+        if not wait_until(lambda: self._has_started(process), self.timeout):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            code = None
-        if code != 0:
-            output.seek(0)
-            told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
-            why = f"no end within {self.timeout:g} s" if code is None else f"exit status {code}"
-            told = told.replace(self.endpoint.password or "\0", "(the key)")
-            raise JawsError(
-                f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
-            )
+            raise self._did_not_start(f"no end within {self.timeout:g} s", output)
+        if process.returncode or (self.resolved.nodaemon and process.returncode == 0):
+            raise self._did_not_start(f"exit status {process.returncode}", output)
+        process.returncode = 0  # what stays in the foreground is not waited for
         self._await(
             lambda: self.status() is not None, "did_not_start", "did not answer {time} of starting"
+        )
+
+    def _has_started(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it went into the background, ended, or answers from the foreground."""
+        if process.poll() is not None:
+            return True
+        return self.resolved.nodaemon and self.status() is not None
+
+    def _did_not_start(self, why: str, output: Any) -> JawsError:
+        output.seek(0)
+        told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
+        told = told.replace(self.endpoint.password or "\0", "(the key)")
+        return JawsError(
+            f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
         )
 
     def stop(self, pid: int) -> None:
@@ -344,7 +425,11 @@ class Daemon:
 
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
-        validate(self.config, self.python)
+        # What runs reads the file again, in the surroundings that it was started in.
+        python = self._started_from()[0] or self.python
+        self.resolved = resolve(self.config, python, self.running_environment())
+        refuse_missing(self.resolved.programs, self.config)
+        refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places(socket=False)
         self.restart_in_place(self.client)
 
@@ -385,7 +470,9 @@ class Daemon:
         return stop_limit((setting.group, setting.stopwaitsecs) for setting in found)
 
     def _see_log(self) -> str:
-        return f"See {self.conf.get('supervisord', 'logfile') or 'its log'}"
+        with suppress(JawsError):
+            return f"See {self.resolved.logfile}"
+        return "See its log"
 
     def _await(self, test: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
         """Wait until the test is true.
@@ -401,14 +488,6 @@ class Daemon:
             )
 
 
-def locked_instance(
-    config: str, pid_file: str | None, timeout: float
-) -> AbstractContextManager[None]:
-    """Keep other runs from changing an instance, by a lock on a directory that is on this node."""
-    folder = os.path.dirname(pid_file or "")
-    return locked_directory(folder if os.path.isdir(folder) else os.path.dirname(config), timeout)
-
-
 def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     """Return the seconds in which a supervisord stops all: one group after the other.
 
@@ -420,21 +499,9 @@ def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     return sum(longest.values())
 
 
-def config_of(cmdline: Sequence[str]) -> str | None:
-    """Return the configuration on a supervisord's command line, or None where that is of no
-    supervisord; an empty one where it looks for its configuration itself.
-
-    An editor, a pager or a supervisorctl that has the same file open is none.
-    """
-    words = list(cmdline)
-    if words and os.path.basename(words[0]).startswith("python"):
-        words = words[1:]
-        while words and words[0].startswith("-"):
-            words = words[1:]
-    if not words or os.path.basename(words[0]) not in ("supervisord", "supervisor.supervisord"):
-        return None
-    found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
-    return found.group(1) if found else ""
+def _environment_of(pid: int) -> dict[str, str] | None:
+    process = processes.read_process(pid)
+    return processes.read_environ(process) if process else None
 
 
 def _cwd(pid: int) -> str:
@@ -442,19 +509,3 @@ def _cwd(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:  # another user's, or it has ended
         return "/"
-
-
-def interpreter_of(script: str) -> str:
-    """Return the interpreter in a script's first line.
-
-    :raises JawsError: it has none, so the option C(python) has to say it.
-    """
-    with open(script, "rb") as stream:
-        first = stream.readline(1024).decode("utf-8", "replace").strip()
-    path = first[2:].strip().split(" ")[0]
-    if not first.startswith("#!") or "python" not in os.path.basename(path):
-        raise JawsError(
-            f"{script} does not say which Python has Supervisor: set the option python.",
-            reason="bad_option",
-        )
-    return path

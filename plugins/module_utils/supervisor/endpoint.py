@@ -15,15 +15,18 @@ import os
 import re
 import socket
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property
-from typing import Any, Collection, NamedTuple
+from typing import Any, Container, Dict, Iterable, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible.module_utils.common.process import get_bin_path
 
 from ..errors import JawsError
-from ..files import ours, refuse_unsafe, user_id, user_name
+from ..files import refuse_unsafe, user_id, user_name
+from ..processes import clean_environment
+from .expansion import unexpanded
+from .trust import TRUST_ADVICE, Trust, uids_of
 
 DEFAULT_URL = "http://localhost:9001"
 SOCKET_BYTES = 99  # supervisord binds PATH.PID first; sun_path holds 108
@@ -36,7 +39,7 @@ class Endpoint(NamedTuple):
     """Where a supervisord listens and how to authenticate; C(source) names where that was read.
 
     C(ordered) says whether a program may have a priority: False only where the file sets none.
-    C(trusted) are the uids that may listen there besides root and ourselves; None: nobody said.
+    C(trusted) says who may listen there; None: nobody said.
     """
 
     url: str
@@ -44,7 +47,7 @@ class Endpoint(NamedTuple):
     password: str | None
     source: str
     ordered: bool = True
-    trusted: frozenset[int] | None = None
+    trusted: Trust | None = None
 
     def __repr__(self) -> str:
         """Without the key: a traceback or an assertion may show it."""
@@ -66,91 +69,172 @@ def new_parser() -> configparser.RawConfigParser:
     return configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
 
 
+class Surroundings(NamedTuple):
+    """What a path and a variable in a configuration depend on: where it is read, with what."""
+
+    environment: Mapping[str, str]
+    folder: str
+
+    def path(self, value: str) -> str:
+        """Return a path as absolute, as Supervisor does (normalize_path)."""
+        home = re.match(r"~(?=/|\Z)", value)
+        value = self.environment.get("HOME", "~") + value[1:] if home else value
+        return os.path.normpath(os.path.join(self.folder, os.path.expanduser(value)))
+
+
+class _Names(Dict[str, str]):
+    """What a format may name; one without a name would show all of them."""
+
+    def __repr__(self) -> str:
+        raise ValueError("a format without a name")
+
+
 class SupervisordConf:
-    """One supervisord.conf, parsed once: address, key, user, trusted accounts and paths.
+    """What a client needs of one supervisord.conf, read without Supervisor: cheap, and no more.
+
+    What the daemon makes of it, Supervisor's parser says (C(parser.resolve)).
 
     :param path: of the file.
-    :param users: accounts that the caller trusts besides those that the file names.
+    :param users: uids that the caller trusts besides those that the file names.
+    :param environment: that of the supervisord; None: an empty one, as it is started with here.
+        One that runs may have been started with another; its socket is looked for there, too.
+    :param text: what the file is to contain; None: what it contains.
     :raises JawsError: it cannot be read (unreadable_conf) or parsed (broken_conf).
     """
 
-    def __init__(self, path: str, *users: str | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        users: Iterable[int] = (),
+        environment: Mapping[str, str] | None = None,
+        text: str | None = None,
+    ) -> None:
         self.path = path
         self.folder = os.path.dirname(os.path.abspath(path))
-        self.parser = _parsed(path)
-        self._users = users
+        self.parser = _parsed(path, text)
+        self._users = frozenset(users)
+        own = environment or clean_environment()
+        self.surroundings = [
+            Surroundings(own, self.folder),
+            Surroundings({**own, **os.environ}, os.getcwd()),
+        ]
 
-    def get(self, section: str, option: str) -> str | None:
-        """Return a value, or None."""
+    def get(self, section: str, option: str, at: Surroundings | None = None) -> str | None:
+        """Return a value with what Supervisor expands in it, or None.
+
+        :raises JawsError: it names a variable that is not there, or is no format (broken_conf).
+        """
         value = self.parser.get(section, option, fallback=None)
-        return value.replace("%(here)s", self.folder).replace("%%", "%") if value else None
-
-    def get_path(self, section: str, option: str) -> str | None:
-        """Return a path as a daemon reads it that starts in C(/), or None."""
-        value = self.get(section, option)
-        return os.path.normpath(os.path.join("/", os.path.expanduser(value))) if value else None
+        if not value or "%" not in value:
+            return value
+        environment = (at or self.surroundings[0]).environment
+        expansions = _Names({f"ENV_{name}": text for name, text in environment.items()})
+        if section != "supervisorctl" or option == "serverurl":
+            expansions["here"] = self.folder
+        try:
+            return value % expansions
+        except (KeyError, ValueError, TypeError) as error:
+            # Without the value: it may be the key.
+            raise JawsError(
+                f"{self.path}: [{section}] {option} {unexpanded(str(error))}.", "broken_conf"
+            ) from None
 
     @property
     def user(self) -> str | None:
-        """The user that supervisord changes to."""
-        return self.get("supervisord", "user")
+        """The user that supervisord changes to, by name if it has one."""
+        return name_of(self.get("supervisord", "user"))
 
     @property
-    def nodaemon(self) -> bool:
-        """Whether it stays in the foreground."""
-        return self.parser.getboolean("supervisord", "nodaemon", fallback=False)
+    def pid_file(self) -> str | None:
+        """The path of the pid file, or None where only supervisord knows it."""
+        with suppress(JawsError):
+            value = self.get("supervisord", "pidfile")
+            return self.surroundings[0].path(value) if value else None
+        return None
 
     @cached_property
-    def trusted(self) -> frozenset[int]:
-        """Whom we trust to run the daemon and to own its files, besides root and ourselves.
-
-        The file's owner, the user that the file names, and those that the caller names.
-        """
-        named = [uid for user in (self.user, *self._users) for uid in user_id(user)]
-        return frozenset([os.stat(self.path).st_uid, *named])
-
-    @property
-    def server_url(self) -> str:
-        """What its programs get as SUPERVISOR_SERVER_URL (Supervisor's ServerOptions)."""
-        path = self.get_path("unix_http_server", "file")
-        if path:
-            return f"unix://{path}"
-        host, _colon, port = (self.get("inet_http_server", "port") or "").rpartition(":")
-        return f"http://{'localhost' if host in ('', '*') else host}:{port}"
+    def trusted(self) -> Trust:
+        """Whom we trust to run the daemon and to own its files."""
+        options = [("supervisord", "user")] + [
+            (section, "chown")
+            for section in self.parser.sections()
+            if section.startswith("unix_http_server")
+        ]
+        named: set[int] = set()
+        for section, option in options:
+            with suppress(JawsError):  # only supervisord has to know that variable
+                named |= user_id((self.get(section, option) or "").partition(":")[0])
+        owner = os.stat(self.path).st_uid if os.path.exists(self.path) else None
+        return Trust(os.path.abspath(self.path), owner, frozenset(named), self._users)
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """The endpoint that C(supervisorctl -c) would use.
+        """The endpoint that C(supervisorctl -c) would use, in the first surroundings.
 
-        :raises JawsError: there is no [supervisorctl] section, or a value of it cannot be expanded
-            (broken_conf).
+        In the others only where a socket is there, and none in those before.
+
+        :raises JawsError: the file does not say where supervisord listens, or a value cannot be
+            expanded (broken_conf).
         """
-        if not self.parser.has_section("supervisorctl"):
-            raise JawsError(
-                f"{self.path} has no [supervisorctl] section, so nothing says where supervisord "
-                "listens.",
-                reason="broken_conf",
-            )
-        url = self._expanded("serverurl", here=self.folder)
-        if url is None:
-            url = DEFAULT_URL
+        for at in self.surroundings[1:]:
+            with suppress(JawsError):
+                other = self._endpoint(at)
+                if not _exists(self.first_endpoint) and _exists(other):
+                    return other
+        return self.first_endpoint
+
+    @cached_property
+    def first_endpoint(self) -> Endpoint:
+        """The endpoint in the first surroundings, such as of a supervisord that is started here.
+
+        :raises JawsError: as C(endpoint).
+        """
+        return self._endpoint(self.surroundings[0])
+
+    def _endpoint(self, at: Surroundings) -> Endpoint:
+        section = "supervisorctl"
+        if self.parser.has_section(section):
+            given = self.get(section, "serverurl", at)
+            url = DEFAULT_URL if given is None else given
+        else:  # nothing is said to clients, but to supervisord
+            section, url = self._server(at)
+            url = url.replace("//0.0.0.0:", "//localhost:")
         if url.startswith("unix://"):
-            url = "unix://" + os.path.abspath(os.path.expanduser(url[len("unix://") :]))
-        username, password = self._expanded("username"), self._expanded("password")
+            url = "unix://" + at.path(url[len("unix://") :])
+        username, password = self.get(section, "username", at), self.get(section, "password", at)
         return Endpoint(url, username, password, self.path, self._is_ordered(), self.trusted)
 
-    def _expanded(self, option: str, **expansions: str) -> str | None:
-        value = self.parser.get("supervisorctl", option, fallback=None)
-        environment = {f"ENV_{name}": text for name, text in os.environ.items()}
+    @property
+    def says_where(self) -> bool:
+        """Whether the file itself says where supervisord listens, not only one that it includes."""
+        return self.parser.has_section("supervisorctl") or bool(self.server_url)
+
+    @property
+    def server_url(self) -> str:
+        """What its programs get as SUPERVISOR_SERVER_URL; empty where only an included file says.
+
+        Supervisor's parser says the same (C(Configuration.server_url)).
+        """
         try:
-            return None if value is None else value % {**environment, **expansions}
-        except (KeyError, ValueError, TypeError):
-            # Without the value: it may be the key.
-            raise JawsError(
-                f"{self.path}: [supervisorctl] {option} cannot be expanded: write a percent sign "
-                "as %%.",
-                reason="broken_conf",
-            ) from None
+            return self._server(self.surroundings[0])[1]
+        except JawsError:
+            return ""
+
+    def _server(self, at: Surroundings) -> tuple[str, str]:
+        """Return the section that makes supervisord listen, and the url that it tells programs."""
+        path = self.get("unix_http_server", "file", at)
+        if path:
+            return "unix_http_server", f"unix://{at.path(path.strip())}"
+        port = self.get("inet_http_server", "port", at)
+        if port:
+            host, _colon, number = port.strip().rpartition(":")
+            host = "localhost" if host in ("", "*") else host.lower()
+            return "inet_http_server", f"http://{host}:{number}"
+        raise JawsError(
+            f"{self.path} has no [supervisorctl] section and none of a server, so nothing says "
+            "where supervisord listens. Add it, or give the option server_url.",
+            reason="broken_conf",
+        )
 
     def _is_ordered(self) -> bool:
         # What an included file sets is not seen here.
@@ -159,11 +243,24 @@ class SupervisordConf:
         return "include" in names or has_priority
 
 
-def _parsed(path: str) -> configparser.RawConfigParser:
+def _exists(endpoint: Endpoint) -> bool:
+    return os.path.exists(endpoint.socket_path or "")
+
+
+def name_of(user: str | None) -> str | None:
+    """Return an account's name, however it is given; as it is where there is no such account."""
+    for uid in user_id(user):
+        return user_name(uid)
+    return user or None
+
+
+def _parsed(path: str, text: str | None = None) -> configparser.RawConfigParser:
     parser = new_parser()
     try:
-        with open(path, encoding="utf-8") as stream:
-            parser.read_file(stream)
+        if text is None:
+            with open(path, encoding="utf-8") as stream:
+                text = stream.read()
+        parser.read_string(text)
     except OSError as error:
         raise JawsError(
             f"cannot read {path}: {error.strerror}. {_advice(error)}", "unreadable_conf"
@@ -218,8 +315,11 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
             f"supervisorctl_path {path} does not exist or is not executable.", "bad_option"
         )
     config = params["config"] or find_config(path)
-    default = Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
-    found = SupervisordConf(config).endpoint if config else default
+    found = Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
+    if config:
+        conf = SupervisordConf(config, uids_of(params.get("trusted_users") or []))
+        conf.surroundings.reverse()  # first as supervisorctl sees it
+        found = conf.endpoint
     given = params["server_url"]
     return Endpoint(
         given or found.url,
@@ -234,14 +334,14 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
 # --- sockets and ports --------------------------------------------------------------------------
 
 
-def refuse_unusable_socket(path: str, trusted: Collection[int] = ()) -> None:
+def refuse_unusable_socket(path: str, trusted: Container[int] | None = None) -> None:
     """Refuse a socket path on which supervisord would fail, or loop for ever.
 
     :raises JawsError: too long (bad_option), no directory or no hard links there
         (unusable_directory), or another user's (foreign_owner).
     """
     refuse_long_socket(path)
-    refuse_unsafe(path, trusted)
+    refuse_unsafe(path, trusted, TRUST_ADVICE)
     folder = os.path.dirname(path)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as probe:
@@ -269,22 +369,23 @@ def refuse_long_socket(path: str) -> None:
         )
 
 
-def refuse_foreign_listener(endpoint: Endpoint, trusted: Collection[int] = ()) -> None:
+def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None:
     """Refuse to send a key to where another user may listen.
 
     :raises JawsError: names the owner (foreign_owner).
     """
     path = endpoint.socket_path
     if path is not None:
-        refuse_unsafe(path, trusted)
+        if os.path.lexists(path):  # else it is down, which connecting reports
+            refuse_unsafe(path, trusted, TRUST_ADVICE)
         return
-    foreign = listeners(endpoint) - ours(*trusted)
+    foreign = sorted(uid for uid in listeners(endpoint) if uid not in trusted)
     if foreign:
+        owner = " and ".join(map(user_name, foreign))
         raise JawsError(
-            f"{endpoint.address} is taken by a process of "
-            f"{' and '.join(map(user_name, sorted(foreign)))}. The key was not sent to it: "
-            "have it ended, or choose another port. If it is the instance's own user, name it "
-            f"in [supervisord] user of {endpoint.source}.",
+            f"{endpoint.address} is taken by a process of {owner}, and you are "
+            f"{user_name(os.geteuid())}. The key of {endpoint.source} was not sent to it. "
+            f"{TRUST_ADVICE.format(owner=owner, place='port')}",
             reason="foreign_owner",
         )
 

@@ -1,13 +1,98 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a running supervisord was started from the current installation."""
+"""The installation of Supervisor: which Python it has, and whether a daemon comes from it."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
+import shlex
+import shutil
+from typing import Sequence
 
-from ..processes import PROC, read_process
+from ..errors import JawsError
+from ..processes import CLEAN_PATH, PROC, all_processes, read_process
+
+# What pip and conda write where the path of Python is too long for a script's first line.
+LONG_PATH = r"#!/bin/sh\n'''exec' (.+) \"\$0\" \"\$@\"\n"
+
+
+def interpreter_of(script: str, path: str = CLEAN_PATH) -> list[str]:
+    """Return the words that run a script's interpreter, as the kernel or C(env) would find it.
+
+    :param path: the PATH that the script is run with.
+    :raises JawsError: it has none, so the option C(python) has to say it.
+    """
+    with open(script, "rb") as stream:
+        head = stream.read(4096).decode("utf-8", "replace")
+    found = re.match(LONG_PATH, head) or re.match(r"#!(.*)", head)
+    words = _words(found.group(1)) if found else []
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if word != "-S"]
+        words[:1] = [shutil.which(word, path=path) or "" for word in words[:1]]
+    if not words or "python" not in os.path.basename(words[0]):
+        raise JawsError(
+            f"{script} does not say which Python has Supervisor: set the option python.",
+            reason="bad_option",
+        )
+    return words
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []
+
+
+def started_from(cmdline: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the words that run a supervisord's Python, and its script, by its command line.
+
+    Nothing where these are not there, or not said: it may have been started as a module.
+    """
+    words = list(cmdline)
+    if not words or not os.path.basename(words[0]).startswith("python"):
+        return [], None
+    options = list(itertools.takewhile(lambda word: re.match(r"-[^mc]", word), words[1:]))
+    script = words[1 + len(options)] if len(words) > 1 + len(options) else ""
+    python = [words[0], *options] if _is_program(words[0]) else []
+    return python, script if _is_program(script) else None
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isabs(path) and os.access(path, os.X_OK)
+
+
+def config_of(cmdline: Sequence[str]) -> str | None:
+    """Return the configuration on a supervisord's command line, or None where that is of no
+    supervisord; an empty one where it looks for its configuration itself.
+
+    An editor, a pager or a supervisorctl that has the same file open is none.
+    """
+    words = list(cmdline)
+    if words and os.path.basename(words[0]).startswith("python"):
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            words = words[1:]
+    if not words or os.path.basename(words[0]) not in ("supervisord", "supervisor.supervisord"):
+        return None
+    found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
+    return found.group(1) if found else ""
+
+
+def runs_with(config: str, uid: int, proc: str = PROC) -> bool:
+    """Return whether a supervisord of an account runs with a configuration, by its command line."""
+    wanted = os.path.realpath(config)
+    for process in all_processes(proc, having=("cmdline", b"supervisord")):
+        given = config_of(process.cmdline) if process.uid == uid else None
+        # One that searched for its file has found one of the usual name.
+        if given == "" and os.path.basename(wanted) == "supervisord.conf":
+            return True
+        if given and os.path.realpath(os.path.join(f"{proc}/{process.pid}/cwd", given)) == wanted:
+            return True
+    return False
 
 
 def is_of_another_installation(pid: int, python: str, proc: str = PROC) -> bool | None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from ..errors import JawsError
 from ..files import user_name
 from ..processes import Process, all_processes, find_by_environment
-from .daemon import config_of
+from .installation import config_of
 
 
 def look_for_rest(config: str, url: str) -> str:

@@ -21,7 +21,7 @@ from ..files import user_name
 from ..processes import PROC, Process, read_process, send_signal
 from ..waiting import wait_until
 from .client import Supervisor
-from .daemon import config_of
+from .installation import config_of
 from .observation import observe
 
 

@@ -1,14 +1,21 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Supervisor's own parser says of a supervisord.conf, run as the daemon would run it."""
+"""What Supervisor's own parser makes of a supervisord.conf, run as the daemon would run it.
+
+Facts from Supervisor 4.3.0: paths are relative to where supervisord is started; C(directory) and
+C(umask) are set in becoming a daemon, so that C(nodaemon) ignores them; a command is looked up by
+supervisord itself, in the PATH of the program's own environment since 3.3.5.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
-from typing import NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from ..errors import JawsError
 from ..files import Candidate
@@ -16,44 +23,230 @@ from ..processes import clean_environment
 from .conf import complaint
 
 VALIDATE_SECONDS = 60
-NO_SUPERVISOR = 3  # exit status of the validator where Python has no Supervisor
+MUTE = (
+    "%s has no section [rpcinterface:supervisor]. Add it, with "
+    "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface."
+)
+NO_SUPERVISOR = 3  # exit status of the probe where Python has no Supervisor
 
-# Run by the interpreter that has Supervisor, in the daemon's own environment.
-VALIDATOR = """\
-import json, shlex, shutil, sys
+# Run by the interpreter that has Supervisor, in the daemon's own surroundings. What a plugin of
+# Supervisor prints when it is imported is no part of the answer.
+PROBE = """\
+import sys
+sys.path[:1] = [path for path in sys.path[:1] if path]  # not the current directory
+import json, os, socket
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 try:
-    from supervisor.options import ServerOptions
+    from supervisor.options import ProcessException, ServerOptions, VERSION
+    from supervisor.process import Subprocess
 except ImportError:
     sys.exit(NO_SUPERVISOR)
 options = ServerOptions()
 options.realize(["-c", sys.argv[1]])
-found = []
-for group in options.process_group_configs:
-    for config in group.process_configs:
-        try:
-            command = (shlex.split(config.command) or [""])[0]
-        except ValueError:
-            command = config.command
-        found.append({"name": config.name, "group": group.name, "startsecs": config.startsecs,
-                      "stopwaitsecs": config.stopwaitsecs, "stopsignal": int(config.stopsignal),
-                      "command": command, "usable": shutil.which(command) is not None})
-json.dump(found, sys.stdout)
+if options.uid is not None and os.getuid() == 0:
+    options.drop_privileges(options.uid)
+if options.directory and not options.nodaemon:
+    try:
+        os.chdir(options.directory)
+    except OSError:
+        pass  # supervisord goes on, too
+
+def server(config):
+    uid, gid = config.get("chown", (-1, -1))
+    return dict(section=config["section"], path=config.get("file"), host=config.get("host"),
+                port=config.get("port"), uid=uid, gid=gid, mode=config.get("chmod"),
+                username=config["username"], password=config["password"])
+
+def program(group, config):
+    executable = problem = None
+    try:
+        found, words = Subprocess(config).get_execv_args()
+        executable = os.path.abspath(found)
+    except ProcessException as error:
+        problem = str(error)
+    return dict(name=config.name, group=group.name, command=config.command,
+                executable=executable, problem=problem, directory=config.directory,
+                path=getattr(config, "get_path", options.get_path)(), user=config.uid,
+                environment=config.environment or {}, umask=config.umask,
+                autostart=config.autostart, priority=config.priority,
+                startsecs=config.startsecs, stopwaitsecs=config.stopwaitsecs,
+                stopsignal=int(config.stopsignal))
+
+json.dump(dict(
+    version=VERSION, user=options.uid, directory=options.directory,
+    nodaemon=bool(options.nodaemon), umask=options.umask, identifier=options.identifier,
+    logfile=options.logfile, pidfile=options.pidfile, childlogdir=options.childlogdir,
+    interfaces=[name for name, _factory, _options in options.rpcinterface_factories],
+    server_url=options.serverurl, servers=[server(config) for config in options.server_configs],
+    programs=[program(group, config) for group in options.process_group_configs
+              for config in group.process_configs],
+), answer)
+answer.close()
 """.replace("NO_SUPERVISOR", str(NO_SUPERVISOR))
 
 
 class ConfiguredProgram(NamedTuple):
-    """What Supervisor's parser says of one program in a file; C(usable): its command exists."""
+    """One program of a file; C(executable) is what runs, None where C(problem) says why not.
+
+    C(environment) is what the file adds to supervisord's own; C(path) is where the command is
+    looked for; C(user) is a uid.
+    """
 
     name: str
     group: str
+    command: str
+    executable: str | None
+    problem: str | None
+    directory: str | None
+    path: list[str]
+    user: int | None
+    environment: dict[str, str]
+    umask: int | None
+    autostart: bool
+    priority: int
     startsecs: int
     stopwaitsecs: int
     stopsignal: int
-    command: str
-    usable: bool
+
+    def __repr__(self) -> str:
+        """Without the environment and the arguments: they may hold secrets."""
+        return f"ConfiguredProgram({self.group}:{self.name})"
+
+    @property
+    def usable(self) -> bool:
+        """Whether supervisord can run its command."""
+        return self.problem is None
+
+    @property
+    def word(self) -> str:
+        """The command without its arguments, as far as it can be told apart from them."""
+        try:
+            return (shlex.split(self.command) or [""])[0]
+        except ValueError:
+            return self.command.split()[0]
 
 
-def validate(path: str, python: str) -> list[ConfiguredProgram]:
+class Server(NamedTuple):
+    """One place where supervisord listens: a unix socket's path, or a host and a port.
+
+    C(uid) and C(gid) are what C(chown) names, -1 for nobody.
+    """
+
+    section: str
+    path: str | None
+    host: str | None
+    port: int | None
+    uid: int
+    gid: int
+    mode: int | None
+    username: str | None
+    password: str | None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Server({self.section}, {self.path or (self.host, self.port)})"
+
+
+class Configuration(NamedTuple):
+    """What one supervisord.conf means, as Supervisor says: every path is absolute, users are uids.
+
+    C(server_url) is what programs get as SUPERVISOR_SERVER_URL; C(interfaces) are the names of the
+    RPC interfaces, of which ours is "supervisor".
+    """
+
+    version: str
+    user: int | None
+    directory: str | None
+    nodaemon: bool
+    umask: int
+    identifier: str
+    logfile: str
+    pidfile: str
+    childlogdir: str
+    interfaces: list[str]
+    server_url: str | None
+    servers: list[Server]
+    programs: list[ConfiguredProgram]
+
+    @property
+    def named(self) -> frozenset[int]:
+        """The uids that it names: of the daemon, and of its sockets."""
+        named = {self.user, *(server.uid for server in self.servers)}
+        return frozenset(uid for uid in named if uid is not None and uid >= 0)
+
+
+def resolve(
+    path: str, python: str | Sequence[str], environment: Mapping[str, str] | None = None
+) -> Configuration:
+    """Return what the file at C(path) means to the supervisord that is started with it.
+
+    :param python: the interpreter that has Supervisor, or the words that run it.
+    :param environment: the one that supervisord is given; None: an empty one, as is usual.
+    :raises JawsError: the parser refuses it (broken_conf), or is not there (not_installed).
+    """
+    words = [python] if isinstance(python, str) else list(python)
+    done = _run([*words, "-c", PROBE, path], path, environment or clean_environment())
+    if done.returncode == NO_SUPERVISOR:
+        raise _not_installed(words[0], "has no Supervisor")
+    if done.returncode:
+        raise JawsError(
+            f"Supervisor refuses {path}: {_told(done.stderr)}. Nothing was changed; correct "
+            "it, then run this again.",
+            reason="broken_conf",
+        )
+    return _configuration(json.loads(done.stdout))
+
+
+def refuse_mute(found: Configuration, path: str) -> None:
+    """Refuse a configuration with which supervisord runs, and nobody can ask or stop it.
+
+    :raises JawsError: says what is missing (broken_conf).
+    """
+    if "supervisor" not in found.interfaces:
+        raise JawsError(
+            f"supervisord would run, but answer no request: {MUTE % path}", "broken_conf"
+        )
+
+
+def _run(
+    command: list[str], path: str, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            command,
+            env=environment,
+            cwd=os.path.dirname(os.path.abspath(path)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VALIDATE_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise _not_installed(command[0], f"cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise JawsError(
+            f"Supervisor's parser ({command[0]}) took more than {VALIDATE_SECONDS} s over {path}. "
+            "Nothing was changed; look at the load of the machine and its filesystems.",
+            reason="timed_out",
+        ) from None
+
+
+def _configuration(told: dict[str, Any]) -> Configuration:
+    servers = [Server(**server) for server in told.pop("servers")]
+    programs = [ConfiguredProgram(**program) for program in told.pop("programs")]
+    return Configuration(servers=servers, programs=programs, **told)
+
+
+def parse(path: str, python: str | Sequence[str]) -> list[ConfiguredProgram]:
+    """Return the programs in the file at C(path), as Supervisor's own parser reads them.
+
+    :raises JawsError: as C(resolve).
+    """
+    return resolve(path, python).programs
+
+
+def validate(path: str, python: str | Sequence[str]) -> list[ConfiguredProgram]:
     """Return the programs in the file at C(path), as C(parse) does.
 
     :raises JawsError: as C(parse), or a program's command does not exist.
@@ -78,7 +271,9 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
     :param programs: as C(parse) returned them of the file at C(path).
     :raises JawsError: names them (broken_conf).
     """
-    missing = [f"{program.name}: {program.command}" for program in programs if not program.usable]
+    missing = [
+        f"{program.name}: {why_unusable(program)}" for program in programs if not program.usable
+    ]
     if missing:
         raise JawsError(
             f"these programs' commands in {path} do not exist or are not executable: "
@@ -87,39 +282,10 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
         )
 
 
-def parse(path: str, python: str) -> list[ConfiguredProgram]:
-    """Return the programs in the file at C(path), as Supervisor's own parser reads them.
-
-    :param python: the interpreter that has Supervisor installed.
-    :raises JawsError: the parser refuses it (broken_conf), or is not there (not_installed).
-    """
-    try:
-        done = subprocess.run(
-            [python, "-I", "-c", VALIDATOR, path],
-            env=clean_environment(),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VALIDATE_SECONDS,
-            check=False,
-        )
-    except OSError as error:
-        raise _not_installed(python, f"cannot be run: {error.strerror}") from error
-    except subprocess.TimeoutExpired:
-        raise JawsError(
-            f"Supervisor's parser ({python}) took more than {VALIDATE_SECONDS} s over {path}. "
-            "Nothing was changed; look at the load of the machine and its filesystems.",
-            reason="timed_out",
-        ) from None
-    if done.returncode == NO_SUPERVISOR:
-        raise _not_installed(python, "has no Supervisor")
-    if done.returncode:
-        raise JawsError(
-            f"Supervisor refuses {path}: {_told(done.stderr)}. Nothing was changed; correct "
-            "it, then run this again.",
-            reason="broken_conf",
-        )
-    return [ConfiguredProgram(**program) for program in json.loads(done.stdout)]
+def why_unusable(program: ConfiguredProgram) -> str:
+    """Return why supervisord cannot run a program, with where it looks for a bare name."""
+    where = "" if "/" in program.word else f" in {os.pathsep.join(program.path)}"
+    return f"{program.word}{where}"
 
 
 def _not_installed(python: str, why: str) -> JawsError:

@@ -1,0 +1,27 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The names in a supervisord.conf that Supervisor puts a value in the place of."""
+
+from __future__ import annotations
+
+import re
+
+EXPANSIONS = "here|host_node_name|program_name|group_name|process_num|numprocs|ENV_[A-Za-z_]\\w*"
+
+
+def unexpanded(error: str) -> str:
+    """Return why a value cannot be expanded, from what the formatting said.
+
+    What is no name of Supervisor's is not shown: it may be a part of a key.
+    """
+    name = re.search(rf"'({EXPANSIONS})'", error)
+    if not name:
+        return "cannot be expanded: write a percent sign as %%"
+    variable = name.group(1)
+    if not variable.startswith("ENV_"):
+        return f"uses %({variable})s, which Supervisor does not know there"
+    return (
+        f"uses %({variable})s, but the environment has no {variable[4:]}: set that variable for "
+        "the task and in the option environment of the module supervisord, or write its value"
+    )

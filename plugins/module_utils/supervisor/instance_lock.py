@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lock of one instance: one run at a time changes it, and no other user can hold that up.
+
+It is a file that only those can open who may change the instance anyhow. The directory of the pid
+file comes first, because it is on this node and all accounts of the instance can write there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import socket
+import stat
+from contextlib import AbstractContextManager, suppress
+from typing import Container
+
+from ..files import refuse_unsafe
+from ..locks import locked_file
+
+TEMPORARY = "/tmp"  # with a directory of the account's own in it
+
+
+def locked_instance(
+    config: str, pid_file: str | None, trusted: Container[int], timeout: float
+) -> AbstractContextManager[int]:
+    """Keep other runs from changing an instance.
+
+    :param trusted: the uids whose directories are used.
+    :param timeout: seconds to wait for another holder.
+    :raises JawsError: another run holds it for longer (locked), or there are no locks
+        (cannot_lock).
+    """
+    return locked_file(lock_path(config, pid_file, trusted), timeout, shared=True)
+
+
+def lock_path(config: str, pid_file: str | None, trusted: Container[int]) -> str:
+    """Return the path of an instance's lock, which is there while a run is at work.
+
+    :raises JawsError: another user took the only place that is left (foreign_owner).
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(config))).hexdigest()[:16]
+    for path in (pid_file, config):
+        folder = os.path.dirname(path or "")
+        if _is_closed(folder, trusted):
+            return f"{folder}/.supervisord-{digest}.lock"
+    return f"{_own_folder()}/.supervisord-{socket.gethostname()}-{digest}.lock"
+
+
+def _is_closed(folder: str, trusted: Container[int]) -> bool:
+    """Return whether we, and nobody but trusted accounts, can make a file in a directory."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return False
+    is_open = found.st_mode & stat.S_IWOTH or found.st_uid not in trusted
+    return not is_open and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _own_folder() -> str:
+    """Return a directory of this account's own, where the instance has none for us.
+
+    :raises JawsError: another user took it (foreign_owner).
+    """
+    with suppress(KeyError):
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+        if _is_closed(home, {os.geteuid()}):
+            return home
+    own = f"{TEMPORARY}/.supervisord-{os.geteuid()}"
+    with suppress(FileExistsError):
+        os.mkdir(own, 0o700)
+    refuse_unsafe(os.path.join(own, "lock"), {os.geteuid()})
+    return own

@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose daemon, whose files, whose orders: whom we trust with one supervisord, and as what.
+
+docs/reliability.md has the same as a table. Nothing else decides it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass, replace
+from typing import Iterable
+
+from ..errors import JawsError
+from ..files import user_id
+from .installation import runs_with
+
+# What the reader of a refusal can do; {owner} is the account, {place} a path or a port.
+TRUST_ADVICE = (
+    "Run this as {owner}; or, if {owner} is the account that the instance runs as, name it in the "
+    "option trusted_users. Otherwise choose another {place}."
+)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The accounts that one configuration and one caller know; C(uid in trust) is the decision.
+
+    Who is trusted may listen at the address and get the key, and may own the log, the pid file and
+    the socket.
+
+    :param config: path of the configuration, if there is one.
+    :param owner: the uid that it belongs to.
+    :param named: the uids that it names, as C(user) or in C(chown).
+    :param caller: the uids that the caller names.
+    """
+
+    config: str | None = None
+    owner: int | None = None
+    named: frozenset[int] = frozenset()
+    caller: frozenset[int] = frozenset()
+
+    def naming(self, uids: Iterable[int]) -> Trust:
+        """Return the same, where the configuration names these accounts too."""
+        return replace(self, named=self.named | frozenset(uids))
+
+    def __contains__(self, uid: object) -> bool:
+        return isinstance(uid, int) and self.why(uid) is not None
+
+    def why(self, uid: int) -> str | None:
+        """Return as what an account is trusted, or None where it is a stranger's."""
+        accounts: dict[str, Iterable[int | None]] = {
+            "root": [0],
+            "ourselves": [os.geteuid()],
+            "the caller trusts it": self.caller,
+            "the configuration's owner": [self.owner],
+            "the configuration names it": self.named,
+        }
+        for reason, uids in accounts.items():
+            if uid in uids:
+                return reason
+        if self._runs_what_root_configured(uid):
+            return "it runs this configuration, and root asks"
+        return None
+
+    def _runs_what_root_configured(self, uid: int) -> bool:
+        """Whether the kernel shows root that the account runs a supervisord with this file.
+
+        Only root sees that for sure. Who may read the file has the key already.
+        """
+        if os.geteuid() != 0 or self.config is None:
+            return False
+        return may_read(self.config, uid) and runs_with(self.config, uid)
+
+
+def may_read(path: str, uid: int) -> bool:
+    """Return whether an account can open a file, by owners, groups and modes alone."""
+    try:
+        account = pwd.getpwuid(uid)
+        groups = set(os.getgrouplist(account.pw_name, account.pw_gid))
+    except KeyError:
+        groups = set()
+    real = os.path.realpath(path)
+    try:
+        return _has(os.stat(real), uid, groups, stat.S_IROTH) and all(
+            _has(os.stat(folder), uid, groups, stat.S_IXOTH) for folder in _folders(real)
+        )
+    except OSError:
+        return False
+
+
+def _folders(path: str) -> Iterable[str]:
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
+
+
+def _has(found: os.stat_result, uid: int, groups: set[int], right: int) -> bool:
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode & right << shift)
+
+
+def uids_of(users: Iterable[str], option: str = "trusted_users") -> frozenset[int]:
+    """Return the uids of accounts that the caller names, by name or by number.
+
+    :raises JawsError: there is no such account here (bad_option).
+    """
+    found: set[int] = set()
+    for user in users:
+        uids = user_id(str(user))
+        if not uids:
+            raise JawsError(
+                f"{option}: there is no account {user} on this host. Correct the name, or give "
+                "its number.",
+                reason="bad_option",
+            )
+        found |= uids
+    return frozenset(found)
