@@ -83,12 +83,8 @@ def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
 
 
 def _logs(daemon: Daemon, status: Status) -> Logs:
-    # Not from Supervisor's parser, which refuses a file whose log's directory is gone. Only
-    # supervisord knows from which directory a relative path counts.
-    given = daemon.conf.get("supervisord", "logfile") or ""
-    is_known = os.path.isabs(os.path.expanduser(given))
-    main = daemon.conf.get_path("supervisord", "logfile") if is_known else None
-    return Logs(daemon.client, status.pid, main)
+    # Supervisor's parser refuses a file whose log's directory is gone.
+    return Logs(daemon.client, status.pid, daemon.conf.log_file)
 
 
 def _environment(given: dict[str, Any]) -> dict[str, str]:

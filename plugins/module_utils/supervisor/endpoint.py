@@ -147,8 +147,19 @@ class SupervisordConf:
     @property
     def pid_file(self) -> str | None:
         """The path of the pid file, or None where only supervisord knows it."""
+        return self._path("pidfile")
+
+    @property
+    def log_file(self) -> str | None:
+        """The path of supervisord's own log, or None where only supervisord knows it."""
+        found = self._path("logfile")
+        # Another path counts from the directory that supervisord was started in.
+        is_known = re.match(r"[/~%]", self.parser.get("supervisord", "logfile", fallback=""))
+        return found if is_known else None
+
+    def _path(self, option: str) -> str | None:
         with suppress(JawsError):
-            value = self.get("supervisord", "pidfile")
+            value = self.get("supervisord", option)
             return self.surroundings[0].path(value) if value else None
         return None
 
