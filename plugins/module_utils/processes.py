@@ -30,6 +30,7 @@ LISTINGS = 2  # the second one has what was forked while the processes of the fi
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What /proc answers for a process that has ended, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
+_CAP_KILL = 1 << 5
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
 
 
@@ -172,6 +173,54 @@ def ancestors(pid: int, proc: str = PROC) -> list[Process]:
     return found
 
 
+def below(process: Process, depth: int | None = None, proc: str = PROC) -> list[Process]:
+    """Return the children of a process, their children, and so on, each after its parent.
+
+    :param depth: how many generations; None: all.
+    """
+    everything = list(all_processes(proc))
+    found: list[Process] = []
+    parents = {process.pid}
+    while parents and depth != 0:
+        generation = [other for other in everything if other.ppid in parents]
+        found += generation
+        parents = {other.pid for other in generation}
+        depth = None if depth is None else depth - 1
+    return found
+
+
+def may_signal(sender: Process, target: Process, proc: str = PROC) -> bool:
+    """Return whether the kernel lets one process end another: kill(2) compares their users.
+
+    What has ended, or hides that, is not in anybody's way.
+    """
+    try:
+        theirs, its = (_read_status(process.pid, proc) for process in (sender, target))
+    except _UNSEEN:
+        return True
+    may_kill_all = bool(int(theirs["CapEff"][0], 16) & _CAP_KILL)
+    return may_kill_all or bool({*theirs["Uid"][:2]} & {its["Uid"][0], its["Uid"][2]})
+
+
+def is_suspended(pid: int, proc: str = PROC) -> bool:
+    """Return whether a process was suspended by a signal, and does nothing until SIGCONT."""
+    try:
+        return _read_status(pid, proc)["State"][0] in "Tt"
+    except _UNSEEN:
+        return False
+
+
+def is_contained(pid: int, proc: str = PROC) -> bool:
+    """Return whether a process is in a container: in a namespace of pids below ours.
+
+    There the same path is another file.
+    """
+    try:
+        return len(_read_status(pid, proc).get("NSpid", [])) > 1
+    except _UNSEEN:
+        return False
+
+
 def started_at(process: Process, proc: str = PROC) -> float:
     """Return its start in seconds since the epoch, for people: it moves with the clock."""
     with open(f"{proc}/uptime", encoding="ascii") as file:
@@ -179,13 +228,17 @@ def started_at(process: Process, proc: str = PROC) -> float:
     return time.time() - uptime + process.start_ticks / os.sysconf("SC_CLK_TCK")
 
 
-def group_members(process: Process, proc: str = PROC) -> list[Process]:
-    """Return what runs in its process group, also after the process itself has ended."""
-    leader = read_process(process.pgid, proc)
-    if leader and process.pid == process.pgid and leader.identity != process.identity:
-        return []  # the group's number has been given to another process
-    ours = (process.pgid, process.session)
-    return [other for other in all_processes(proc) if (other.pgid, other.session) == ours]
+def group_members(*leaders: Process, proc: str = PROC) -> list[Process]:
+    """Return what runs in processes' groups, also after the processes themselves have ended."""
+    everything = list(all_processes(proc))
+    now = {process.pid: process.identity for process in everything}
+    groups = {
+        (process.pgid, process.session)
+        for process in leaders
+        # Otherwise the group's number has been given to another process.
+        if process.pid != process.pgid or now.get(process.pid, process.identity) == process.identity
+    }
+    return [other for other in everything if (other.pgid, other.session) in groups]
 
 
 def send_signal(process: Process, signal: int, group: bool = False, proc: str = PROC) -> bool:
@@ -210,7 +263,7 @@ def send_signal(process: Process, signal: int, group: bool = False, proc: str = 
 
 def wait_ended(process: Process, timeout: float, group: bool = False, proc: str = PROC) -> bool:
     """Wait until it (or its whole group) has ended; False after timeout seconds."""
-    return wait_until(lambda: not _runs(process, group, proc), timeout)
+    return wait_until(lambda: not runs(process, group, proc), timeout)
 
 
 def terminate(
@@ -363,7 +416,7 @@ def _read_process(pid: int, proc: str, boot: str) -> Process | None:
     try:
         with _Directory(pid, proc) as directory:
             stat = directory.stat()
-            uid = _parse_uid(directory.read("status"))
+            uid = int(_parse_status(directory.read("status"))["Uid"][1])
             cmdline = os.fsdecode(directory.read("cmdline"))
     except _UNSEEN:
         return None
@@ -382,16 +435,23 @@ def _parse_stat(stat: bytes) -> _Stat:
     return _Stat(state.decode(), *(int(fields[number - 4]) for number in (4, 5, 6, 9, 22, 23)))
 
 
-def _parse_uid(status: bytes) -> int:
-    """Return the effective uid from /proc/PID/status."""
-    for line in status.splitlines():
-        if line.startswith(b"Uid:"):
-            return int(line.split()[2])
-    raise ProcessLookupError  # a process at its end shows an empty status
+def _read_status(pid: int, proc: str) -> dict[str, list[str]]:
+    with _Directory(pid, proc) as directory:
+        return _parse_status(directory.read("status"))
 
 
-def _runs(process: Process, group: bool, proc: str) -> bool:
-    return is_same(process, proc) or (group and bool(group_members(process, proc)))
+def _parse_status(status: bytes) -> dict[str, list[str]]:
+    """Return the words of each field of /proc/PID/status."""
+    lines = os.fsdecode(status).splitlines()
+    found = {name: text.split() for name, _colon, text in (line.partition(":") for line in lines)}
+    if "Uid" not in found:
+        raise ProcessLookupError  # a process at its end shows an empty status
+    return found
+
+
+def runs(process: Process, group: bool = False, proc: str = PROC) -> bool:
+    """Return whether this very process, or anything of its group, still runs."""
+    return is_same(process, proc) or (group and bool(group_members(process, proc=proc)))
 
 
 def _signal_one(process: Process, signal: int, proc: str) -> bool:
@@ -428,7 +488,7 @@ def _signal_group(process: Process, signal: int, proc: str) -> bool:
             f"{process} is in our own process group: a signal to it would end us too.",
             "runs_this_play",
         )
-    if not group_members(process, proc):
+    if not group_members(process, proc=proc):
         return False
     os.killpg(process.pgid, signal)
     return True

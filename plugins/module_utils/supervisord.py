@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Dict
 
 from .errors import JawsError
-from .supervisor.daemon import Daemon, Status
+from .supervisor.daemon import Daemon, Status, told_by, with_daemons
+from .supervisor.instance_lock import locked_instance
 from .supervisor.logs import Logs
-from .supervisor.parser import refuse_missing, why_unusable
+from .supervisor.parser import ConfiguredProgram, refuse_missing, why_unusable
+from .supervisor.running import Cleared, Instance, refuse_several
+from .supervisor.states import Note
+from .supervisor.trust import Trust
 
 Result = Dict[str, Any]
 
@@ -28,8 +32,17 @@ def manage(params: dict[str, Any], check_mode: bool) -> Result:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    if check_mode and not os.path.exists(params["config"]):
-        return _absent(params["state"])
+    if params["state"] == "killed":
+        return _kill(params, check_mode)
+    try:
+        if check_mode and not os.path.exists(params["config"]):
+            return _absent(params["state"])
+        return _manage(params, check_mode)
+    except JawsError as error:
+        raise with_daemons(error, params["config"]) from error
+
+
+def _manage(params: dict[str, Any], check_mode: bool) -> Result:
     daemon, status, steps = _look(params)
     if not steps or check_mode:
         told = dict(warn=_losses(daemon, steps, status))
@@ -64,22 +77,37 @@ def _losses(daemon: Daemon, steps: list[str], status: Status | None) -> list[str
 
 def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
     """Return the daemon, how it is, and what is to be done."""
+    daemon, state = _daemon(params), params["state"]
+    status = daemon.status()
+    if status:
+        _refuse_other_user(daemon, state, status)
+    moved = bool(status and state == "reopened" and _logs(daemon, status).moved())
+    left = _left(daemon, status, state)
+    return daemon, status, plan(state, status is not None, left, moved)
+
+
+def _daemon(params: dict[str, Any]) -> Daemon:
     options = ("python", "user", "timeout", "owner", "trusted_users")
-    daemon = Daemon(
+    return Daemon(
         params["config"],
         params["supervisord_path"],
         environment=_environment(params["environment"] or {}),
         umask=params["umask"],
         **{option: params[option] for option in options},
     )
-    status = daemon.status()
-    if status:
-        _refuse_other_user(daemon, params["state"], status)
-    # Only a stop asks what runs although the daemon is down: a start clears that anyhow.
-    asked = not status and params["state"] == "stopped"
-    leftovers = asked and bool(daemon.processes() or daemon.orphans())
-    moved = bool(status and params["state"] == "reopened" and _logs(daemon, status).moved())
-    return daemon, status, plan(params["state"], status is not None, leftovers, moved)
+
+
+def _left(daemon: Daemon, status: Status | None, state: str) -> bool:
+    """Return whether more runs than the daemon that answers and its programs.
+
+    :raises JawsError: a second daemon runs, and this is no state that ends it (runs_twice).
+    """
+    if not status:  # a start clears that anyhow
+        return state == "stopped" and daemon.instance.remains()
+    if state in ("stopped", "restarted", "reopened"):  # which end all, or nothing
+        return False
+    refuse_several(daemon.config, daemon.instance.daemons())
+    return bool(daemon.predecessors(status.pid) or daemon.note.read())
 
 
 def _logs(daemon: Daemon, status: Status) -> Logs:
@@ -100,19 +128,46 @@ def _absent(state: str) -> Result:
     return dict(changed=running, running=running, pid=None, diff=_diff(False, running))
 
 
-def plan(state: str, running: bool, leftovers: bool = False, moved: bool = False) -> list[str]:
+def plan(state: str, running: bool, left: bool = False, moved: bool = False) -> list[str]:
     """Return the steps from what is to what is wanted.
 
-    :param leftovers: a daemon that lost its socket, or what a killed one has left, still runs.
+    :param left: a daemon that lost its socket, or what a killed one has left, still runs.
     :param moved: logs are not the files that are written to any more.
     """
     if state == "reopened":
         return ["reopen"] if moved else []
     if state == "stopped":
-        return ["stop"] if running else ["clear"] if leftovers else []
+        return ["stop", "clear"] if running else ["clear"] if left else []
     if not running:
         return ["start"]
-    return {"started": [], "restarted": ["stop", "start"], "reloaded": ["reload"]}[state]
+    steps = {"started": [], "restarted": ["stop", "start"], "reloaded": ["reload"]}[state]
+    return ["tidy"] if left and not steps else steps
+
+
+def _kill(params: dict[str, Any], check_mode: bool) -> Result:
+    """End all that runs with a configuration, by what the kernel knows; ask nobody."""
+    config = os.path.abspath(params["config"])
+    url, pid_file = told_by(config)
+    instance = Instance(config, url, pid_file)
+    running = bool(instance.daemons())
+    changed = running or instance.remains()
+    cleared: Cleared = dict(orphans=[], unreachable=[])
+    if changed and not check_mode:
+        there = os.path.isdir(os.path.dirname(config))
+        lock = (config, pid_file, Trust(), params["timeout"])
+        with locked_instance(*lock) if there else nullcontext():
+            cleared = instance.clear(_known_programs(params), params["timeout"], force=True)
+            Note(pid_file).remove()
+    return dict(
+        changed=changed, running=False, pid=None, cleared=cleared, diff=_diff(running, False)
+    )
+
+
+def _known_programs(params: dict[str, Any]) -> list[ConfiguredProgram]:
+    """Return what Supervisor's parser says of the programs, if it can: how they are stopped."""
+    with suppress(JawsError):
+        return _daemon(params).resolved.programs
+    return []
 
 
 def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
@@ -139,26 +194,53 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
     programs = daemon.check() if "start" in steps else []
     if "stop" in steps:
         refuse_missing(programs, daemon.config)
+    before = daemon.look(programs) if steps == ["start"] else {}
     for step in steps:
-        if step == "stop" and status:
-            daemon.stop(status.pid)
-        elif step == "reload":
-            daemon.reload()
-        elif step == "reopen" and status:
-            _logs(daemon, status).reopen(daemon.timeout)
-        elif step == "clear":
-            with suppress(JawsError):  # then each program is stopped as is the default
-                programs = daemon.resolved.programs
-            told["cleared"] = daemon.clear(programs)
+        if step == "stop":
+            before = daemon.stop(for_good="start" not in steps)
         elif step == "start":
-            # A program without its command does not stop the others from starting.
-            told["cleared"] = daemon.start(programs)
-            told["warn"] = [
-                f"{program.group}:{program.name} cannot run: there is no {why_unusable(program)}."
-                for program in programs
-                if not program.usable
-            ]
+            told.update(_start(daemon, programs))
+            daemon.restore(before)
+        else:
+            told.update(_others(daemon, step, status))
     return told
+
+
+def _others(daemon: Daemon, step: str, status: Status | None) -> Result:
+    """Take a step that neither stops nor starts the daemon that answers."""
+    if step == "reload":
+        daemon.reload()
+    elif step == "reopen" and status:
+        _logs(daemon, status).reopen(daemon.timeout)
+    elif step == "clear":
+        return dict(cleared=_clear(daemon))
+    elif step == "tidy":
+        cleared = daemon.tidy()
+        daemon.restore(daemon.note.read())
+        return dict(cleared=cleared)
+    return {}
+
+
+def _clear(daemon: Daemon) -> Cleared:
+    """End what is left of a daemon that is down."""
+    programs: list[ConfiguredProgram] = []
+    with suppress(JawsError):  # then each program is stopped as is the default
+        programs = daemon.resolved.programs
+    cleared = daemon.clear(programs)
+    daemon.note.remove()
+    return cleared
+
+
+def _start(daemon: Daemon, programs: list[ConfiguredProgram]) -> Result:
+    """Start it; a program without its command does not stop the others from starting."""
+    return dict(
+        cleared=daemon.start(programs),
+        warn=[
+            f"{program.group}:{program.name} cannot run: there is no {why_unusable(program)}."
+            for program in programs
+            if not program.usable
+        ],
+    )
 
 
 def _result(

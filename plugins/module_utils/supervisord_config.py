@@ -31,14 +31,18 @@ from .files import (
 )
 from .supervisor import conf
 from .supervisor.conf import ConfText
-from .supervisor.daemon import Daemon
+from .supervisor.daemon import LOCKED_OUT, Daemon, Living, environment_of, with_daemons
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
+from .supervisor.observation import settings
+from .supervisor.running import Instance, listeners, refuse_deaf, refuse_hidden_orphans
+from .supervisor.states import States
 from .supervisor.trust import may_read
 
 # 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
 KEY_BYTES = 32  # 256 bits
+LOST = "%s was gone, and with it the definitions of %s, which ran: deploy a release that has them."
 
 
 class ConfigFile:
@@ -62,6 +66,7 @@ class ConfigFile:
         self.new_key = key is None or bool(params["rotate_key"])
         fresh = secrets.token_urlsafe(KEY_BYTES) if self.new_key else str(key)
         self.new = wanted(self.old, params["sections"], params["username"], fresh)
+        self.warnings: list[str] = []
 
     @property
     def interrupted(self) -> bool:
@@ -90,51 +95,99 @@ class ConfigFile:
     def apply(self) -> bool:
         """Write the file if it differs; return whether a running daemon was reloaded for it."""
         must_reload = self.interrupted or in_force(self.old) != in_force(self.new)
-        running = self._running() if must_reload else None
-        if self.differs:
-            self._write(running)
-        elif running:
-            refuse_deadly_reload(running, self._daemon(self.path))
+        running = self._written(must_reload) if self.differs else self._running(self.path)
         if running:
-            self._daemon(self.path).restart_in_place(running.client)
+            self._reload(running)
         with suppress(FileNotFoundError):
             os.unlink(self.previous)
         return running is not None
 
-    def _running(self) -> Daemon | None:
-        """Return the daemon where it is up and answers by this file or the previous one.
+    def _reload(self, running: Living) -> None:
+        """Have the daemon take up the file, and its programs do what they did before."""
+        daemon = self._daemon(self.path)
+        before = daemon.take_up(running)
+        try:
+            daemon.restore(before if self.text else self._defined(before, daemon))
+        except JawsError:
+            os.unlink(self.previous)  # the file is in force
+            raise
 
-        :raises JawsError: it is up and answers to neither; nothing has been changed yet.
+    def _defined(self, before: States, daemon: Daemon) -> States:
+        """Return the states of what is still defined; warn of the rest, which the lost file had."""
+        with daemon.client as client:
+            known = settings(client)
+        gone = sorted(name for name in before if name not in known)
+        if gone:
+            self.warnings.append(LOST % (self.path, ", ".join(gone)))
+        return {name: was for name, was in before.items() if name in known}
+
+    def _written(self, must_reload: bool) -> Living | None:
+        """Write the file; return the daemon that has to take it up."""
+        with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
+            running = self._running(candidate.path) if must_reload else None
+            if not must_reload:
+                refuse_other_keys(self._daemon(candidate.path))
+            if running and not self.interrupted:
+                write(self.previous, self.text or "")
+            candidate.commit()
+        return running
+
+    def _running(self, path: str) -> Living | None:
+        """Return the daemon that runs, and how it is reached: by a request, or else by a signal.
+
+        :param path: of the file that it is to take up.
+        :raises JawsError: the file is none for it: it would be lost in its reload, or run something
+            twice; nothing has been changed yet.
         """
+        asked, shut = self._asked()
+        new = self._daemon(path)
+        process = Instance(self.path, (asked or new).instance.server_url).only()
+        if asked:  # it reads the file again in the surroundings that it was started in
+            new.environment = asked.running_environment() or new.environment
+        elif process:
+            new.environment = environment_of(process.pid) or new.environment
+        refuse_other_keys(new)
+        if asked:
+            return self._reachable(asked, new)
+        if shut and (process is None or shut.reason not in LOCKED_OUT):
+            raise shut
+        if process is None:
+            refuse_hidden_orphans(self.path, self._old_url(), new.instance.server_url)
+            return None
+        refuse_deaf(self.path, process)
+        moved = process not in listeners(new.instance.server_url)
+        refuse_deadly_reload(self.path, new, user_name(process.uid), moved)
+        return Living(new.client, process, new.resolved.programs)
+
+    def _reachable(self, asked: Daemon, new: Daemon) -> Living:
+        with asked.client as client:
+            asked.inspect(client)
+        moved = asked.endpoint.url != new.endpoint.url
+        refuse_deadly_reload(asked.config, new, asked.user_now(), moved)
+        return Living(asked.client)
+
+    def _old_url(self) -> str | None:
+        with suppress(JawsError):
+            return SupervisordConf(self.path).server_url
+        return None
+
+    def _asked(self) -> tuple[Daemon | None, JawsError | None]:
+        """Return the daemon that answers by this file or the previous one, or why it does not."""
         shut: JawsError | None = None
         for path in (self.path, self.previous):
             if not os.path.exists(path):
                 continue
-            daemon = self._daemon(path)
             try:
+                daemon = self._daemon(path)
                 if daemon.status():
-                    return daemon
+                    return daemon, None
             except JawsError as error:
-                shut = error
-        if shut:
-            raise shut
-        return None
+                shut = error if shut is None or shut.reason in LOCKED_OUT else shut
+        return None, shut
 
     def _daemon(self, path: str) -> Daemon:
         options = ("python", "timeout", "trusted_users")
         return Daemon(path, **{option: self.params[option] for option in options})
-
-    def _write(self, running: Daemon | None) -> None:
-        with Candidate(self.path, self.new.text, self.mode, self.gid) as candidate:
-            daemon = self._daemon(candidate.path)
-            if running:  # it reads the file again in the surroundings that it was started in
-                daemon.environment = running.running_environment() or daemon.environment
-            refuse_other_keys(daemon)
-            if running:
-                refuse_deadly_reload(running, daemon)
-                if not self.interrupted:
-                    write(self.previous, self.text or "")
-            candidate.commit()
 
 
 def refuse_other_keys(daemon: Daemon) -> None:
@@ -152,13 +205,15 @@ def refuse_other_keys(daemon: Daemon) -> None:
             )
 
 
-def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
+def refuse_deadly_reload(old: str, new: Daemon, user: str | None, moved: bool) -> None:
     """Refuse a change with which the running daemon would end in its reload.
 
+    :param old: path of the file that it runs with.
+    :param user: the user that it runs as, where the system shows it.
+    :param moved: whether it will listen at another address.
     :raises JawsError: says what is in the way; nothing has been changed yet.
     """
-    moved = old.endpoint.url != new.endpoint.url
-    new.conf.trusted = replace(new.conf.trusted, config=old.config)
+    new.conf.trusted = replace(new.conf.trusted, config=old)
     new.refuse_unusable_places(socket=moved)
     if moved and is_taken(new.endpoint):
         raise JawsError(
@@ -166,11 +221,10 @@ def refuse_deadly_reload(old: Daemon, new: Daemon) -> None:
             "another address, or end that process.",
             reason="address_taken",
         )
-    status = old.status()
-    refuse_unreadable(old.config, new.config, status.user if status else None)
-    if status and new.user and status.user not in (None, new.user):
+    refuse_unreadable(old, new.config, user)
+    if new.user and user not in (None, new.user):
         raise JawsError(
-            f"supervisord ({old.config}) runs as {status.user} and cannot become {new.user}. "
+            f"supervisord ({old}) runs as {user} and cannot become {new.user}. "
             "Nothing was changed: stop it, then run this again.",
             reason="foreign_owner",
         )
@@ -242,6 +296,13 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
+    try:
+        return _manage(params, check_mode)
+    except JawsError as error:
+        raise with_daemons(error, params["config"]) from error
+
+
+def _manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     file = ConfigFile(params)
     if check_mode:
         return _result(file, file.changed, False)
@@ -253,7 +314,8 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         # Another run may have been at it while we waited.
         file = ConfigFile(params)
         changed = file.changed
-        return _result(file, changed, changed and file.apply())
+        reloaded = changed and file.apply()
+        return _result(file, changed, reloaded)
 
 
 def lock_of(file: ConfigFile) -> tuple[str, str | None, Container[int]]:
@@ -269,6 +331,7 @@ def _result(file: ConfigFile, changed: bool, reloaded: bool) -> dict[str, Any]:
         changed=changed,
         reloaded=reloaded,
         new_key=file.new_key,
+        warn=file.warnings,
         config=file.path,
         diff=dict(
             before=conf.redact(file.old.daemon),

@@ -20,8 +20,14 @@ description:
   - With C(nodaemon=true) it stays in the foreground of that session, and the module ends when it
     answers.
   - Whether it runs is asked of the daemon itself; a pid file is never believed.
+  - What runs is known from the kernel, also where the configuration, the socket or the pid file has
+    been removed or replaced. Nothing is started beside a daemon or a program that still runs.
   - Before a start, processes that a killed predecessor left behind are found by their environment
-    and ended, so that nothing runs twice. Only the instance's own user can find them.
+    and ended, so that nothing runs twice. Only the instance's own user and root can find them.
+  - Over a restart or a reload the programs keep their states. One that had been stopped stays
+    stopped, which Supervisor starts for a moment if it has C(autostart); one with
+    C(autostart=false) that had been started runs again. What ran before and does not run any more,
+    or has no definition any more, fails the task by name.
   - One run at a time changes an instance; the others wait for at most O(timeout) seconds. The lock
     is a file that only the accounts of the instance can open, in the directory of the pid file or
     of O(config). Where everybody may write there, it is in the account's home directory.
@@ -34,6 +40,17 @@ options:
       - V(restarted) stops it, if it runs, and starts it.
       - V(reloaded) makes it read its whole configuration again, which restarts every program. Its
         umask, its limits and its version of Supervisor stay.
+      - V(killed), since 0.3.0, is the last resort. It asks nobody, and ends by signals all that
+        runs with O(config), which need not exist. The daemon gets SIGTERM, with O(timeout) seconds
+        and its programs' C(stopwaitsecs) to stop them, and then SIGKILL; then what it has left gets
+        the same. Use it where the message of another state proposes it, as where a daemon has
+        another key than the file, is suspended, or cannot signal a program. It has to be run as the
+        instance's user or as root.
+      - V(stopped), V(restarted) and V(reloaded) are refused, with everything still running, where
+        supervisord could not signal one of its programs, which would go on running beside its
+        successor.
+      - V(started) and V(reloaded) are refused where two daemons run with O(config); V(restarted)
+        leaves one.
       - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's
         own parser refuses the configuration, where a program's command does not exist, or where
         the daemon could not come back for another reason that can be known before.
@@ -41,7 +58,7 @@ options:
         files that it writes to are not at their paths any more, because something else has rotated
         them. Nothing restarts. Where all logs are in place, or it is down, there is nothing to do.
     type: str
-    choices: [started, stopped, restarted, reloaded, reopened]
+    choices: [started, stopped, restarted, reloaded, reopened, killed]
     default: started
   config:
     required: true
@@ -129,6 +146,12 @@ EXAMPLES = r"""
   jgi.jaws.supervisord:
     config: /tmp/jaws-supervisord/supervisord-jtm.conf
     state: stopped
+
+- name: End it where nothing else does, and start it again
+  jgi.jaws.supervisord:
+    config: /tmp/jaws-supervisord/supervisord-jtm.conf
+    state: "{{ item }}"
+  loop: [killed, started]
 """
 
 RETURN = r"""
@@ -166,7 +189,9 @@ url:
   type: str
   sample: unix:///tmp/jaws-supervisord/run/jtm/socket
 cleared:
-  description: The process ids that were ended before a start, or by V(stopped) where it was down.
+  description: >-
+    The process ids that were ended before a start, by V(killed), after V(stopped), or beside a
+    daemon that runs.
   returned: success
   type: dict
   contains:
@@ -180,6 +205,20 @@ cleared:
       type: list
       elements: int
       sample: []
+pids:
+  version_added: 0.3.0
+  description: The process ids that the message is about.
+  returned: failure, where processes of the instance run
+  type: list
+  elements: int
+  sample: [4711]
+failed_programs:
+  version_added: 0.3.0
+  description: The programs that ran before a restart or a reload and do not run after it.
+  returned: failure, with the reasons V(program_failed) and V(timed_out)
+  type: list
+  elements: str
+  sample: [jaws-jtm]
 reason:
   description:
     - One word for the cause of a failure, for example
@@ -195,7 +234,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.module import TRUST_OPTION, run
 from ..module_utils.supervisord import manage
 
-STATES = ["started", "stopped", "restarted", "reloaded", "reopened"]
+STATES = ["started", "stopped", "restarted", "reloaded", "reopened", "killed"]
 
 
 def main() -> None:

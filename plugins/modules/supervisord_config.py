@@ -22,6 +22,11 @@ description:
     only.
   - A file that was written by other means is taken over, with a new key. The daemon that runs with
     it is reloaded by the old one.
+  - Where no file says how a running daemon is reached, because the file was removed or its key or
+    its C([supervisorctl]) section was damaged, the daemon is found by its command line or its
+    socket, and made to read the new file by SIGHUP. That takes the instance's own user or root;
+    anybody else is told its pid.
+  - Over a reload the programs keep their states, as with M(jgi.jaws.supervisord).
   - When a run is killed before the reload, the old file lies beside the new one as
     C(FILE.previous), and the next run finishes.
 options:
@@ -124,6 +129,20 @@ reloaded:
   returned: success
   type: bool
   sample: false
+pids:
+  version_added: 0.3.0
+  description: The process ids that the message is about.
+  returned: failure, where processes of the instance run
+  type: list
+  elements: int
+  sample: [4711]
+failed_programs:
+  version_added: 0.3.0
+  description: The programs that ran before a reload and do not run after it.
+  returned: failure, with the reasons V(program_failed) and V(timed_out)
+  type: list
+  elements: str
+  sample: [jaws-jtm]
 reason:
   description:
     - One word for the cause of a failure, for example

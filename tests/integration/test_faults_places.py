@@ -187,7 +187,7 @@ def test_a_key_that_supervisor_would_read_otherwise_is_refused_by_name(key: str)
 
 @pytest.mark.fault(11)
 @pytest.mark.parametrize("lines", ["", "username=jaws\n", "username=jaws\npassword=\n"])
-def test_without_its_key_nothing_is_stopped_and_restoring_the_file_repairs_it(
+def test_without_its_key_nothing_is_stopped_and_the_old_file_or_a_new_key_repairs_it(
     instance: Daemon, run_module: Run, lines: str
 ) -> None:
     options = {"config": str(instance.conf), "python": sys.executable}
@@ -200,14 +200,18 @@ def test_without_its_key_nothing_is_stopped_and_restoring_the_file_repairs_it(
     for module, given in {
         "supervisord": {**asked, "state": "restarted"},
         "supervisorctl": {"config": str(instance.conf), "name": ["all"], "state": "stopped"},
-        "supervisord_config": options,
     }.items():
         result = run_module(module, **given)
         assert (result["failed"], result["reason"]) == (True, "wrong_key"), (module, result)
         assert "rejected the user name and key" in result["msg"]
     assert not has_ended(pid)
+    damaged = instance.conf.read_text()
     instance.conf.write_text(whole)
     assert run_module("supervisord_config", **options)["changed"] is False
+    instance.conf.write_text(damaged)
+    result = run_module("supervisord_config", **options)
+    assert (result["new_key"], result["reloaded"]) == (True, True), result
+    assert run_module("supervisord", **asked)["pid"] == pid
 
 
 # ---- A listener of another user

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import (
@@ -534,11 +535,12 @@ def test_nothing_is_written_for_a_frozen_daemon(configure: Run, unharmed: int) -
 
 
 @pytest.mark.fault(11)
-def test_nothing_is_written_for_a_daemon_that_runs_with_an_unknown_key(
-    instance: Daemon, configure: Run, running: int
+def test_nothing_is_written_for_a_hidden_daemon_that_runs_with_an_unknown_key(
+    instance: Daemon, configure: Run, running: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance.conf.write_text(instance.conf.read_text().replace(key(instance), "x" * 43))
     before = files(instance)
+    monkeypatch.setattr(processes, "all_processes", lambda *_, **_options: iter(()))
     result = configure(rotate_key=True)
     assert result["reason"] == "wrong_key", result
     assert files(instance) == before

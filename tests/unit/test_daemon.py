@@ -13,12 +13,15 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import (
     Daemon,
-    stop_limit,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.installation import (
     config_of,
     interpreter_of,
     started_from,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.running import (
+    Instance,
+    stop_limit,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
 
@@ -50,13 +53,15 @@ def test_only_a_supervisord_is_known_by_its_command_line(line: str, config: str 
 
 
 @pytest.mark.parametrize(
-    ("state", "running", "leftovers", "steps"),
+    ("state", "running", "left", "steps"),
     [
         ("started", False, False, ["start"]),
         ("started", True, False, []),
         ("stopped", False, False, []),
         ("stopped", False, True, ["clear"]),
-        ("stopped", True, False, ["stop"]),
+        ("stopped", True, False, ["stop", "clear"]),
+        ("started", True, True, ["tidy"]),
+        ("reloaded", True, True, ["reload"]),
         ("restarted", False, False, ["start"]),
         ("restarted", True, False, ["stop", "start"]),
         ("reloaded", False, False, ["start"]),
@@ -64,9 +69,9 @@ def test_only_a_supervisord_is_known_by_its_command_line(line: str, config: str 
     ],
 )
 def test_the_steps_from_what_is_to_what_is_wanted(
-    state: str, running: bool, leftovers: bool, steps: list[str]
+    state: str, running: bool, left: bool, steps: list[str]
 ) -> None:
-    assert plan(state, running, leftovers) == steps
+    assert plan(state, running, left) == steps
 
 
 def test_groups_stop_one_after_the_other_and_their_programs_together() -> None:
@@ -83,7 +88,7 @@ def test_what_is_started_while_the_rest_ends_is_cleared_too(
     )
     with subprocess.Popen(["sleep", "1000"]) as first:
         looks = iter([[read_process(first.pid)], [read_process(sleeper.pid)], []])
-        monkeypatch.setattr(Daemon, "processes", lambda _self: next(looks))
+        monkeypatch.setattr(Instance, "daemons", lambda _self: next(looks))
         cleared = Daemon(str(conf)).clear()
     assert cleared == {"unreachable": [first.pid, sleeper.pid], "orphans": []}
     assert sleeper.wait() == first.returncode == -signal.SIGTERM

@@ -372,9 +372,9 @@ def test_a_group_outlives_its_leader(proc: Proc) -> None:
     proc.add(41, pgid=40)
     leader = read_process(40, str(proc))
     assert leader
-    assert {process.pid for process in group_members(leader, str(proc))} == {40, 41}
+    assert {process.pid for process in group_members(leader, proc=str(proc))} == {40, 41}
     proc.add(40, state="Z")
-    assert {process.pid for process in group_members(leader, str(proc))} == {41}
+    assert {process.pid for process in group_members(leader, proc=str(proc))} == {41}
 
 
 def test_a_group_number_that_was_given_to_another_is_not_its_group(proc: Proc) -> None:
@@ -383,7 +383,7 @@ def test_a_group_number_that_was_given_to_another_is_not_its_group(proc: Proc) -
     assert leader
     proc.add(40, start_ticks=999)
     proc.add(41, pgid=40)
-    assert group_members(leader, str(proc)) == []
+    assert group_members(leader, proc=str(proc)) == []
 
 
 @pytest.mark.parametrize("with_pidfd", [True, False])

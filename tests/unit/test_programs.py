@@ -297,7 +297,7 @@ def test_waiting_alone_is_no_change() -> None:
 @pytest.mark.parametrize("planned", [plan_started, plan_stopped])
 def test_a_lost_program_is_neither_started_nor_taken_for_stopped(planned: Any) -> None:
     lost = program("a", "UNKNOWN")._replace(pid=7)
-    with pytest.raises(JawsError, match=r"a \(pid 7\).*End that process by hand") as caught:
+    with pytest.raises(JawsError, match=r"a \(pid 7\).*state=killed") as caught:
         planned([lost, program("b")])
     assert caught.value.reason == "lost_program"
 

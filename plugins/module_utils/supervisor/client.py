@@ -131,7 +131,7 @@ class Supervisor:
             raise self._error(
                 "wrong_key",
                 "rejected the user name and key: it was started with different ones. Restore "
-                "those, or restart it",
+                "those, or have supervisord_config write a new key, which it then takes up",
             )
         if response.status != 200:
             raise self._error(

@@ -18,7 +18,7 @@ import tempfile
 import xmlrpc.client
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from .. import processes
 from ..errors import JawsError
@@ -34,9 +34,9 @@ from .endpoint import (
     refuse_long_socket,
     refuse_unusable_socket,
 )
-from .installation import config_of, interpreter_of, is_of_another_installation, started_from
+from .installation import interpreter_of, is_of_another_installation, started_from
 from .instance_lock import locked_instance
-from .observation import settings
+from .observation import observe, settings
 from .parser import (
     MUTE,
     Configuration,
@@ -45,17 +45,34 @@ from .parser import (
     refuse_mute,
     resolve,
 )
+from .planning import plan_stopped
+from .programs import namespec
+from .running import (
+    MARK,
+    Cleared,
+    Instance,
+    children,
+    end,
+    how_to_thaw,
+    last_resort,
+    program_of,
+    refuse_unstoppable,
+    sockets,
+    stop_limit,
+)
+from .states import Note, States, remembered, restore, seen
 from .trust import TRUST_ADVICE, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
-MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
 RUNNING = 1  # SupervisorStates.RUNNING
 # Variables that say something of the shell that starts a program, and nothing to the program.
 OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
-# In the environment of a daemon that was started here, and so of everything that it runs.
-MARK = "SUPERVISORD_CONFIG"
-STOPWAITSECS = 10  # Supervisor's default
-KILLED_SECONDS = 5  # that a killed process may take to end
+# Why no request opens a daemon that lives; its own user can still signal it.
+LOCKED_OUT = ("broken_conf", "unreadable_conf", "wrong_key")
+NEW_KEY = (
+    " The module supervisord_config with rotate_key=true (as a deploy, or the playbook rotate_key, "
+    "runs it) writes a file and a key that it takes up. {}, without asking it."
+)
 
 
 class Status(NamedTuple):
@@ -64,6 +81,14 @@ class Status(NamedTuple):
     pid: int
     version: str
     user: str | None = None
+
+
+class Living(NamedTuple):
+    """A daemon that runs: the client that reaches it, or else its process and its programs."""
+
+    client: Supervisor
+    process: Process | None = None
+    programs: Sequence[ConfiguredProgram] = ()
 
 
 class Daemon:
@@ -106,6 +131,17 @@ class Daemon:
         self._python = python
         self.timeout = timeout
         self._speak_to(self._included() or self.conf.endpoint)
+
+    @property
+    def instance(self) -> Instance:
+        """What runs of it, as the kernel knows it."""
+        server_url = self.conf.server_url or self.endpoint.url
+        return Instance(self.config, server_url, self.conf.pid_file)
+
+    @property
+    def note(self) -> Note:
+        """What its programs did before a restart that is under way."""
+        return Note(self.conf.pid_file, self.conf.trusted)
 
     def _speak_to(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -183,7 +219,7 @@ class Daemon:
                 refuse_long_socket(self.endpoint.socket_path)
             if error.reason == "frozen":
                 told = f"{error} {self._who_is_frozen()}"
-                raise JawsError(told, error.reason) from error
+                raise JawsError(told, error.reason, pids=self.pids()) from error
             raise
         if isinstance(pid, xmlrpc.client.Fault):
             raise JawsError(
@@ -193,6 +229,11 @@ class Daemon:
             )
         return Status(pid, version, self._user_of(pid))
 
+    def user_now(self) -> str | None:
+        """Return the user that the live daemon runs as, where the system shows it."""
+        status = self.status()
+        return status.user if status else None
+
     def is_outdated(self, status: Status) -> bool | None:
         """Whether the live daemon is of another installation than C(python); None: not known."""
         if self._python is None:
@@ -201,68 +242,29 @@ class Daemon:
 
     def lost(self, status: Status) -> list[str]:
         """Return what a live daemon was started with and a new one will not have: only names."""
-        given = _environment_of(status.pid) or {}
+        given = environment_of(status.pid) or {}
         moved = {"HOME"} if given.get("HOME") not in (None, self.environment["HOME"]) else set()
         return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK} | moved)
 
     def running_environment(self) -> dict[str, str] | None:
         """Return what the live daemon was started with, or None where the kernel hides it."""
         status = self.status()
-        return _environment_of(status.pid) if status else None
+        return environment_of(status.pid) if status else None
 
     def _user_of(self, pid: int) -> str | None:
         process = processes.read_process(pid)
         uids = {process.uid} if process else listeners(self.endpoint)
         return user_name(uids.pop()) if len(uids) == 1 else None
 
+    def pids(self) -> list[int]:
+        """Return the pids of its daemons, as far as the kernel shows them."""
+        return [process.pid for process in self.instance.daemons()]
+
     def _who_is_frozen(self) -> str:
-        for process in self.processes():
-            return (
-                f"It is {process}: let it go on with `kill -CONT {process.pid}`, or end it, as "
-                f"{user_name(process.uid)}."
-            )
+        for process in self.instance.daemons():
+            return f"It is {process}. {how_to_thaw(process)}."
         users = ", ".join(map(user_name, listeners(self.endpoint)))
         return f"It runs as {users}: look for it there."
-
-    def processes(self) -> list[Process]:
-        """Return the supervisord processes of this configuration, however its path was spelt."""
-        parents = {child.ppid for child in self._descendants()}
-        found = {
-            process.pid: process
-            for process in processes.all_processes(having=("cmdline", b"supervisord"))
-            if self._is_ours(config_of(process.cmdline), process, parents)
-        }
-        # What a daemon has just forked has its command line for a moment.
-        return [process for process in found.values() if process.ppid not in found]
-
-    def _is_ours(self, given: str | None, process: Process, parents: set[int]) -> bool:
-        if given is None:
-            return False
-        ours = os.path.realpath(self.config)
-        if os.path.isabs(given):
-            return os.path.realpath(given) == ours
-        # Where it is now, which is its option directory, and where it was started.
-        folders = [_cwd(process.pid), (processes.read_environ(process) or {}).get("PWD", "/")]
-        paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
-        return ours in paths or process.pid in parents
-
-    def orphans(self) -> list[Process]:
-        """Return what a dead predecessor left running: our user's processes, the oldest first."""
-        return [child for child in self._descendants() if config_of(child.cmdline) is None]
-
-    def _descendants(self) -> list[Process]:
-        server_url = self.conf.server_url or self.endpoint.url
-        marks = ((MARK, self.config), ("SUPERVISOR_SERVER_URL", server_url))
-        found = {
-            process.pid: process
-            for name, value in marks
-            for process in processes.find_by_environment(name, value)
-        }
-        # A deploy may itself be a job of what the instance runs: not ourselves, nor what runs us.
-        me = processes.read_process(os.getpid())
-        ours = {process.pgid for process in [me, *processes.ancestors(os.getpid())] if process}
-        kept = [process for process in found.values() if process.pgid not in ours]
-        return sorted(kept, key=lambda process: (process.start_ticks, process.pid))
 
     def check(self) -> list[ConfiguredProgram]:
         """Refuse a start that would fail; return the programs that it would run.
@@ -281,7 +283,7 @@ class Daemon:
         self.refuse_unusable_places()
         return self.resolved.programs
 
-    def start(self, programs: list[ConfiguredProgram] | None = None) -> dict[str, list[int]]:
+    def start(self, programs: list[ConfiguredProgram] | None = None) -> Cleared:
         """Start it, after what its predecessor left has ended; return what was in the way.
 
         :param programs: what C(check) returned, where it was called.
@@ -319,45 +321,13 @@ class Daemon:
             if server.path:
                 refuse_unusable_socket(server.path, trusted)
 
-    def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> dict[str, list[int]]:
+    def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> Cleared:
         """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
 
         :param programs: what Supervisor's parser says of them, for how they are stopped.
         :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
-        cleared: dict[str, list[int]] = {"unreachable": [], "orphans": []}
-        # One look is not enough where there is something: it may start more before it ends.
-        for _look in range(MOST_LOOKS):
-            found = self._clear(programs)
-            if not any(found.values()):
-                break
-            for what, pids in found.items():
-                cleared[what] += pids
-        return cleared
-
-    def _clear(self, programs: Sequence[ConfiguredProgram]) -> dict[str, list[int]]:
-        lost = self.processes()
-        foreign = [process for process in lost if process.uid != os.geteuid()]
-        if foreign:
-            raise JawsError(
-                f"{foreign[0]} runs with this configuration as {user_name(foreign[0].uid)} but "
-                f"does not answer at {self.endpoint.address}. Nothing was started beside it: "
-                "end it as that user, then run this again.",
-                reason="foreign_owner",
-            )
-        limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
-        for process in lost:
-            processes.terminate(process, signal.SIGTERM, self.timeout + limit)
-        orphans = self.orphans()
-        how = {(p.group, p.name): (p.stopsignal, p.stopwaitsecs) for p in programs}
-        for process in reversed(orphans):  # the last that was started relies on those before it
-            env = processes.read_environ(process)
-            if env is None:
-                continue  # it has ended; what is left of its group is an orphan itself
-            name = (env.get("SUPERVISOR_GROUP_NAME", ""), env.get("SUPERVISOR_PROCESS_NAME", ""))
-            sign, patience = how.get(name, (signal.SIGTERM, STOPWAITSECS))
-            processes.terminate(process, sign, patience + KILLED_SECONDS, patience, group=True)
-        return {"unreachable": [p.pid for p in lost], "orphans": [p.pid for p in orphans]}
+        return self.instance.clear(programs, self.timeout)
 
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
@@ -405,16 +375,77 @@ class Daemon:
             f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
         )
 
-    def stop(self, pid: int) -> None:
-        """Stop it with all its programs, and wait for its end.
+    def tidy(self) -> Cleared:
+        """End what was left to run before the daemon that answers was started.
 
-        :raises JawsError: it still runs after timeout and its programs' stopwaitsecs.
+        :raises JawsError: it does not end (still_running).
         """
+        status = self.status()
+        left = self.predecessors(status.pid) if status else []
+        return {"unreachable": [], "orphans": end(left, ())}
+
+    def predecessors(self, pid: int) -> list[Process]:
+        """Return what a predecessor of the daemon that answers has left running beside it."""
         process = processes.read_process(pid)
+        return self.instance.predecessors(process) if process else []
+
+    def look(self, programs: Sequence[ConfiguredProgram]) -> States:
+        """Return what each program does, as the kernel shows it: for C(restore).
+
+        :param programs: what Supervisor's parser says of them.
+        """
+        noted = self.note.read()
+        if noted:  # by a run that was killed
+            return noted
+        names = [namespec(program.group, program.name) for program in programs]
+        lost = self.instance.daemons()
+        return seen(self.instance.orphans(), names, lost, self.conf.log_file)
+
+    def restore(self, before: States) -> None:
+        """Give the programs back the states that they had before a restart.
+
+        :raises JawsError: names what does not run any more (program_failed, timed_out).
+        """
+        try:
+            with self.client as client:
+                restore(client, before, self.timeout)
+        finally:
+            self.note.remove()
+
+    def inspect(self, client: Supervisor) -> tuple[States, Process | None]:
+        """Return what its programs do, and its process; refuse where a program would outlive it.
+
+        :param client: that reaches it.
+        :returns: of the programs what a run has noted that was killed, where there was one.
+        :raises JawsError: names the programs and their pids (lost_program).
+        """
+        programs = observe(client).programs
+        plan_stopped(programs)
+        process = processes.read_process(client.call("supervisor.getPID"))
+        if process:
+            refuse_unstoppable(process)
+        return self.note.read() or remembered(programs), process
+
+    def stop(self, for_good: bool = True) -> States:
+        """Stop it with all its programs, wait for its end, and return what they did.
+
+        :param for_good: whether nothing is to know later what they did.
+        :raises JawsError: it would leave a program (lost_program), or still runs after timeout and
+            its programs' stopwaitsecs.
+        """
         with self.client as client:
+            before, process = self.inspect(client)
             limit = self._stop_limit(client)
+            if for_good:
+                self.note.remove()
+            else:
+                self.note.write(before)
             client.call("supervisor.shutdown")
-        self._await(lambda: self._has_ended(process), "timed_out", "did not end {time}", limit)
+        try:
+            self._await(lambda: self._has_ended(process), "timed_out", "did not end {time}", limit)
+        except JawsError as error:
+            raise _waiting(error, process) from error
+        return before
 
     def _has_ended(self, process: Process | None) -> bool:
         # If /proc hides it, look at its socket or port.
@@ -431,23 +462,68 @@ class Daemon:
         refuse_missing(self.resolved.programs, self.config)
         refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places(socket=False)
-        self.restart_in_place(self.client)
+        self.restore(self.restart_in_place(self.client))
 
-    def restart_in_place(self, client: Supervisor) -> None:
+    def restart_in_place(self, client: Supervisor) -> States:
         """Send C(restart) through a client that reaches it; wait for it at its own endpoint.
 
-        :raises JawsError: it ended (did_not_start), or does not answer there in time (timed_out).
+        :returns: what its programs did before, for C(restore).
+        :raises JawsError: it would run a program twice (lost_program, runs_twice), ended
+            (did_not_start), or does not answer there in time (timed_out).
         """
         with client:
+            before, process = self.inspect(client)
+            self.instance.only()
             limit = self._stop_limit(client)
-            process = processes.read_process(client.call("supervisor.getPID"))
+            ran = children(process) if process else []
+            end(self.instance.predecessors(process) if process else [], ())
+            self.note.write(before)
             client.call("supervisor.restart")
-        self._await(
-            lambda: self._is_back(process),
-            "timed_out",
-            "did not answer {time} of its reload",
-            limit,
-        )
+        self._await_reload(process, ran, limit)
+        return before
+
+    def take_up(self, living: Living) -> States:
+        """Have a daemon that runs read this configuration; return what its programs did before.
+
+        :raises JawsError: as C(restart_in_place).
+        """
+        if living.process:
+            return self._restart_by_signal(living.process, living.programs)
+        return self.restart_in_place(living.client)
+
+    def _restart_by_signal(self, process: Process, programs: Sequence[ConfiguredProgram]) -> States:
+        """Have a daemon that cannot be asked read its configuration again, by SIGHUP."""
+        before = self.look(programs)
+        ran = children(process)
+        end(self.instance.predecessors(process), programs)
+        self.note.write(before)
+        limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
+        old = sockets(self.conf.server_url)
+        processes.send_signal(process, signal.SIGHUP)
+        self._await_reload(process, ran, limit, old)
+        return before
+
+    def _await_reload(
+        self,
+        process: Process | None,
+        ran: Sequence[Process],
+        limit: float,
+        old: Collection[str] = (),
+    ) -> None:
+        """Wait until it answers; end what it ran before and did not end.
+
+        :param old: the sockets at which it may still answer as it was.
+        """
+        what = "did not answer {time} of its reload"
+
+        def is_back() -> bool:
+            return not sockets(self.conf.server_url) & {*old} and self._is_back(process)
+
+        try:
+            self._await(is_back, "timed_out", what, limit)
+        except JawsError as error:
+            raise _waiting(error, process) from error
+        end(processes.group_members(*ran), ())
 
     def _is_back(self, process: Process | None) -> bool:
         if process and not processes.is_same(process):
@@ -488,24 +564,49 @@ class Daemon:
             )
 
 
-def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
-    """Return the seconds in which a supervisord stops all: one group after the other.
-
-    :param stopwaitsecs: each program's group and stopwaitsecs.
-    """
-    longest: dict[str, float] = {}
-    for group, seconds in stopwaitsecs:
-        longest[group] = max(seconds, longest.get(group, 0))
-    return sum(longest.values())
+def told_by(config: str) -> tuple[str, str | None]:
+    """Return where a configuration has its daemon listen, and its pid file, if it can be read."""
+    with suppress(JawsError):
+        conf = SupervisordConf(config)
+        return conf.server_url, conf.pid_file
+    return "", None
 
 
-def _environment_of(pid: int) -> dict[str, str] | None:
+def with_daemons(error: JawsError, config: str) -> JawsError:
+    """Return the error with who runs all the same, and with the command that helps."""
+    url = told_by(os.path.abspath(config))[0]
+    found = Instance(os.path.abspath(config), url).daemons()
+    if "pids" in error.details or not found:
+        return error
+    told = f"{error} supervisord runs with this configuration: {', '.join(map(str, found))}."
+    if error.reason == "wrong_key" or _is_shut(config):
+        told += NEW_KEY.format(last_resort(found))
+    pids = [process.pid for process in found]
+    return JawsError(told, error.reason, **error.details, pids=pids)
+
+
+def _is_shut(config: str) -> bool:
+    """Whether a configuration does not say how its daemon is reached."""
+    try:
+        return not SupervisordConf(config).endpoint.url
+    except JawsError:
+        return True
+
+
+def _waiting(error: JawsError, daemon: Process | None) -> JawsError:
+    """Return the error with what the daemon waits for, and the command that helps."""
+    left = children(daemon) if daemon and processes.is_same(daemon) else []
+    if not daemon or not left:
+        return error
+    told = ", ".join(f"{program_of(child) or child} (pid {child.pid})" for child in left)
+    return JawsError(
+        f"{error} It (pid {daemon.pid}) still runs {told}. {last_resort([daemon])}.",
+        error.reason,
+        pids=[daemon.pid, *(child.pid for child in left)],
+    )
+
+
+def environment_of(pid: int) -> dict[str, str] | None:
+    """Return what a process was started with, or None where the kernel hides it."""
     process = processes.read_process(pid)
     return processes.read_environ(process) if process else None
-
-
-def _cwd(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/cwd")
-    except OSError:  # another user's, or it has ended
-        return "/"

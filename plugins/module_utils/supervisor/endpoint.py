@@ -412,17 +412,24 @@ def listeners(endpoint: Endpoint, proc: str = "/proc") -> set[int]:
             return {os.stat(path).st_uid}
         except OSError:
             return set()
+    return {int(row[7]) for row in listening_ports(endpoint, proc)}
+
+
+def listening_ports(endpoint: Endpoint, proc: str = "/proc") -> list[list[str]]:
+    """Return the rows of /proc/net/tcp that are about an endpoint's port on this machine."""
     host, port = _tcp(endpoint)
-    found: set[int] = set()
+    found: list[list[str]] = []
     for name in ("tcp", "tcp6") if host in HERE else ():
         try:
             with open(f"{proc}/net/{name}", encoding="ascii") as stream:
                 rows = [line.split() for line in stream][1:]
         except FileNotFoundError:  # no IPv6 here
             continue
-        for row in rows:
-            if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port:
-                found.add(int(row[7]))
+        found += [
+            row
+            for row in rows
+            if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port
+        ]
     return found
 
 

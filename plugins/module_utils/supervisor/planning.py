@@ -116,8 +116,11 @@ def _refuse_lost(programs: Sequence[Program]) -> None:
     if lost:
         raise JawsError(
             f"supervisord has lost control of {', '.join(lost)}: it could not signal it, and "
-            "its state is UNKNOWN. End that process by hand, then restart supervisord.",
+            "its state is UNKNOWN. Nothing was changed. The module supervisord with state=killed, "
+            "run as that process's user or root, ends it with everything that supervisord runs; "
+            "state=started then starts it anew.",
             reason="lost_program",
+            pids=[program.pid for program in programs if program.state == "UNKNOWN"],
         )
 
 

@@ -1,0 +1,474 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs of one supervisord instance, as the kernel knows it, and how that is ended.
+
+Files can be removed, damaged or replaced while a daemon lives; what it runs can outlive it. Facts
+from Supervisor 4.3.0, measured: /proc/net/unix names a listening socket C(PATH.PID), also after the
+file has been removed; a program that supervisord may not signal counts as stopped for it, so that
+its shutdown leaves that program, and its reload starts a second one beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+from typing import Collection, Dict, Iterable, List, Sequence
+
+from .. import processes
+from ..errors import JawsError
+from ..files import user_name
+from ..processes import PROC, Process
+from .endpoint import Endpoint, listening_ports
+from .installation import config_of
+from .parser import ConfiguredProgram
+from .programs import namespec
+
+# In the environment of a daemon that was started here, and so of everything that it runs.
+MARK = "SUPERVISORD_CONFIG"
+URL = "SUPERVISOR_SERVER_URL"  # in that of every program, given by Supervisor
+MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
+STOPWAITSECS = 10  # Supervisor's default
+KILLED_SECONDS = 5  # that a killed process may take to end
+ACCEPTS = 0x10000  # __SO_ACCEPTCON, in /proc/net/unix
+LAST_RESORT = "The module supervisord with state=killed, run as {user}, ends {what}"
+
+Cleared = Dict[str, List[int]]
+
+
+class Instance:
+    """The processes of one supervisord instance: its daemons, and what they run or have left.
+
+    :param config: absolute path of its supervisord.conf, which need not be there any more.
+    :param server_url: where it listens, as its programs are told; empty where nobody knows.
+    :param pid_file: its path, if that is known; it is never believed of what would be signalled.
+    """
+
+    def __init__(self, config: str, server_url: str = "", pid_file: str | None = None) -> None:
+        self.config = config
+        self.server_url = server_url
+        self.pid_file = pid_file
+
+    def remains(self) -> bool:
+        """Return whether anything of it runs."""
+        return bool(self.daemons() or self.orphans() or self._hidden())
+
+    def daemons(self) -> list[Process]:
+        """Return its supervisord processes, the oldest first.
+
+        They are known by their command line, however the path was spelt, or by their socket.
+        """
+        named = [
+            process
+            for process in processes.all_processes(having=("cmdline", b"supervisord"))
+            if self._is_named(config_of(process.cmdline), process)
+        ]
+        found = {process.pid: process for process in named + self._listening(named)}
+        here = [process for process in found.values() if not processes.is_contained(process.pid)]
+        # What a daemon has just forked has its command line for a moment.
+        return by_age(process for process in here if process.ppid not in found)
+
+    def _listening(self, named: Sequence[Process]) -> list[Process]:
+        """Return what listens at its address besides these, and is a supervisord by what it runs
+        or by its command line."""
+        return [
+            process
+            for process in listeners(self.server_url, named)
+            if config_of(process.cmdline) == "" or process.pid in self._parents()
+        ]
+
+    def _parents(self) -> set[int]:
+        return {child.ppid for child in self._descendants()}
+
+    def _is_named(self, given: str | None, process: Process) -> bool:
+        if given is None:
+            return False
+        ours = os.path.realpath(self.config)
+        if os.path.isabs(given):
+            return os.path.realpath(given) == ours
+        # Where it is now, which is its option directory, and where it was started.
+        folders = [_cwd(process.pid), (processes.read_environ(process) or {}).get("PWD", "/")]
+        paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
+        return ours in paths or process.pid in self._parents()
+
+    def orphans(self) -> list[Process]:
+        """Return what a dead predecessor left running, of all that we may end: the oldest first.
+
+        Programs of another supervisord that lives, and is to listen at the same address, are none.
+        """
+        found = [child for child in self._descendants() if config_of(child.cmdline) is None]
+        ours = {daemon.pid for daemon in self.daemons()} if found else set()
+        return [child for child in found if not _is_kept(child, ours)]
+
+    def _hidden(self, orphans: Sequence[Process] = ()) -> list[Process]:
+        """Return what a dead daemon has left that is another user's, and so hides its environment.
+
+        It is still in the session that the daemon led, as are other orphans.
+        """
+        led = {orphan.session for orphan in orphans} | _led_by(self.pid_file)
+        sessions = {session for session in led if processes.read_process(session) is None}
+        everything = processes.all_processes() if sessions else iter(())
+        return [
+            process
+            for process in everything
+            if process.session in sessions and os.geteuid() not in (0, process.uid)
+        ]
+
+    def predecessors(self, daemon: Process) -> list[Process]:
+        """Return what was left to run before a daemon was started, and runs beside it."""
+        older = self._descendants(daemon.start_ticks)
+        orphans = self.orphans() if older else []
+        return [child for child in orphans if child.start_ticks < daemon.start_ticks]
+
+    def _descendants(self, before: float = math.inf) -> list[Process]:
+        """Return what bears the instance's marks; of what was started before a tick, if given."""
+        marked = [
+            process
+            for process in processes.all_processes(having=("environ", b"SUPERVISOR"))
+            if process.start_ticks < before
+            and os.geteuid() in (0, process.uid)
+            and self._is_marked(process)
+        ]
+        return by_age(_spared(marked))
+
+    def _is_marked(self, process: Process) -> bool:
+        environ = processes.read_environ(process) or {}
+        marked = environ.get(MARK) == self.config
+        told = bool(self.server_url) and environ.get(URL) == self.server_url
+        return (marked or told) and not processes.is_contained(process.pid)
+
+    def only(self) -> Process | None:
+        """Return its daemon, where one runs.
+
+        :raises JawsError: several run (runs_twice).
+        """
+        found = self.daemons()
+        refuse_several(self.config, found)
+        return found[0] if found else None
+
+    def clear(
+        self, programs: Sequence[ConfiguredProgram], timeout: float, force: bool = False
+    ) -> Cleared:
+        """End its daemons, and then what they ran and did not end.
+
+        :param programs: what Supervisor's parser says of them, for how they are stopped.
+        :param timeout: seconds that a daemon may take, on top of its programs' stopwaitsecs.
+        :param force: also end a daemon that is suspended, or does not end in time.
+        :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
+        """
+        cleared: Cleared = {"unreachable": [], "orphans": []}
+        # One look is not enough where there is something: it may start more before it ends.
+        for _look in range(MOST_LOOKS):
+            found = self._clear(programs, timeout, force)
+            if not any(found.values()):
+                break
+            for what, pids in found.items():
+                cleared[what] += pids
+        return cleared
+
+    def _clear(self, programs: Sequence[ConfiguredProgram], timeout: float, force: bool) -> Cleared:
+        daemons = self.daemons()
+        for daemon in daemons:
+            # A start would replace another user's daemon by one of ours.
+            refuse_foreign_daemon(self.config, daemon, {0, daemon.uid} if force else {daemon.uid})
+        ran = [child for daemon in daemons for child in processes.below(daemon)]
+        limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
+        for daemon in daemons:
+            if force:
+                _kill(daemon, timeout + limit)
+            else:
+                _stop(daemon, timeout + limit)
+        left = {process.pid: process for process in self.orphans() + _spared(ran)}
+        orphans = by_age(filter(processes.is_same, left.values()))
+        hidden = self._hidden(orphans)
+        ended = end(orphans, programs)
+        _refuse_left(hidden)
+        return {"unreachable": [daemon.pid for daemon in daemons], "orphans": ended}
+
+
+# --- what belongs to whom -----------------------------------------------------------------------
+
+
+def refuse_foreign_daemon(config: str, daemon: Process, users: Collection[int]) -> None:
+    """Refuse to act on a daemon that another user has to act on.
+
+    :param users: the uids of those who may.
+    :raises JawsError: names it, its user and the command (foreign_owner).
+    """
+    if os.geteuid() in users:
+        return
+    owner = user_name(daemon.uid)
+    raise JawsError(
+        f"{daemon} runs with {config} as {owner}; this runs as {user_name(os.geteuid())}. Nothing "
+        "was changed or started beside it. "
+        f"{last_resort([daemon])}; then run this again.",
+        "foreign_owner",
+        pids=[daemon.pid],
+    )
+
+
+def refuse_several(config: str, daemons: Sequence[Process]) -> None:
+    """Refuse to act where more than one daemon runs with a configuration.
+
+    :raises JawsError: names them and the command that leaves one (runs_twice).
+    """
+    if len(daemons) > 1:
+        raise JawsError(
+            f"{len(daemons)} supervisords run with {config}: {' and '.join(map(str, daemons))}, "
+            "so its programs run more than once. Nothing was changed. The module supervisord with "
+            "state=restarted ends all of them and starts one; state=killed ends them without "
+            "asking.",
+            "runs_twice",
+            pids=[daemon.pid for daemon in daemons],
+        )
+
+
+def refuse_suspended(daemon: Process) -> None:
+    """Refuse to wait for a daemon that was suspended by a signal (SIGSTOP).
+
+    :raises JawsError: names it and what helps (frozen).
+    """
+    if processes.is_suspended(daemon.pid):
+        raise JawsError(
+            f"{daemon} is suspended (SIGSTOP). Nothing was changed. {how_to_thaw(daemon)}, then "
+            "run this again.",
+            "frozen",
+            pids=[daemon.pid],
+        )
+
+
+def refuse_deaf(config: str, daemon: Process) -> None:
+    """Refuse to signal a daemon that cannot be asked where it would not take that up, or do harm.
+
+    :raises JawsError: it is another user's (foreign_owner), suspended (frozen), or would leave a
+        program (lost_program).
+    """
+    refuse_foreign_daemon(config, daemon, (0, daemon.uid))
+    refuse_suspended(daemon)
+    refuse_unstoppable(daemon)
+
+
+def refuse_hidden_orphans(config: str, url: str | None, new_url: str) -> None:
+    """Refuse to change an address by which alone the orphans of a killed daemon are known.
+
+    :param url: where the daemon was to listen, if that is known.
+    :raises JawsError: names them and the command that ends them (still_running).
+    """
+    if not url or url == new_url:
+        return
+    marked = Instance(config).orphans()
+    orphans = [child for child in Instance(config, url).orphans() if child not in marked]
+    if orphans:
+        raise JawsError(
+            f"a supervisord that was killed has left {', '.join(map(str, orphans))}, known only by "
+            f"its address {url}. Nothing was changed. The module supervisord with {config} and "
+            "state=stopped ends them; then run this again.",
+            "still_running",
+            pids=[child.pid for child in orphans],
+        )
+
+
+def how_to_thaw(daemon: Process) -> str:
+    """Return what may be done with a daemon that does not answer."""
+    return (
+        f"Let it go on with `kill -CONT {daemon.pid}`, as {user_name(daemon.uid)}, or end it: "
+        + last_resort([daemon])
+    )
+
+
+def last_resort(daemons: Sequence[Process]) -> str:
+    """Return the command that ends what cannot be asked to end, as a sentence without its end."""
+    user = " and ".join(sorted({user_name(daemon.uid) for daemon in daemons}))
+    return LAST_RESORT.format(user=user, what="it with everything that it runs")
+
+
+def refuse_unstoppable(daemon: Process) -> None:
+    """Refuse to stop or reload a daemon that would leave a program, and run it twice after that.
+
+    :raises JawsError: names the programs that it may not signal (lost_program).
+    """
+    stuck = [child for child in children(daemon) if not processes.may_signal(daemon, child)]
+    if not stuck:
+        return
+    told = [f"{program_of(child) or child} (pid {child.pid}, {_user(child)})" for child in stuck]
+    raise JawsError(
+        f"supervisord (pid {daemon.pid}, {_user(daemon)}) is not permitted to signal "
+        f"{', '.join(told)}: it would leave that running and start a second copy beside it. "
+        f"Nothing was changed. {LAST_RESORT.format(user='root', what='everything')}; or have "
+        f"{_user(stuck[0])} end pid {stuck[0].pid}. Then run this again.",
+        "lost_program",
+        pids=[child.pid for child in stuck],
+    )
+
+
+def _user(process: Process) -> str:
+    return user_name(process.uid)
+
+
+def children(daemon: Process) -> list[Process]:
+    """Return the programs that a daemon runs, without what it has only just forked."""
+    return [child for child in processes.below(daemon, 1) if child.cmdline != daemon.cmdline]
+
+
+def program_of(process: Process) -> str:
+    """Return the name of the program that a process is, or is of; empty where it does not show."""
+    environ = processes.read_environ(process) or {}
+    name = environ.get("SUPERVISOR_PROCESS_NAME", "")
+    return namespec(environ.get("SUPERVISOR_GROUP_NAME", name), name) if name else ""
+
+
+def _spared(found: Iterable[Process]) -> list[Process]:
+    """Return the processes without ourselves and what runs us: a deploy may be a job of these."""
+    me = processes.read_process(os.getpid())
+    ours = {process.pgid for process in [me, *processes.ancestors(os.getpid())] if process}
+    return [process for process in found if process.pgid not in ours]
+
+
+def _is_kept(child: Process, ours: set[int]) -> bool:
+    """Whether a supervisord that is none of C(ours) has started a process, or what started it.
+
+    One that is the first process of a container also adopts orphans, from another session.
+    """
+    chain = [child, *processes.ancestors(child.pid)]
+    for below, above in zip(chain, chain[1:]):
+        if config_of(above.cmdline) is not None:
+            return above.pid not in ours and below.session == above.session
+    return False
+
+
+def by_age(found: Iterable[Process]) -> list[Process]:
+    """Return processes in the order in which they were started."""
+    return sorted(found, key=lambda process: (process.start_ticks, process.pid))
+
+
+# --- how they are ended -------------------------------------------------------------------------
+
+
+def _stop(daemon: Process, seconds: float) -> None:
+    """End a daemon by SIGTERM, where it will end all its programs."""
+    refuse_suspended(daemon)
+    refuse_unstoppable(daemon)
+    try:
+        processes.terminate(daemon, signal.SIGTERM, seconds)
+    except JawsError as error:
+        raise JawsError(
+            f"{error} {last_resort([daemon])}.", error.reason, pids=[daemon.pid]
+        ) from error
+
+
+def _kill(daemon: Process, seconds: float) -> None:
+    """End a daemon whatever it does; it may use its time to stop its programs."""
+    if processes.send_signal(daemon, signal.SIGTERM):
+        processes.send_signal(daemon, signal.SIGCONT)
+        processes.terminate(daemon, signal.SIGTERM, seconds + KILLED_SECONDS, seconds)
+
+
+def end(orphans: Sequence[Process], programs: Sequence[ConfiguredProgram]) -> list[int]:
+    """End what no daemon will end, each with its group and as its program says; return the pids.
+
+    :raises JawsError: names all that still run, with their users (still_running).
+    """
+    how = {namespec(p.group, p.name): (p.stopsignal, p.stopwaitsecs) for p in programs}
+    ended, stuck = [], []
+    for process in reversed(orphans):  # the last that was started relies on those before it
+        sign, patience = how.get(program_of(process), (signal.SIGTERM, STOPWAITSECS))
+        if not processes.is_same(process):
+            ended.append(process.pid)  # what is left of its group is an orphan itself
+            continue
+        try:
+            processes.terminate(process, sign, patience + KILLED_SECONDS, patience, group=True)
+            ended.append(process.pid)
+        except JawsError:
+            stuck.append(process)
+    _refuse_left(stuck)
+    return list(reversed(ended))
+
+
+def _refuse_left(stuck: Sequence[Process]) -> None:
+    if stuck:
+        told = [f"{process}, of {_user(process)}" for process in reversed(stuck)]
+        raise JawsError(
+            f"{'; '.join(told)}: still running; {user_name(os.geteuid())} cannot end it, not even "
+            f"with SIGKILL. Nothing was started beside it. "
+            f"{LAST_RESORT.format(user='root', what='it')}, unless it waits for a device or a "
+            "filesystem, which has to answer first. Then run this again.",
+            "still_running",
+            pids=[process.pid for process in reversed(stuck)],
+        )
+
+
+def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
+    """Return the seconds in which a supervisord stops all: one group after the other.
+
+    :param stopwaitsecs: each program's group and stopwaitsecs.
+    """
+    longest: dict[str, float] = {}
+    for group, seconds in stopwaitsecs:
+        longest[group] = max(seconds, longest.get(group, 0))
+    return sum(longest.values())
+
+
+# --- how they are found -------------------------------------------------------------------------
+
+
+def listeners(server_url: str, known: Sequence[Process] = (), proc: str = PROC) -> list[Process]:
+    """Return the processes that listen at a supervisord's address, of those that we may ask.
+
+    :param server_url: as its programs are told.
+    :param known: processes that are not asked for.
+    """
+    wanted = {f"socket:[{inode}]" for inode in sockets(server_url, proc)}
+    for process in known:
+        wanted -= _open_files(process.pid, proc)
+    everything = processes.all_processes(proc) if wanted else iter(())
+    return [process for process in everything if wanted & _open_files(process.pid, proc)]
+
+
+def sockets(server_url: str, proc: str = PROC) -> set[str]:
+    """Return the inodes of the sockets that listen at a supervisord's address."""
+    if not re.match(r"unix://.|http://.*:\d+$", server_url):
+        return set()
+    # Whatever the address of this machine that it listens at, the kernel lists the port.
+    endpoint = Endpoint(re.sub(r"^http://.*:", "http://localhost:", server_url), None, None, "")
+    path = endpoint.socket_path
+    if path is None:
+        return {row[9] for row in listening_ports(endpoint, proc)}
+    named = re.compile(rf"{re.escape(path)}(\.\d+)?")
+    with open(f"{proc}/net/unix", encoding="utf-8", errors="surrogateescape") as stream:
+        rows = [line.rstrip("\n").split(None, 7) for line in stream][1:]
+    return {
+        row[6]
+        for row in rows
+        if len(row) == 8 and int(row[3], 16) & ACCEPTS and named.fullmatch(row[7])
+    }
+
+
+def _open_files(pid: int, proc: str) -> set[str]:
+    folder = f"{proc}/{pid}/fd"
+    found = set()
+    with suppress(OSError):  # another user's, or it has ended
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                found.add(os.readlink(f"{folder}/{name}"))
+    return found
+
+
+def _led_by(pid_file: str | None) -> set[int]:
+    """Return the session of the daemon that wrote a pid file since the machine was booted."""
+    with suppress(OSError, ValueError):
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        with open(pid_file or "", encoding="ascii") as stream:
+            if os.fstat(stream.fileno()).st_mtime > booted:
+                return {int(stream.read(20))}
+    return set()
+
+
+def _cwd(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:  # another user's, or it has ended
+        return "/"
