@@ -69,6 +69,14 @@ RUNNING = 1  # SupervisorStates.RUNNING
 OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
 # Why no request opens a daemon that lives; its own user can still signal it.
 LOCKED_OUT = ("broken_conf", "unreadable_conf", "wrong_key")
+# Failures where it matters what runs all the same.
+ABOUT_DAEMONS = (
+    *LOCKED_OUT,
+    "did_not_start",
+    "foreign_owner",
+    "unreachable",
+    "unusable_directory",
+)
 NEW_KEY = (
     " The module supervisord_config with rotate_key=true (as a deploy, or the playbook rotate_key, "
     "runs it) writes a file and a key that it takes up. {}, without asking it."
@@ -574,9 +582,11 @@ def told_by(config: str) -> tuple[str, str | None]:
 
 def with_daemons(error: JawsError, config: str) -> JawsError:
     """Return the error with who runs all the same, and with the command that helps."""
+    if "pids" in error.details or error.reason not in ABOUT_DAEMONS:
+        return error
     url = told_by(os.path.abspath(config))[0]
     found = Instance(os.path.abspath(config), url).daemons()
-    if "pids" in error.details or not found:
+    if not found:
         return error
     told = f"{error} supervisord runs with this configuration: {', '.join(map(str, found))}."
     if error.reason == "wrong_key" or _is_shut(config):
