@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,12 @@ def test_a_required_option_that_is_not_stated_is_missing() -> None:
 def test_a_message_has_the_first_sentence_of_a_description_without_markup() -> None:
     assert first_sentence("As in C(-Xmx), with O(x=1). V(2) is more.") == "As in -Xmx, with x=1."
     assert first_sentence(["A path.", "More."]) == "A path."
+
+
+def test_no_sentence_about_a_variable_has_markup() -> None:
+    sentences = [first_sentence(option["description"]) for option in read_spec().known.values()]
+    assert sentences
+    assert not [sentence for sentence in sentences if re.search(r"\b[A-Z]+\(", sentence)]
 
 
 # ---- Facts
