@@ -69,7 +69,7 @@ releases:
       type: int
       sample: 1790000000
     deploy:
-      description: The number of the last deploy that switched to it and held; null if none did.
+      description: The number of the last deploy that switched to it successfully; null if none did.
       type: int
       sample: 1790000000
     deploys:
@@ -79,7 +79,7 @@ releases:
       type: dict
       sample: {"1790000000": 1780000000}
     activated:
-      description: When it was last switched to and held, in Unix seconds; null if it never was.
+      description: When it was last switched to successfully, in Unix seconds; null if it never was.
       type: float
       sample: 1790000060.5
     author:

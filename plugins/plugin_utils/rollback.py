@@ -90,7 +90,7 @@ def _good(instance: Instance) -> Iterator[Record]:
 def _deploy_of_current(instance: Instance) -> float:
     """Return the number of the deploy that made the current release current.
 
-    If that release has not held, as after a killed run, its deploy is later than all others.
+    If the switch to it did not succeed, as after a killed run, its deploy is later than all others.
     """
     numbers = (
         record["deploy"] for record in _good(instance) if record["id"] == instance["current"]
