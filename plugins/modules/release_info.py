@@ -74,7 +74,7 @@ releases:
       sample: 1790000000
     deploys:
       description: >-
-        By the number of each deploy that switched to it, what counted before on this instance: the
+        For each deploy that switched to it, by its number, what ran before it on this instance: the
         number of an earlier deploy, or null.
       type: dict
       sample: {"1790000000": 1780000000}
