@@ -186,7 +186,7 @@ def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> N
 
 
 @DEPLOYED
-def test_releases_tell_two_builds_of_one_version_apart(deployment: Deployment) -> None:
+def test_releases_distinguish_two_builds_of_one_version(deployment: Deployment) -> None:
     shown = deployment.play("releases").stdout
     for name in ("central", "site", "jtm"):
         (wheel,) = (deployment.root / "dist").rglob(f"jaws_{name}-*.whl")
