@@ -548,7 +548,7 @@ def test_what_somebody_removed_meanwhile_has_not_started(clock: Clock) -> None:
     )
     error = fails(simulation, Plan(start=["a", "b"]))
     assert error.details["failed_programs"] == ["a"]
-    assert "a: it is not there any more" in str(error)
+    assert "a: it no longer exists" in str(error)
 
 
 def test_what_somebody_removed_meanwhile_has_stopped(clock: Clock) -> None:
@@ -584,7 +584,7 @@ def test_a_signal_to_what_has_just_ended_is_an_error(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("healthy", "EXITED")})
     error = fails(simulation, Plan(signal=["a"]))
     assert "could not signal a" in str(error)
-    assert "a: it does not run any more" in str(error)
+    assert "a: it is no longer running" in str(error)
 
 
 def test_a_one_shot_program_may_end_with_any_of_its_exit_codes(clock: Clock) -> None:
