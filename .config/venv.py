@@ -23,7 +23,7 @@ from pathlib import Path
 
 OLDEST = (3, 10)
 PIP = Path(__file__).resolve().parent / "pip.txt"
-# What builds environments on hosts knows which of the user's settings count.
+# The code that builds environments on hosts knows which settings of the user count.
 SURROUNDINGS = PIP.parent.parent / "plugins/module_utils/environments"
 # Lines of a failed command's output that are shown.
 LAST_LINES = 12
@@ -94,7 +94,7 @@ def set_up(directory, requirements):
 
 @contextmanager
 def settings_of_pip(config):
-    """Let pip read where packages come from, and nothing of where the user wants them installed."""
+    """Let pip read where packages come from, but not where the user wants them installed."""
     sys.path.insert(0, str(SURROUNDINGS))
     from surroundings import for_pip, pip_config, without_python
 

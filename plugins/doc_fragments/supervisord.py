@@ -46,12 +46,12 @@ options:
     version_added: 0.3.0
     description:
       - Accounts, by name or by number, that the supervisord may run as although O(config) does not
-        say so. They may listen at its address, and own its socket, its log and its pid file; and
-        what they have written into O(config) is run.
+        say so. They may listen at its address, and own its socket, its log and its pid file, and
+        what they have written in O(config) is run.
       - Root, the account that the task runs as, the owner of O(config), and those that O(config)
-        names with C(user) or C(chown) are trusted anyhow. Root also trusts an account that may read
+        names with C(user) or C(chown) are always trusted. Root also trusts an account that may read
         O(config) and runs a supervisord with it, as under C(User=) of systemd.
-      - The key is not sent to any other account, and nothing of its files is used.
+      - The key is not sent to any other account, and none of its files is used.
     type: list
     elements: str
     default: []

@@ -30,7 +30,7 @@ options:
     required: true
   keep_stopped:
     description: >-
-      V(all) leaves out programs that are STOPPED. A program that is named is always meant.
+      V(all) does not include programs that are STOPPED. A program that is named is always included.
     type: bool
     default: false
 seealso:

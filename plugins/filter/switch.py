@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that says whether a switch of several instances holds."""
+"""The filter that says whether a switch of several instances succeeded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..plugin_utils.play import switch
 
 DOCUMENTATION = r"""
 name: switch
-short_description: Say whether a switch of several instances holds
+short_description: Say whether a switch of several instances succeeded
 version_added: 0.3.0
 description:
-  - A switch of several instances holds only if it holds on each of them. If one fails or becomes
+  - A switch of several instances succeeds only if it succeeds on each of them. If one fails or is
     unreachable, all of them must switch back.
 positional: _input, results
 options:

@@ -21,7 +21,7 @@ from .errors import JawsError
 LINK_TRIES = 100
 TAIL_BYTES = 4096
 TAIL_LINES = 20
-# What the reader of a refusal can do; {owner} is the account, of which a service may be alive.
+# What the reader of a refusal can do; {owner} is the account, which may run a live service.
 ADVICE = "Run this as {owner}, or choose another path."
 LINK_ADVICE = "Give the path that it leads to, or choose another one."
 
@@ -122,7 +122,7 @@ def file_mode(text: str) -> int:
 def mask_of(text: str | None) -> int | None:
     """Return an octal umask as a number, or None for none.
 
-    :raises JawsError: it is no umask (bad_option).
+    :raises JawsError: it is not a umask (bad_option).
     """
     if text is not None and not re.match(r"0?[0-7]{1,3}\Z", text):
         raise JawsError(f"umask {text}: write an octal number in quotes, as '027'.", "bad_option")

@@ -74,9 +74,9 @@ def open_locked(path: str, deadline: float, shared: bool = False) -> int:
 
 
 def _share(handle: int, folder: str) -> None:
-    """Let those open the file who can make one beside it; of others, nobody."""
+    """Let those users open the file who can make one next to it, and no others."""
     around = os.stat(folder)
-    with suppress(PermissionError):  # another account made it, and has done so
+    with suppress(PermissionError):  # another account made it, and has done this
         if around.st_mode & stat.S_IWGRP:
             os.fchown(handle, -1, around.st_gid)
             os.fchmod(handle, 0o660)

@@ -156,14 +156,14 @@ class Switch:
         return record
 
     def apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
-        """Make supervisord run the release, except what it drops, and watch whether it holds.
+        """Make supervisord run the release, except what it drops, and watch whether it is stable.
 
         :param exits: as in Controller, for a trial.
         :param everything: watch all running programs, not only those that were started.
         """
         applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
         held = applied.started
-        if everything:  # a run that was killed did not see whether the release holds
+        if everything:  # a run that was killed did not see whether the release is stable
             running = observe(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
         if held:
@@ -198,7 +198,7 @@ def switching(store: Store, params: Params) -> Iterator[Switch]:
 
 
 class Activation(Command):
-    """Switches one instance to a release, and back if the release does not hold."""
+    """Switches one instance to a release, and back if the release fails."""
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was switched and restarted."""
@@ -215,7 +215,7 @@ class Activation(Command):
         return self.store.get(self.params["id"])
 
     def _proof(self, record: Record, _before: ConfText, deploy: int) -> dict[str, Any]:
-        """Return what is recorded about a release that has held."""
+        """Return what is recorded about a release after a successful switch."""
         return history.proven(record, deploy)
 
     def _predict(self) -> dict[str, Any]:
@@ -273,7 +273,7 @@ class Activation(Command):
             )
 
     def _prune(self, current: str) -> dict[str, Any]:
-        """Remove what old releases have left. The release holds, even if this fails."""
+        """Remove what old releases have left. The switch has succeeded, even if this fails."""
         limit = time.time() - self.params["grace"] * retention.DAY
         known = self.store.all()
         gone = retention.expired(known, self.store.times(), current, self.params["keep"], limit)
@@ -348,7 +348,7 @@ class Verification(Command):
     """Checks that what runs is stable and healthy; changes nothing."""
 
     def run(self, _check_mode: bool) -> dict[str, Any]:
-        """Return the current release once everything that runs has held.
+        """Return the current release after everything that runs was found stable and healthy.
 
         :raises JawsError: as Watch, and as Controller for what is being started.
         """
@@ -361,7 +361,7 @@ class Verification(Command):
 
 
 class Reversion(Command):
-    """Undoes one deploy of this instance because another instance of the deploy did not hold."""
+    """Undoes one deploy of this instance because another instance of the deploy failed."""
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was undone. If there is nothing to undo, supervisord need not answer."""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisorctl module: observe, plan, act."""
+"""The core of the supervisorctl module: observe, plan, act."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def manage(params: Params, check_mode: bool) -> dict[str, Any]:
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     wanted = _wanted(params)
-    # A task for community.general.supervisorctl may read these back.
+    # Tasks written for community.general.supervisorctl may read these.
     echo = dict(name=wanted[0].rstrip(":") if len(wanted) == 1 else wanted, state=params["state"])
     try:
         return dict(_result(params, check_mode), **echo)
@@ -53,14 +53,14 @@ def manage(params: Params, check_mode: bool) -> dict[str, Any]:
 
 
 def _wanted(params: Params) -> list[str]:
-    # An empty list means nothing; it must not become everything.
+    # An empty list means no program; it must not become all programs.
     return ["all"] if params["name"] is None else params["name"]
 
 
 def _result(params: Params, check_mode: bool) -> dict[str, Any]:
     if params["serial"] and (params["state"] != "restarted" or not params["wait"]):
         raise JawsError(
-            "serial needs state=restarted and wait=true: without waiting, nobody knows when the "
+            "serial needs state=restarted and wait=true: without waiting, it is unknown when the "
             "next program may restart. Leave it out, or change the other option.",
             reason="bad_option",
         )
@@ -80,7 +80,7 @@ def _result(params: Params, check_mode: bool) -> dict[str, Any]:
 
 
 def _is_not_there(params: Params, endpoint: Endpoint | None, error: JawsError) -> bool:
-    """Whether no supervisord listens, or the configuration that says where it would is gone."""
+    """Whether no supervisord listens, or the configuration with its address is gone."""
     if endpoint is None:
         return error.reason == "unreadable_conf" and _is_missing(params["config"])
     return error.reason == "down" and not is_taken(endpoint)
@@ -145,7 +145,7 @@ def _manage(client: Supervisor, params: Params, check_mode: bool) -> dict[str, A
 
 
 def _missing(params: Params, before: Observation, configured: Settings) -> list[str]:
-    """Return the names to be added of what is on disk only once this is no dry run."""
+    """Return the names to be added that are not on disk in check mode."""
     if params["state"] not in ADDING:
         return []
     return select(_present(before, configured), _wanted(params))[1]
@@ -160,11 +160,11 @@ def _without(params: Params, missing: Sequence[str]) -> Params:
 
 
 def make_work(params: Params, before: Observation, configured: Settings) -> Work:
-    """Return what is to be done; pure.
+    """Return what must be done; pure.
 
-    :param configured: the settings on disk by namespec, where groups are new or changed there, or
-        where programs restart a few at a time.
-    :raises JawsError: a name means no program, or a program is in a state that forbids it.
+    :param configured: the settings on disk by namespec, if groups are new or changed there, or
+        if programs restart a few at a time.
+    :raises JawsError: a name matches no program, or a program is in a state that forbids it.
     """
     ending: frozenset[str] = frozenset()
     if params["one_shot"] and params["state"] in STARTING:
@@ -217,7 +217,7 @@ def _restart(params: Params, before: Observation, configured: Settings) -> Work:
 
 
 def _updated(before: Observation, configured: Settings) -> list[Program]:
-    """Return the programs as they are once all that differs on disk is applied."""
+    """Return the programs as they will be once everything that differs on disk is applied."""
     programs, change = before
     staying = [program for program in programs if program.group not in change.groups]
     return staying + planning.arriving(change.added + change.changed, configured)
@@ -264,8 +264,8 @@ def _update_others(controller: Controller, plan: Plan) -> tuple[list[Program], l
 def _completed(
     client: Supervisor, params: Params, work: Work, done: int, error: JawsError
 ) -> JawsError:
-    """Return the error with how the programs are now, and what was left as it was for it."""
-    if "failed_programs" not in error.details:  # supervisord does not answer any more
+    """Return the error, with the present states of the programs and what was not restarted."""
+    if "failed_programs" not in error.details:  # supervisord no longer answers
         return error
     left = [name for plan in work.plans[done + 1 :] for name in {*plan.stop, *plan.start}]
     details = dict(error.details, changed=work.whole.changes)
@@ -276,7 +276,7 @@ def _completed(
     return JawsError(f"{error}{told}", error.reason, **details)
 
 
-# --- what is told -------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------
 
 
 def _warnings(params: Params, before: Observation, missing: Sequence[str]) -> list[str]:
@@ -305,14 +305,14 @@ def _not_applied(before: Observation) -> list[str]:
 
 
 def _not_removed(programs: Sequence[Program], wanted: Sequence[str]) -> list[str]:
-    """Say what the names that mean nothing as they are written may have been meant for."""
+    """Say what the names that match nothing as written may have been meant for."""
     unknown = select_written(programs, wanted)[1]
     close = {
         name: [one for one in programs if name in (one.group, process_of(one.name))]
         for name in unknown
     }
     return [
-        f"{name} by itself is no program, so nothing was removed for it. There are "
+        f"{name} by itself is not a program, so nothing was removed for it. There are "
         f"{', '.join(names(found))}. To remove a group, write it with its colon."
         for name, found in close.items()
         if found

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Virtual environments that never change: each is named by what goes into it, and built once.
 
-The path says the version and a digest of everything that determines the content. So the command of
-a program names its code, and an environment that is there needs no work and no network.
+The path contains the version and a digest of everything that determines the content. So the command
+of a program names its code, and an environment that exists needs no work and no network.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ CREATE = "create the virtual environment"
 LAST_LINES = 12
 NOT_THERE = "cannot %s: %s: %s. Correct its path, or install it."
 LATE = (
-    "cannot %s: %s did not end within %g s and was killed. What runs now is untouched; look at the "
-    "package index and at the machine's load, or raise timeout; then run this again.\n%s"
+    "cannot %s: %s did not end within %g s and was killed. What runs now is untouched. Check the "
+    "package index and the load of the machine, or raise timeout; then run this again.\n%s"
 )
 CHANGED = (
-    "%s was changed by hand. It is left as it is; a new environment is built beside it, and what "
+    "%s was changed by hand. It is left as it is; a new environment is built next to it, and what "
     "uses it is restarted."
 )
 
 INCOMPLETE = (
-    "%s was marked complete without %s. It is left as it is; a new environment is built beside it."
+    "%s was marked complete without %s. It is left as it is; a new environment is built next to it."
 )
 UNSOUND = (
-    "the environment for %s is not sound: %s. What runs now is untouched; correct what is to be "
-    "installed, or name what is harmless in `tolerated`: such a sentence, or the package's name."
+    "the environment for %s is not sound: %s. What runs now is untouched. Correct what is to be "
+    "installed, or name what is harmless in `tolerated`: the whole sentence, or the package's name."
 )
 ELSEWHERE = (
     "the environment for %s is incomplete: %s, although pip reported success. What runs now is "
-    "untouched; look for what makes pip install elsewhere, such as an option in pip_arguments."
+    "untouched. Look for what makes pip install elsewhere, such as an option in pip_arguments."
 )
 
 INHERITED = (
-    "%s\nThe environment modules that the play has loaded (%s) reach neither builds nor services: "
+    "%s\nThe environment modules that the play has loaded (%s) affect neither builds nor services: "
     "name those that are needed in `modules`."
 )
 
@@ -107,7 +107,7 @@ def refuse_credentials(spec: Spec) -> None:
 
 
 def version_of(spec: Spec) -> str:
-    """Return the version to show: of the first wheel, or of the first pinned requirement."""
+    """Return the version to show: that of the first wheel or the first pinned requirement."""
     for wheel in spec["wheels"]:
         return str(wheel["name"]).split("-")[1]
     first = " ".join(spec["requirements"][:1])
@@ -116,7 +116,7 @@ def version_of(spec: Spec) -> str:
 
 
 def digest(spec: Spec, interpreter: Sequence[str]) -> str:
-    """Return 12 hexadecimal digits of the SHA-256 of all that determines an environment."""
+    """Return 12 hexadecimal digits of the SHA-256 of everything that determines an environment."""
     inputs = [
         sorted((wheel["name"].split("-")[0], wheel["digest"]) for wheel in spec["wheels"]),
         spec["requirements"],
@@ -128,7 +128,7 @@ def digest(spec: Spec, interpreter: Sequence[str]) -> str:
 
 
 class Environment:
-    """A directory that holds an environment, in whatever state."""
+    """A directory that holds an environment, in any state."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -136,7 +136,7 @@ class Environment:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """What was recorded when it was complete; None where it never was."""
+        """What was recorded when it was complete; None if it never was."""
         try:
             with open(self._marker, encoding="utf-8") as stream:
                 found: dict[str, Any] = json.load(stream)
@@ -151,7 +151,7 @@ class Environment:
         return record is not None and record.get("files") == self._fingerprint()
 
     def lacks(self, names: Iterable[str]) -> list[str]:
-        """Return which distributions are not in its record: 0.2.0 did not look before it wrote."""
+        """Return which distributions are missing in its record: 0.2.0 did not check that."""
         packages = (self.record or {}).get("packages")
         known = installed.versions(packages or [])
         return [name for name in names if packages is not None and name not in known]
@@ -163,7 +163,7 @@ class Environment:
         os.rename(self._marker + ".new", self._marker)
 
     def _fingerprint(self) -> str:
-        """Return a digest of the files' names, modes, sizes and times: a look, not a reading."""
+        """Return a digest of the files' names, modes, sizes and times, without their content."""
         return hashlib.sha256(json.dumps(sorted(self._files())).encode()).hexdigest()
 
     def _files(self) -> Iterator[list[Any]]:
@@ -177,9 +177,9 @@ class Environment:
 
 
 def place(directory: str, name: str, wanted: Iterable[str] = ()) -> tuple[Environment, list[str]]:
-    """Return the environment to use, and the paths of those in its place that cannot be used.
+    """Return the environment to use, and the paths of earlier ones that cannot be used.
 
-    What was changed by hand is left to what runs from it; the next one is built beside it. So is
+    An environment that was changed by hand is left alone; the next one is built next to it. So is
     one that lacks a distribution that is wanted.
     """
     base = os.path.join(directory, name)
@@ -198,7 +198,7 @@ class Builder:
 
     :param directory: absolute path of the directory of all environments.
     :param spec: one item of the venv module's option C(environments).
-    :param environ: what its commands find in their environment, as C(begin) returns it.
+    :param environ: the environment variables of its commands, as C(begin) returns them.
     :param timeout: seconds to wait for another run that builds it, and for each of our commands.
     """
 
@@ -219,7 +219,7 @@ class Builder:
         self.pip = [*self.python, "-m", "pip"]
 
     def build(self, contents: Mapping[str, str]) -> None:
-        """Build it, unless another run has done so; a failed build leaves nothing.
+        """Build it, unless another run has done so; a failed build leaves nothing behind.
 
         :param contents: the wheels in base64, by digest.
         :raises JawsError: with the last lines of pip's output (build_failed).
@@ -234,8 +234,8 @@ class Builder:
             # A broken configuration of pip is quoted, with its credentials.
             told = CREDENTIALS.sub(r"\1***@", str(error))
             raise JawsError(
-                f"cannot build {path}: {told}. What runs now is untouched; correct the cause "
-                "and run this again.",
+                f"cannot build {path}: {told}. What runs now is untouched. Correct the cause, "
+                "then run this again.",
                 reason="build_failed",
             ) from error
 
@@ -260,7 +260,7 @@ class Builder:
         self._complete(modules, told, lock)
 
     def _pip_install(self, inputs: str, wheels: Sequence[str], lock: int) -> str:
-        """Install what was asked for, and return what pip said."""
+        """Install what was asked for, and return pip's output."""
         arguments = self._inputs(inputs, wheels)
         if not arguments:
             return ""
@@ -271,10 +271,10 @@ class Builder:
         return self._run(command, "pip install", lock, environ)
 
     def _complete(self, modules: Mapping[Asked, list[str]], told: str, lock: int) -> None:
-        """See that it is whole, and record that.
+        """Check that it is complete, and record that.
 
         :param modules: the modules of each wheel.
-        :param told: what pip said when it installed.
+        :param told: pip's output.
         """
         names = [name for found in modules.values() for name in found]
         probed = self._run(
@@ -322,7 +322,7 @@ class Builder:
         try:
             self._create_with_pip(command, lock)
         except JawsError as error:
-            # Debian installs Python without ensurepip; an environment made of it may have pip.
+            # Debian installs Python without ensurepip; an environment made from it may have pip.
             if not NO_ENSUREPIP.search(str(error)) or not self._lend_pip(lock):
                 raise
             self._run([*command, "--without-pip"], CREATE, lock)
@@ -333,11 +333,11 @@ class Builder:
         except JawsError as error:
             if "'ensurepip'" not in str(error):
                 raise
-            # venv keeps to itself what ensurepip said, a full disk for example.
+            # venv hides the output of ensurepip, for example about a full disk.
             self._run([*self.python, "-m", "ensurepip", "--default-pip"], CREATE, lock)
 
     def _lend_pip(self, lock: int) -> bool:
-        """Install by the interpreter's own pip, which can work for another one since 22.3."""
+        """Install with the interpreter's own pip, which can work for another one since 22.3."""
         lent = [self.spec["python"], "-I", "-m", "pip", "--python"]
         try:
             self._run([*lent, self.spec["python"], "--version"], "look for pip", lock)
@@ -358,10 +358,10 @@ class Builder:
         return paths
 
     def _inputs(self, folder: str, wheels: Sequence[str]) -> list[str]:
-        """Write what pip is to read, and return its arguments."""
+        """Write the files for pip, and return its arguments."""
         arguments, lines = [], list(self.spec["requirements"])
         if any("--hash" in line for line in lines) or REQUIRE_HASHES in self.spec["pip_arguments"]:
-            # Then pip wants a hash of everything: these wheels have theirs from the control node.
+            # Then pip requires a hash for everything; the control node sends those of these wheels.
             lines += [_hashed(path) for path in wheels]
             wheels = []
         requirements = "".join(line + "\n" for line in lines)
@@ -386,7 +386,7 @@ class Builder:
     def _attempt(
         self, command: Sequence[str], what: str, lock: int, environ: Variables
     ) -> subprocess.CompletedProcess[bytes]:
-        # A command that outlives us still writes: it holds the lock for as long.
+        # A command that outlives us still writes, so it keeps holding the lock.
         what = f"{what} for {self.spec['name']}"
         return attempt(command, what, environ, (lock,), self.timeout)
 
@@ -417,9 +417,9 @@ def _hashed(path: str) -> str:
 
 
 def begin(modules: Iterable[str], timeout: float) -> dict[str, str]:
-    """Return what commands find in their environment, after the modules were loaded.
+    """Return the environment variables after the modules were loaded.
 
-    :raises JawsError: a module is not loaded afterwards; with what was printed (build_failed).
+    :raises JawsError: a module is not loaded; with what was printed (build_failed).
     """
     loads = module_commands.script(modules)
     environ = surroundings.start(os.environ, bool(loads))
@@ -433,7 +433,7 @@ def begin(modules: Iterable[str], timeout: float) -> dict[str, str]:
 
 @lru_cache(maxsize=None)
 def identify(python: str, environ: tuple[tuple[str, str], ...] = ()) -> list[str]:
-    """Return the path and the version of an interpreter, the same for all that lead to it.
+    """Return the path and the version of an interpreter, the same for all links to it.
 
     :raises JawsError: there is none (build_failed).
     """
@@ -476,11 +476,11 @@ def attempt(
     descriptors: Iterable[int] = (),
     timeout: float = 0,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end, whatever that is.
+    """Run a command until it ends, with success or not.
 
     :param environ: its environment; None for ours.
     :param descriptors: open files that the command inherits.
-    :param timeout: seconds that it may take; 0: as long as it does.
+    :param timeout: seconds that it may take; 0 for no limit.
     :raises JawsError: it cannot be run, or does not end (build_failed).
     """
     try:
@@ -510,11 +510,11 @@ def failed(
 
 
 def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
-    remedy = "What runs now is untouched; correct the cause and run this again."
-    if "(from versions: none)" in told:  # all that pip says, also where the index is down
+    remedy = "What runs now is untouched. Correct the cause, then run this again."
+    if "(from versions: none)" in told:  # pip says nothing else, even if the index is down
         remedy = (
-            "What runs now is untouched; the package index is down, answers with an error, or does "
-            "not have it: look at the index, and run this again."
+            "What runs now is untouched. The package index is down, answers with an error, or does "
+            "not have it: check the index, then run this again."
         )
     if NO_ENSUREPIP.search(told):
         remedy = "This Python lacks ensurepip: install python3-venv, or load a module that has it."
@@ -522,7 +522,7 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
 
 
 def _last(output: bytes) -> str:
-    """Return the last lines, after pip's own word for the cause: a traceback may follow it."""
+    """Return the last lines, after pip's own statement of the cause; a traceback may follow it."""
     text = output.decode("utf-8", "replace").strip()
     lines = CREDENTIALS.sub(r"\1***@", text).splitlines()
     errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR: ")]
@@ -559,7 +559,7 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _builders(directory: str, specs: Iterable[Spec], timeout: float) -> list[Builder]:
-    """Return a builder for each; modules that several of them need are loaded once."""
+    """Return a builder for each; modules that several of them need are loaded only once."""
     lists = {tuple(spec["modules"]) for spec in specs}
     environs = {modules: begin(modules, timeout) for modules in sorted(lists)}
     return [Builder(directory, spec, environs[tuple(spec["modules"])], timeout) for spec in specs]

@@ -23,17 +23,17 @@ description:
   - V(rolled_back) switches in the same way to an earlier good release. That release keeps its place
     among the deploys, so a second rollback goes back further. A release that is marked bad, or was
     never in use, is refused.
-  - V(reverted) undoes the switch of one deploy because another instance of the deploy did not hold.
+  - V(reverted) undoes the switch of one deploy because another instance of the deploy failed.
     The release is not marked bad.
   - V(verified) changes nothing. It checks that everything that runs is stable throughout the window
     and passes the health checks of the current release.
-  - After a switch that has held, old releases are removed, together with what no other release
+  - After a successful switch, old releases are removed, together with what no other release
     uses and no process runs from.
   - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
   - The same inputs give the same release, so a second run changes nothing.
   - Programs that have died are started. Programs that an operator has stopped stay stopped, with
-    their new definition. Programs that a release no longer has are removed once the others have
-    held.
+    their new definition. Programs that a release no longer has are removed once the others are
+    verified.
   - A published file that was changed by hand is repaired. Running programs keep what they have
     read.
 options:
@@ -236,7 +236,7 @@ EXAMPLES = r"""
 RETURN = r"""
 id:
   description: The release.
-  returned: success, and if the release did not hold
+  returned: success, and if the switch failed
   type: str
   sample: 20261122T130000Z-0123abcd
 current:
@@ -295,7 +295,7 @@ pruned:
   sample: [/tmp/jaws-dev/jaws/venvs/site-2.5.0-89abcdef0123]
 reverted_to:
   description: The release that was put back; null if there was none before.
-  returned: when the release did not hold, and with O(state=reverted)
+  returned: if the switch failed, and with O(state=reverted)
   type: str
   sample: 20261121T130000Z-4567cdef
 reason:
@@ -308,13 +308,13 @@ reason:
   sample: unstable
 held:
   version_added: 0.2.0
-  description: Whether all changed programs have held.
+  description: Whether all changed programs were stable and healthy.
   returned: success, with O(state=active) and O(state=rolled_back)
   type: bool
   sample: true
 failed_programs:
-  description: The programs that did not hold.
-  returned: when the release did not hold
+  description: The programs that failed, or were not stable or healthy.
+  returned: if the switch failed
   type: list
   elements: str
   sample: [jaws-central-rest]

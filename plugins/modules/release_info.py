@@ -69,17 +69,17 @@ releases:
       type: int
       sample: 1790000000
     deploy:
-      description: The number of the last deploy that switched to it and held; null if none did.
+      description: The number of the last deploy that switched to it successfully; null if none did.
       type: int
       sample: 1790000000
     deploys:
       description: >-
-        By the number of each deploy that switched to it, what counted before on this instance: the
+        For each deploy that switched to it, by its number, what ran before it on this instance: the
         number of an earlier deploy, or null.
       type: dict
       sample: {"1790000000": 1780000000}
     activated:
-      description: When it was last switched to and held, in Unix seconds; null if it never was.
+      description: When it was last switched to successfully, in Unix seconds; null if it never was.
       type: float
       sample: 1790000060.5
     author:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Starts, stops, restarts, signals, adds and removes programs under supervisord, and applies a
     changed configuration.
-  - Every task that is written for M(community.general.supervisorctl) works with this module
+  - Every task that was written for M(community.general.supervisorctl) works with this module
     too.
   - It waits until the programs have reached their state, all of them at once. A program that fails
     makes the task fail, with its exit status and the last lines of its log, and does not stop
@@ -22,12 +22,12 @@ options:
     description:
       - The programs or groups. V(group:program) is a program, V(group), V(group:) and V(group:*)
         are all programs of a group, and V(all) is every program.
-      - A program of a group may be named without its group where the name is not ambiguous.
+      - A program of a group may be named without its group if the name is not ambiguous.
       - A name may be a pattern with C(*), C(?) and C([…]), for example V(worker_*),
-        V(group:worker_*) or V(web*:). A pattern without a colon means the programs that it fits
-        with or without their group, and those of the groups that it fits.
+        V(group:worker_*) or V(web*:). A pattern without a colon means the programs that it matches
+        with or without their group, and those of the groups that it matches.
       - O(state=absent) takes names as they are written, as M(community.general.supervisorctl) does.
-        A group has its colon there, a program of a group its group, and a pattern fits either
+        There a group needs its colon, a program of a group its group, and a pattern matches either
         programs without a group or, with a colon, those with one.
       - An empty list means no program.
       - Required unless O(state=updated), where it defaults to V(all).
@@ -35,20 +35,20 @@ options:
     elements: str
   state:
     description:
-      - V(started) starts what does not run.
-      - V(stopped) stops what runs, starts, or waits to be started again.
+      - V(started) starts programs that are not running.
+      - V(stopped) stops programs that run, start, or wait to be started again.
       - V(restarted) applies what differs on disk, like V(updated), then restarts the programs that
         this has not restarted already. The task does not fail for a program that O(name) does not
-        mean. If such a program does not start, or does not stop for its new definition, there is
+        match. If such a program does not start, or does not stop for its new definition, there is
         a warning.
       - V(updated) applies exactly what differs on disk, once. Groups that are new on disk are
         added, changed groups are restarted with their new definition, and groups that are gone are
         stopped and removed. The rest is left alone.
-      - V(present) adds groups that are on disk and not yet active.
+      - V(present) adds groups that are on disk but not active yet.
       - V(absent) removes groups. Running ones are refused, unless O(stop_before_removing=true).
         If no supervisord runs, or O(config) does not exist, no program is active, so the task
-        succeeds with a warning. It fails if a supervisord with that configuration still lives.
-      - V(signalled) sends O(signal) to what runs.
+        succeeds with a warning. It fails if a supervisord with that configuration still runs.
+      - V(signalled) sends O(signal) to the programs that run.
     type: str
     required: true
     choices: [present, absent, started, stopped, restarted, signalled, updated]
@@ -64,7 +64,7 @@ options:
   serial:
     description:
       - With O(state=restarted), how many programs restart at a time, as a number or as a
-        percentage of all that O(name) means, rounded down to at least one.
+        percentage of everything that O(name) matches, rounded down to at least one.
       - The next ones are stopped once these run. If one fails, the task ends there, and
         RV(not_restarted) names the programs that were left as they were.
       - Programs of a lower C(priority) come first. A group that differs on disk restarts as a
@@ -73,11 +73,11 @@ options:
     version_added: 0.3.0
   one_shot:
     description:
-      - Programs that are expected to end, in the same words as O(name). Of these, the ones that the
+      - Programs that are expected to end, named as in O(name). Of these, the ones that the
         task starts, or finds running with O(state=started), are waited for until they have ended,
         and have succeeded when their exit status is among their C(exitcodes).
       - If one fails, programs of a later C(priority) are not started. If it takes longer than
-        O(timeout), on top of what its C(startsecs) and C(startretries) allow, it has failed.
+        O(timeout), in addition to what its C(startsecs) and C(startretries) allow, it has failed.
       - Such a program needs C(startsecs=0) and C(autorestart=false) in the configuration.
       - Without O(wait), or with another O(state) than V(present), V(started), V(restarted) or
         V(updated), it has no effect.
@@ -87,16 +87,16 @@ options:
   wait:
     description:
       - Wait until the programs have reached their final state.
-      - Without it a failing program is not noticed. What has to stop before it can be removed or
-        started again is waited for in any case.
+      - Without it, a failing program is not noticed. A program that must stop before it is removed
+        or started again is always waited for.
     type: bool
     default: true
   timeout:
     description:
-      - How many seconds to wait for each step, on top of what the programs' own C(startsecs),
+      - How many seconds to wait for each step, in addition to what the programs' own C(startsecs),
         C(startretries) and C(stopwaitsecs) allow.
-      - A program whose definition changes or leaves is given ten minutes more to stop, as
-        supervisord does not say its old C(stopwaitsecs).
+      - A program whose definition changes or disappears gets ten more minutes to stop, because
+        supervisord does not report its old C(stopwaitsecs).
     type: int
     default: 60
 extends_documentation_fragment:
@@ -119,8 +119,8 @@ attributes:
     details: Shows the programs' states before and after.
 notes:
   - Programs start in ascending order of C(priority) and stop in descending order. Each priority
-    waits for the one before; programs of one priority go in parallel.
-  - A program in C(BACKOFF) is waited for until supervisord has started it or given it up
+    waits for the one before; programs of the same priority start and stop in parallel.
+  - A program in C(BACKOFF) is waited for until supervisord has started it or given up
     (C(FATAL)).
   - A program with C(startsecs=0) has started when it has been spawned, however it ends, as for
     supervisord itself. O(one_shot) says that its exit status counts.
@@ -168,12 +168,12 @@ EXAMPLES = r"""
 RETURN = r"""
 programs:
   description: Every program of the instance, whether the task named it or not, after the task.
-  returned: success, and where a program failed or timed out
+  returned: success, and if a program failed or timed out
   type: list
   elements: dict
   contains:
     name:
-      description: The program's name, with its group where the two differ.
+      description: The program's name, with its group if the two differ.
       type: str
       sample: jaws-jtm
     group:
@@ -181,20 +181,20 @@ programs:
       type: str
       sample: jaws-jtm
     state:
-      description: Its state as supervisord names it.
+      description: Its state, as supervisord calls it.
       type: str
       sample: RUNNING
     pid:
-      description: Its process id; null where it does not run.
+      description: Its process id; null if it does not run.
       type: int
       sample: 4711
     start_time:
-      description: When it was last started, in Unix seconds; null where it never was.
+      description: When it was last started, in Unix seconds; null if it never was.
       type: int
       sample: 1790000000
     exit_status:
       description:
-        - The exit status of an C(EXITED) program, -1 where a signal ended it. supervisord forgets
+        - The exit status of an C(EXITED) program, -1 if a signal ended it. supervisord forgets
           it in every other state.
       type: int
       sample: 1
@@ -207,7 +207,7 @@ programs:
       type: str
       sample: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
     error_log_file:
-      description: The file that its standard error goes to, where that is another one.
+      description: The file that its standard error goes to, if it is a different one.
       type: str
       sample: null
 affected:
@@ -218,7 +218,7 @@ affected:
   sample: [jaws-jtm]
 name:
   description:
-    - The option O(name), a string where it is one name, without the colon of a group.
+    - The option O(name), as a string if it is one name, without the colon of a group.
   returned: always
   type: raw
   sample: jaws-jtm
@@ -242,7 +242,7 @@ failed_programs:
   elements: str
   sample: [jaws-jtm]
 not_restarted:
-  description: The programs that had yet to be restarted when one failed; they are as they were.
+  description: The programs that were not restarted because another one failed before.
   returned: when a program failed or timed out and O(serial) is set
   type: list
   elements: str

@@ -11,7 +11,7 @@ short_description: List the programs under supervisord
 version_added: 0.1.0
 description:
   - Returns the programs of one supervisord with their states. A program that is stopped or has
-    failed is an answer, not an error.
+    failed is a result, not an error.
 options:
   name:
     description:
@@ -45,7 +45,7 @@ EXAMPLES = r"""
     config: /tmp/jaws-supervisord/supervisord-jaws.conf
   register: services
 
-- name: Refuse to go on while something does not run
+- name: Stop the play if something does not run
   ansible.builtin.assert:
     that: services.programs | rejectattr('state', 'eq', 'RUNNING') | length == 0
 """
@@ -69,8 +69,8 @@ programs:
 outdated:
   version_added: 0.2.0
   description: >-
-    Whether the daemon was started from another installation than O(python) is of, so that a restart
-    is due; null without O(python), or where that cannot be told.
+    Whether the daemon was started from another installation than that of O(python), so that a
+    restart is due; null without O(python), or if that is unknown.
   returned: success
   type: bool
   sample: false

@@ -18,13 +18,13 @@ description:
   - For an unknown name that begins like a variable of this collection but is not similar to any,
     there is a warning, on hosts that use its roles.
   - A host uses a role if it states one of the options that the role requires.
-  - A host in two groups that make it two instances, or put it in two deployments, is named; so are
-    several inventories (C(-i) twice) whose variables would count for each other's instances.
+  - It reports hosts whose groups make them two instances or put them in two deployments, and
+    several inventories (C(-i) twice) whose variables would apply to each other's instances.
 options:
   extra_vars:
     description:
-      - The variables of the playbook that are given by C(-e).
-      - What C(-e) gives is refused if it is a typing error of one of them, or one of them without a
+      - The variables that the playbook takes from C(-e).
+      - A variable given by C(-e) is refused if it is one of them misspelt, or one of them without a
         value.
     type: list
     elements: str
@@ -46,7 +46,7 @@ EXAMPLES = r"""
   jgi.jaws.validate_inventory:
   run_once: true
 
-- name: Refuse a wrong inventory, and -e program=NAME
+- name: Refuse a wrong inventory, and a misspelt -e program=NAME
   jgi.jaws.validate_inventory:
     extra_vars: [programs]
   run_once: true

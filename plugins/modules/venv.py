@@ -10,10 +10,10 @@ module: venv
 short_description: Build virtual environments that are named by their content
 version_added: 0.1.0
 description:
-  - Builds Python virtual environments, each in a directory whose name carries its version and a
+  - Builds Python virtual environments, each in a directory whose name contains its version and a
     digest of everything that goes into it. Such an environment is never changed afterwards, so the
     old one serves while the new one is built.
-  - Nothing is built, sent or downloaded where the environment is there already.
+  - Nothing is built, sent or downloaded if the environment exists already.
   - A build that fails or is killed leaves nothing that looks complete. An environment counts as
     complete when each wheel and requirement is installed in it, in its version, when the modules
     of the wheels can be imported, and when C(pip check) finds nothing.
@@ -21,11 +21,10 @@ description:
     configuration files and from variables such as E(PIP_INDEX_URL), as do proxies, certificates and
     C(~/.netrc). All others are ignored, such as C(user), C(target), C(prefix), C(root) and
     C(dry-run), as are E(PYTHONPATH) and the like.
-  - An environment that was changed by hand is left to what runs from it, and the next one
-    is built beside it.
+  - An environment that was changed by hand is left alone, and the next one is built next to it.
 options:
   directory:
-    description: Absolute path of the directory that holds the environments. It has to exist.
+    description: Absolute path of the directory that holds the environments. It must exist.
     type: path
     required: true
   environments:
@@ -41,7 +40,7 @@ options:
       wheels:
         description:
           - Patterns of wheels on the control node, for example V(/builds/jaws/site/dist/*.whl).
-            Each has to match one wheel.
+            Each must match one wheel.
           - Their content counts, not the time at which they were built.
         type: list
         elements: raw
@@ -55,11 +54,11 @@ options:
         description:
           - Requirements as in pip's requirements files, pinned. C(--hash) is supported, as are git
             URLs with a commit.
-          - They can be given beside O(environments[].wheels). If one has a hash, all need one;
+          - They can be given with O(environments[].wheels). If one has a hash, all need one;
             the wheels get theirs from the control node.
-          - What a moving reference (a branch, an unpinned name) means is looked up once, when the
+          - A moving reference (a branch, an unpinned name) is resolved once, when the
             environment is built.
-          - No URL may hold credentials; pip and git read C(~/.netrc) on the host.
+          - URLs must not contain credentials; pip and git read C(~/.netrc) on the host.
         type: list
         elements: str
         default: []
@@ -80,7 +79,7 @@ options:
         description:
           - Environment modules to load first, by name, or commands of C(module) in their order, for
             example V(purge), V(unload python), V(swap gcc intel) and V(use /site/modulefiles).
-          - They start from a login shell of its own, without what the play has loaded, as services
+          - They start from a new login shell, without what the play has loaded, as services
             do. Whatever C(module load) returns, the build fails if the module is not loaded after
             it. This holds for Environment Modules 3.2, 4 and 5 and for Lmod.
         type: list
@@ -88,25 +87,25 @@ options:
         default: []
       tolerated:
         description:
-          - What C(pip check), or the import of a wheel's module, may find without failing the
-            build. Each is the whole sentence, or the name of a package for all that is found of it.
-          - What was tolerated is a warning of the build, and in RV(environments).
+          - Problems of C(pip check), or of the import of a wheel's module, that do not fail the
+            build. Each is the whole sentence, or the name of a package for all of its problems.
+          - The build warns of what was tolerated, and RV(environments) has it.
         type: list
         elements: str
         default: []
         version_added: 0.3.0
       umask:
-        description: The umask to build with, octal. V(022) is for what holds nothing private.
+        description: The umask to build with, octal. Use V(022) if nothing in it is private.
         type: str
         default: "027"
   contents:
-    description: The content of the wheels that the host lacks. The action plugin fills it in.
+    description: The content of the wheels that the host lacks. The action plugin sets it.
     type: dict
     default: {}
   timeout:
     description:
       - How many seconds to wait for another run that builds the same environment, and for each
-        command of a build, such as a download from an index that sends a byte now and then.
+        command of a build, such as a download from a very slow index.
     type: int
     default: 1800
 extends_documentation_fragment:
@@ -116,7 +115,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Says what would be built, and writes nothing.
+    details: Reports what would be built, and writes nothing.
   diff_mode:
     support: full
     details: Shows the paths of the environments to be built.
@@ -153,7 +152,7 @@ EXAMPLES = r"""
         tolerated:
           - jaws-site 2.6.0 requires jaws-common, which is not installed.
 
-- name: Show where it is
+- name: Show its path
   ansible.builtin.debug:
     var: built.environments.site.path
 """
@@ -175,7 +174,7 @@ environments:
       tolerated: []
       modules: [python]
 lacking:
-  description: The digests of the wheels whose content is needed. The action plugin answers it.
+  description: The digests of the wheels whose content is needed. The action plugin sends them.
   returned: to the action plugin only
   type: list
   elements: str

@@ -29,7 +29,7 @@ from .wiring import (
 COLLECTION = Path(__file__).parents[2]
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
-# What an example has in the place of a secret.
+# What examples have instead of a secret.
 PLACEHOLDER = re.compile(
     r"(change|replace|fill|set)[-_ ]?(me|it|this|in)|to[-_ ]?do|fixme|x{3,}|\.{3}|<.*>",
     re.IGNORECASE,
@@ -42,7 +42,7 @@ KINDS = {
     "dict": "a mapping",
     "path": "a path",
 }
-# What makes a host one instance of one deployment: no two groups of it may say it differently.
+# What makes a host one instance of one deployment. All groups of a host must agree on these.
 IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
 
@@ -171,22 +171,22 @@ def other_names(names: Iterable[str], spec: Spec) -> list[str]:
 
 
 def wrong_extra_variables(given: Mapping[str, Any], own: Collection[str], spec: Spec) -> list[str]:
-    """Return a sentence for each variable given by C(-e) that cannot be what was meant.
+    """Return a sentence for each variable given by C(-e) that is misspelt or has no value.
 
     :param own: the variables that the playbook reads.
     """
-    told = []
+    sentences = []
     for name, value in sorted(given.items()):
         meant = "" if name in spec.known else misspelt(name, own)
         if name in own and is_blank(value):
-            told.append(f"-e {name} has no value. Give one, or leave it out.")
+            sentences.append(f"-e {name} has no value. Give one, or leave it out.")
         elif name not in own and meant:
-            told.append(f"-e {name} is not a variable of this playbook; did you mean {meant}?")
-    return told
+            sentences.append(f"-e {name} is not a variable of this playbook; did you mean {meant}?")
+    return sentences
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value, or each item of it, consists of spaces and commas alone."""
+    """Whether a value, or each of its items, is empty or consists of spaces and commas only."""
     items = value if isinstance(value, list) else [value]
     return all(item is None or not str(item).strip(" ,\t\n") for item in items)
 
@@ -195,12 +195,12 @@ def is_blank(value: Any) -> bool:
 
 
 def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> list[str]:
-    """Return a sentence for each host whose groups make it two instances, or put it in two
+    """Return a sentence for each host whose groups make it two instances or put it in two
     deployments.
 
     :param groups: the hosts of each group of the inventory.
     """
-    told = []
+    sentences = []
     for name in IDENTITY:
         for host in sorted({host for members in groups.values() for host in members}):
             said = {
@@ -209,11 +209,11 @@ def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> li
                 if host in members and name in wiring.groups.get(group, {})
             }
             if len(set(said.values())) > 1:
-                told.append(
-                    f"{host} is in the groups {' and '.join(sorted(said))}, each of which gives it "
-                    f"another {name}. Leave it in one of them."
+                sentences.append(
+                    f"{host} is in the groups {' and '.join(sorted(said))}, which disagree about "
+                    f"its {name}. Remove the host from all but one of them."
                 )
-    return told
+    return sentences
 
 
 def shared_by_inventories(
@@ -240,7 +240,7 @@ def shared_by_inventories(
         return []
     return [
         f"the inventories {' and '.join(sources)} both have instances, and {', '.join(places)} "
-        f"would count for all of them. Run the playbook once for each inventory."
+        f"would apply to all of them. Run the playbook once for each inventory."
     ]
 
 
@@ -297,7 +297,7 @@ def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding
 
 
 def placeholders(values: Mapping[str, Any]) -> list[Finding]:
-    """Return a finding for each secret that still is what an example has in its place."""
+    """Return a finding for each secret that is still the placeholder of an example."""
     return [
         Finding(name, f"{name} is a placeholder, not a secret. Replace it, and encrypt the file.")
         for name, value in values.items()

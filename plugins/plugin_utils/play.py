@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions about all instances of a play: does a switch hold, and which programs are meant.
+"""Decisions about all instances of a play: did the switch succeed, and which programs are named.
 
 Pure functions on the control node. They take what the hosts have registered, by host. If a host is
 missing there, it failed earlier or became unreachable.
@@ -31,9 +31,9 @@ def switch(
     results: Mapping[str, Result],
     hosts: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Return which hosts switch, the number of the deploy, and on which hosts it does not hold.
+    """Return which hosts switch, the number of the deploy, and on which hosts the switch failed.
 
-    If it does not hold on one of them, all switch back.
+    If it failed on one of them, all must switch back.
 
     :param releases: by host: what was registered before the switch. The number of the deploy is
         the largest C(deploy) in it.
@@ -50,7 +50,7 @@ def switch(
 
 
 def has_held(result: Result | None) -> bool:
-    """Return whether a host has switched and holds. Without a clear result, it has not."""
+    """Return whether the switch of a host succeeded. Without a clear result, it did not."""
     if not result:
         return False
     lost = [boolean(result.get(key, False)) for key in ("unreachable", "skipped")]
@@ -64,7 +64,7 @@ def chosen_programs(
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
-    :param keep_stopped: C(all) leaves out programs that are C(STOPPED).
+    :param keep_stopped: C(all) does not include programs that are C(STOPPED).
     """
     states = {host: _states(found) for host, found in instances.items()}
     known = sorted({name for found in states.values() for name in found})

@@ -90,7 +90,7 @@ def _good(instance: Instance) -> Iterator[Record]:
 def _deploy_of_current(instance: Instance) -> float:
     """Return the number of the deploy that made the current release current.
 
-    If that release has not held, as after a killed run, its deploy is later than all others.
+    If the switch to it did not succeed, as after a killed run, its deploy is later than all others.
     """
     numbers = (
         record["deploy"] for record in _good(instance) if record["id"] == instance["current"]
@@ -99,7 +99,7 @@ def _deploy_of_current(instance: Instance) -> float:
 
 
 def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> dict[str, str]:
-    """Return what each instance ran before the last deploy; nothing for one that ran nothing."""
+    """Return what each instance ran before the last deploy, if it ran anything."""
     numbers = {host: _deploy_of_current(one) for host, one in instances.items()}
     last = max(numbers.values())
     changed = {host: _before(one) for host, one in instances.items() if numbers[host] == last}
@@ -121,7 +121,7 @@ def _before(instance: Instance) -> Record | None:
         for number, before in (record.get("deploys") or {}).items()
     }
     number = _last_deploy(instance)
-    # What has become bad since then, or was removed, is passed over.
+    # Releases that were marked bad since then, or were removed, are skipped.
     while number in deploys:
         number = deploys[number]
         if number is None:
@@ -133,7 +133,7 @@ def _before(instance: Instance) -> Record | None:
 
 
 def _last_deploy(instance: Instance) -> Any:
-    """Return the number of the deploy of the current release, also if it has not held."""
+    """Return the number of the deploy of the current release, even if it did not succeed."""
     current = (record for record in instance["releases"] if record["id"] == instance["current"])
     unproven = [int(number) for record in current for number in record.get("deploys") or {}]
     number = _deploy_of_current(instance)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Validate every inventory as an operator would, in a copy (in_copy.sh): without a vault of one's
-# own. Where a site has only an example of its vault, a value stands in for each placeholder in it.
+# Validate every inventory as an operator would, in a copy (in_copy.sh), which has no vault. If a
+# site has only an example of its vault, other values replace the placeholders in it.
 set -euo pipefail
 export ANSIBLE_CONFIG=$PWD/ansible.cfg
 failed=0
@@ -15,7 +15,7 @@ for site in inventories/*/; do
     ansible-inventory -i "$site" --list >/dev/null || failed=1
     ansible-playbook playbooks/deploy.yml "${arguments[@]}" || failed=1
 done
-# It is the same for every site, so one is enough.
+# The tasks are the same for every site, so one site is enough.
 if ! ansible-playbook playbooks/deploy.yml -i "$site" --tags inventory --list-tasks \
     | grep 'TAGS: \[.*inventory' >/dev/null; then
     echo "playbooks/deploy.yml has no task tagged inventory: nothing was validated" >&2

@@ -260,14 +260,14 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def instance(daemon: Daemon) -> Iterator[Daemon]:
-    """A supervisord that modules start: what has its directory's name is ended after the test."""
+    """A supervisord that modules start: processes with its directory's name end after the test."""
     yield daemon
     end_all(daemon.root)
 
 
 def end_all(root: Path) -> None:
-    """End every process that bears a directory's name."""
-    # Again and again: a supervisord that ends after its programs has started new ones.
+    """End every process that has a directory's name in its command line or environment."""
+    # Repeatedly, because a supervisord that ends after its programs has started new ones.
     while found := bearing(str(root), ["cmdline", "environ", "cwd"]):
         for pid in found:
             for sign in (signal.SIGCONT, signal.SIGKILL):

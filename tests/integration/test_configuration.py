@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What we say of a configuration is what a supervisord does that runs with it."""
+"""What we read from a configuration is what a supervisord that runs with it does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.test_supervisord import environ, field
 
 SUPERVISORD = str(Path(sys.executable).parent / "supervisord")
 ME = os.geteuid()
-# Root can run programs as others.
+# Root can run programs as other users.
 USERS = ["", "user=%(ENV_USER)s\n", f"user={ME}\n", *(["user=nobody\n"] if ME == 0 else [])]
 
 places = st.sampled_from(["%(here)s/", "%(ENV_HOME)s/", "~/", "", "./"])
@@ -38,7 +38,7 @@ kinds = st.sampled_from(["program:", "program:", "fcgi-program:", "eventlistener
 
 @st.composite
 def sections(draw: st.DrawFn, name: str) -> str:
-    """Return the section of one program, and perhaps that of its group."""
+    """Return the section of one program, and that of its group if it has one."""
     kind = draw(kinds)
     more = {
         "fcgi-program:": f"socket=unix://%(here)s/{name}.fcgi\n",
@@ -102,7 +102,7 @@ def listening() -> set[str]:
 
 
 def see_programs(found: Configuration, client: Any) -> None:
-    """See that what supervisord says of its programs is what was found."""
+    """Check that supervisord says about its programs what was read."""
     theirs = {
         (row["group"], row["name"]): row for row in client.call("supervisor.getAllConfigInfo")
     }
@@ -153,7 +153,7 @@ def see_process(found: Configuration, program: Any, state: dict[str, Any]) -> No
     suppress_health_check=list(HealthCheck),
 )
 @given(files=texts())
-def test_what_we_say_of_a_configuration_is_what_supervisord_does(
+def test_what_we_read_from_a_configuration_is_what_supervisord_does(
     instance: Daemon, files: dict[str, str]
 ) -> None:
     root = instance.root / "etc"

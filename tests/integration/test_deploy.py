@@ -186,7 +186,7 @@ def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> N
 
 
 @DEPLOYED
-def test_releases_tell_two_builds_of_one_version_apart(deployment: Deployment) -> None:
+def test_releases_distinguish_two_builds_of_one_version(deployment: Deployment) -> None:
     shown = deployment.play("releases").stdout
     for name in ("central", "site", "jtm"):
         (wheel,) = (deployment.root / "dist").rglob(f"jaws_{name}-*.whl")
@@ -433,11 +433,11 @@ def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
         ("stop", {"program": "jaws-jtm"}, "-e program is not a variable of this playbook; did you"),
         ("restart", {"programs": " "}, "-e programs has no value."),
         ("rollback", {"releas": "1"}, "-e releas is not a variable of this playbook; did you mean"),
-        ("remove", {}, "Nothing was removed: give -e really=dev to remove dev."),
-        ("remove", {"really": "prod"}, "Nothing was removed: give -e really=dev"),
+        ("remove", {}, "Nothing was removed. To remove dev, give -e really=dev."),
+        ("remove", {"really": "prod"}, "Nothing was removed. To remove dev, give"),
     ],
 )
-def test_a_command_that_was_not_meant_so_is_refused(
+def test_a_command_with_a_misspelt_empty_or_missing_variable_is_refused(
     deployment: Deployment, playbook: str, variables: dict[str, str], words: str
 ) -> None:
     pids = deployment.pids()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tasks for community.general.supervisorctl: what they come to there, they come to here."""
+"""Tasks written for community.general.supervisorctl have the same results here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Ctl = Callable[..., Result]
 
 
 class Credentials(NamedTuple):
-    """How a supervisord is opened; without a name it is open to all."""
+    """How a supervisord is accessed; without a name, it is open to everyone."""
 
     username: str
     password: str
@@ -168,7 +168,7 @@ startsecs=0
 
 @pytest.fixture
 def served(daemon: Daemon, run_module: Run) -> Ctl:
-    """Run the module for a supervisord with groups, with a way to say another configuration."""
+    """Run the module for a supervisord with groups, optionally with another configuration."""
     daemon.write(GROUPS)
     daemon.start()
 
@@ -227,7 +227,7 @@ def without_directory(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("ended", [killed, unconfigured, without_directory])
 @pytest.mark.parametrize("check", [False, True])
-def test_where_no_supervisord_runs_what_is_to_be_absent_is_and_a_warning_says_why(
+def test_without_a_supervisord_programs_are_absent_and_a_warning_says_why(
     daemon: Daemon, served: Ctl, ended: Callable[[Daemon], None], check: bool
 ) -> None:
     ended(daemon)
@@ -237,9 +237,7 @@ def test_where_no_supervisord_runs_what_is_to_be_absent_is_and_a_warning_says_wh
     assert served("stopped", "np:")["reason"] in ("down", "unreadable_conf")
 
 
-def test_what_a_killed_supervisord_left_is_named_where_it_is_to_be_absent(
-    daemon: Daemon, served: Ctl
-) -> None:
+def test_absent_names_what_a_killed_supervisord_left_running(daemon: Daemon, served: Ctl) -> None:
     left = list(pids(served("started", "all")).values())
     os.kill(daemon.pids[0], signal.SIGKILL)
     wait_until(lambda: has_ended(daemon.pids[0]), "the end of supervisord")
@@ -252,7 +250,7 @@ def test_what_a_killed_supervisord_left_is_named_where_it_is_to_be_absent(
             os.kill(pid, signal.SIGKILL)
 
 
-def test_what_cannot_be_known_is_not_absent(daemon: Daemon, served: Ctl) -> None:
+def test_an_unknown_state_is_not_absent(daemon: Daemon, served: Ctl) -> None:
     wrong = served("absent", "np:", server_url=f"unix://{daemon.root}/s", password="no-such-key")
     assert wrong["reason"] == "wrong_key"
     os.kill(daemon.pids[0], signal.SIGSTOP)
@@ -341,7 +339,7 @@ autorestart={autorestart}
 def test_a_program_without_startsecs_that_ends_at_once_has_always_started(
     daemon: Daemon, served: Ctl, command: str
 ) -> None:
-    # Those that supervisord starts over and over cost much: few of them will do.
+    # Programs that supervisord starts over and over cost much, so there are only a few.
     endings = {f"p{number}": "false" for number in range(12)}
     endings.update(u1="unexpected", u2="unexpected")
     sections = [

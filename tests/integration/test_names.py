@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names as Supervisor takes them, several programs at a time, and programs that end."""
+"""Names as Supervisor accepts them, several programs at a time, and programs that end."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ NAMES = {
 }
 
 
-def test_every_name_that_supervisor_takes_is_taken_and_means_what_it_says(
+def test_every_name_that_supervisor_accepts_is_accepted_and_means_the_same(
     daemon: Daemon, ctl: Ctl, run_module: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LABEL", "my worker, no. 1")
@@ -137,9 +137,7 @@ def served(daemon: Daemon, ctl: Ctl, more: str = "") -> dict[str, int]:
     return pids(ctl("started", "all"))
 
 
-def test_workers_restart_two_at_a_time_and_the_rest_serves_meanwhile(
-    daemon: Daemon, ctl: Ctl
-) -> None:
+def test_workers_restart_two_at_a_time_while_the_others_serve(daemon: Daemon, ctl: Ctl) -> None:
     before = served(daemon, ctl)
     log = daemon.root / "supervisord.log"
     written = len(log.read_text())
@@ -192,7 +190,7 @@ def test_serial_is_for_a_restart_that_waits(daemon: Daemon, ctl: Ctl) -> None:
     assert pids(ctl("started", "all")) == before
 
 
-# --- what is to end ---------------------------------------------------------------------------
+# --- programs that are expected to end --------------------------------------------------------
 
 MIGRATE = """\
 [program:migrate]
@@ -221,7 +219,7 @@ def migration(daemon: Daemon, end: str, **more: Any) -> str:
 
 @pytest.mark.parametrize("end", ["touch migrated", "touch migrated; exit 3"])
 @pytest.mark.parametrize("state", ["started", "updated", "restarted"])
-def test_what_migrates_has_ended_before_what_serves_starts(
+def test_a_migration_ends_before_the_service_starts(
     daemon: Daemon, ctl: Ctl, end: str, state: str
 ) -> None:
     daemon.write(migration(daemon, end) if state == "started" else "")
@@ -234,7 +232,7 @@ def test_what_migrates_has_ended_before_what_serves_starts(
     assert result["diff"]["after"] == "migrate EXITED\nserve RUNNING\n"
 
 
-def test_what_serves_does_not_start_after_a_migration_that_failed(daemon: Daemon, ctl: Ctl) -> None:
+def test_the_service_does_not_start_after_a_migration_that_failed(daemon: Daemon, ctl: Ctl) -> None:
     daemon.write(migration(daemon, "echo no table >&2; exit 4"))
     daemon.start()
     result = ctl("started", "migrate", "serve", one_shot=["mig*"])
@@ -245,7 +243,7 @@ def test_what_serves_does_not_start_after_a_migration_that_failed(daemon: Daemon
         assert words in result["msg"]
 
 
-def test_a_migration_that_runs_already_is_awaited_and_not_started_again(
+def test_a_migration_that_is_running_already_is_waited_for_and_not_started_again(
     daemon: Daemon, ctl: Ctl
 ) -> None:
     daemon.write(migration(daemon, "touch migrated"))
@@ -263,7 +261,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("needed", NEEDS)
-def test_a_migration_whose_settings_do_not_let_it_end_is_told_what_it_needs(
+def test_a_one_shot_program_whose_settings_do_not_let_it_end_is_refused_with_the_right_ones(
     daemon: Daemon, ctl: Ctl, needed: str
 ) -> None:
     daemon.write(migration(daemon, "touch migrated", **NEEDS[needed]))

@@ -207,7 +207,7 @@ def test_links_follow_the_release_and_go_back_with_it(site: Site) -> None:
     assert os.readlink(link) == "/v/1"
 
 
-# ---- The release does not hold
+# ---- The release fails
 
 
 def assert_reverted(site: Site, result: Result, conf: str, pids: Any, failed: str) -> None:
@@ -331,7 +331,7 @@ def test_a_rollback_to_a_release_that_no_longer_holds_is_undone(site: Site, tmp_
 
 
 @pytest.mark.parametrize("state", ["bad", "prepared"])
-def test_a_rollback_to_what_never_held_is_refused(site: Site, state: str) -> None:
+def test_a_rollback_to_a_release_that_never_succeeded_is_refused(site: Site, state: str) -> None:
     site.deploy(TWO)
     other = site.deploy({"one": CRASH}) if state == "bad" else site.prepare(NEW)
     pids, conf = site.pids(), site.conf()

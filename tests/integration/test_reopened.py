@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The logs of a supervisord after something else has moved them away."""
+"""The logs of a supervisord after another program has moved them away."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.conftest import HEAD, Daemon, Result, Run, has_ended, wai
 
 Reopen = Callable[..., Result]
 
-# It says something whenever somebody asks, by a file.
+# It writes something whenever a file asks for it.
 CHATTY = """\
 [program:{name}]
 command=/bin/sh -c 'while :; do test -e ask && echo heard from $$; sleep 0.05; done'
@@ -72,7 +72,7 @@ def test_logs_that_were_moved_away_are_opened_again_and_nothing_restarts(
     assert reopen()["changed"] is False
 
 
-def test_one_log_that_was_removed_or_made_anew_by_the_rotation_is_enough(
+def test_one_log_that_was_removed_or_created_again_by_the_rotation_is_enough(
     daemon: Daemon, reopen: Reopen
 ) -> None:
     log = daemon.root / "logs/a.out"
@@ -85,7 +85,7 @@ def test_one_log_that_was_removed_or_made_anew_by_the_rotation_is_enough(
     wait_until(lambda: "heard from" in log.read_text(), "words in the new file")
 
 
-def test_where_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
+def test_if_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
     daemon: Daemon, reopen: Reopen
 ) -> None:
     assert reopen()["changed"] is False
@@ -152,7 +152,7 @@ def test_a_log_that_supervisord_may_not_write_to_is_refused_and_supervisord_live
 def test_a_log_that_supervisord_lost_by_itself_is_refused_and_supervisord_lives(
     daemon: Daemon, run_module: Run
 ) -> None:
-    # Its own rotation fails where the directory is away, as it does where the disk is full.
+    # Its own rotation fails if the directory is missing, as it does if the disk is full.
     folder = daemon.root / "logs"
     folder.mkdir()
     sections = CHATTY.format(name="a", root=daemon.root) + "stdout_logfile_maxbytes=20\n"

@@ -253,7 +253,7 @@ def test_a_program_in_backoff_is_waited_for_until_it_runs(daemon: Daemon, ctl: C
     assert (daemon.root / "n").read_text() == "xxx\n"
 
 
-def test_waiting_for_a_program_under_way_is_no_change(daemon: Daemon, ctl: Ctl) -> None:
+def test_waiting_for_a_program_that_is_starting_changes_nothing(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, program("a", startsecs=2))
     assert states(current(daemon)) == {"a": "STARTING"}
     result = ctl("started", "a")
@@ -422,7 +422,7 @@ def test_priorities_order_starts_and_stops(daemon: Daemon, ctl: Ctl) -> None:
 # --- what goes wrong --------------------------------------------------------------------------
 
 
-def test_a_failing_program_is_told_with_its_exit_status_and_its_log(
+def test_a_failing_program_is_reported_with_its_exit_status_and_its_log(
     daemon: Daemon, ctl: Ctl
 ) -> None:
     lines = ("autostart=false", "startretries=0")
@@ -443,12 +443,14 @@ def test_a_failing_program_is_told_with_its_exit_status_and_its_log(
     assert message.endswith("Correct the cause, then run this again.")
 
 
-def test_a_program_that_a_signal_ends_is_told_so(daemon: Daemon, ctl: Ctl) -> None:
+def test_a_program_that_a_signal_ended_is_reported_so(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, script("a", "kill -9 $$", "autostart=false", "startretries=0"))
     assert "a is FATAL, ended by a signal" in ctl("started", "a")["msg"]
 
 
-def test_a_missing_command_is_told_at_the_start_and_in_an_update(daemon: Daemon, ctl: Ctl) -> None:
+def test_a_missing_command_is_reported_at_the_start_and_in_an_update(
+    daemon: Daemon, ctl: Ctl
+) -> None:
     missing = f"{daemon.root}/none"
     serve(daemon, program("a", "autostart=false", command=missing))
     result = ctl("started", "a")
@@ -477,7 +479,7 @@ def test_without_waiting_a_failing_program_is_not_noticed(daemon: Daemon, ctl: C
 
 
 @pytest.mark.fault(33)
-def test_a_program_that_does_not_stop_in_time_is_told(daemon: Daemon, ctl: Ctl) -> None:
+def test_a_program_that_does_not_stop_in_time_is_reported(daemon: Daemon, ctl: Ctl) -> None:
     deaf = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
     serve(
         daemon, script("a", deaf, "stopwaitsecs=3600", startsecs=0) + program("b", "stopwaitsecs=1")
@@ -493,7 +495,7 @@ def test_a_program_that_does_not_stop_in_time_is_told(daemon: Daemon, ctl: Ctl) 
     assert states(result) == {"a": "STOPPING", "b": "STOPPED"}
 
 
-def test_an_unknown_and_an_ambiguous_name_are_told_with_what_there_is(
+def test_an_unknown_and_an_ambiguous_name_are_reported_with_the_existing_ones(
     daemon: Daemon, ctl: Ctl
 ) -> None:
     daemon.write(
@@ -545,7 +547,7 @@ def test_a_supervisord_that_is_shutting_down_counts_as_down(daemon: Daemon, ctl:
 
 
 @pytest.mark.fault(18)
-def test_a_frozen_supervisord_is_told_in_time(
+def test_a_frozen_supervisord_is_reported_in_time(
     daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid = serve(daemon, program("a"))
@@ -557,7 +559,7 @@ def test_a_frozen_supervisord_is_told_in_time(
 
 
 @pytest.mark.fault(11)
-def test_a_wrong_key_is_told_without_the_key(daemon: Daemon, ctl: Ctl) -> None:
+def test_a_wrong_key_is_reported_without_the_key(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, program("a"))
     daemon.write(program("a"), key="another-key_0123")
     result = ctl("started", "a")
@@ -623,7 +625,7 @@ def test_a_configuration_without_a_client_section_is_broken(daemon: Daemon, ctl:
         ("[unix_http_server]\npassword=secret-value%x\n", "unix_http_server.password"),
     ],
 )
-def test_a_configuration_that_supervisord_cannot_read_is_told_without_its_values(
+def test_a_configuration_that_supervisord_cannot_read_is_reported_without_its_values(
     daemon: Daemon, ctl: Ctl, section: str, told: str
 ) -> None:
     serve(daemon, program("a"))

@@ -25,7 +25,7 @@ AS_ROOT = os.geteuid() == 0
 APP, OTHER = "daemon", "bin"  # accounts that every Linux has
 PROGRAM = "[program:a]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
 
-# As under User= of systemd: it is another account's before anything is read.
+# As under User= of systemd: it runs as another account before it reads anything.
 AS_ANOTHER = """\
 #!{python}
 import encodings.idna, os, sys
@@ -40,7 +40,7 @@ main()
 
 
 class Row(NamedTuple):
-    """Who asks whose daemon with whose configuration; C(says) is what stands in that."""
+    """Who asks whose daemon with whose configuration; C(says) is the text of that."""
 
     owner: str
     daemon: str
@@ -76,7 +76,7 @@ def uid_of(name: str) -> int:
 
 
 def as_user(name: str, action: Callable[[], Result]) -> Result:
-    """Return what the action answers as an account."""
+    """Return the answer to the action when an account runs it."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -128,7 +128,7 @@ def write(instance: Daemon, row: Row, head: str) -> None:
     os.chown(instance.conf, uid_of(row.owner), gid)
 
 
-# Only root can be several accounts. What is decided, tests/unit/test_trust.py sees as any.
+# Only root can be several accounts. tests/unit/test_trust.py tests the decisions as any account.
 @pytest.mark.parametrize("listens", ["socket", "port"] if AS_ROOT else [])
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: "-".join(map(str, row)))
 def test_who_gets_the_key_is_as_in_the_table(
@@ -194,7 +194,7 @@ STATES = ["started", "restarted"] if AS_ROOT else []
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("caller", ["root", OTHER])
-def test_a_wrong_user_is_told_whose_it_is_and_to_run_it_as_that_one(
+def test_an_error_tells_another_user_to_run_the_task_as_the_owner(
     instance: Daemon, run_module: Run, caller: str, state: str
 ) -> None:
     write(instance, Row(APP, APP, caller, False), HEAD)

@@ -415,7 +415,7 @@ def test_a_directory_that_is_not_there_is_named(venvs: Venvs, tmp_path: Path) ->
 
 @pytest.fixture
 def site(home: Path) -> Path:
-    """A site with Environment Modules 3.2, whose profile talks; the modules' directory."""
+    """A site with Environment Modules 3.2, whose profile prints text; the modules' directory."""
     folder = write_profile(home)
     for version in ("8", "9"):
         text = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
@@ -460,7 +460,7 @@ def test_modules_that_the_play_has_inherited_do_not_reach_a_build(
     monkeypatch.setenv("PATH", f"{site.parent}/opt/python/8:{os.environ['PATH']}")
     result = venvs(check=True, modules=modules, python="python-of-the-module-8")
     assert "python-of-the-module-8: No such file or directory" in result["msg"]
-    assert "modules that the play has loaded (python/8) reach neither builds nor" in result["msg"]
+    assert "modules that the play has loaded (python/8) affect neither builds nor" in result["msg"]
     result = venvs(check=True, modules=["python/9"], python="python-of-the-module-9")
     assert result["changed"], result
 
@@ -560,7 +560,7 @@ def test_two_at_once_build_once(
 
 
 @pytest.mark.fault(13)
-def test_a_build_that_another_run_does_not_end_is_waited_for_no_longer_than_told(
+def test_a_build_of_another_run_is_waited_for_no_longer_than_the_timeout(
     venvs: Venvs, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
 ) -> None:
     wheel = make_wheel(tmp_path)

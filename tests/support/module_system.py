@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A system of environment modules for a test, which behaves as Environment Modules 3.2 does.
 
-Whatever happens, it returns 0. A modulefile is a directory that goes in front of PATH; a link to
+It always returns 0. A modulefile is a directory that goes in front of PATH; a link to
 one is an alias of it.
 """
 
@@ -63,7 +63,7 @@ module() {
 
 
 def write_profile(home: Path, *commands: str) -> Path:
-    """Make a login profile with C(module), which then carries out commands; return MODULEPATH."""
+    """Make a login profile with C(module), which then runs commands; return MODULEPATH."""
     folder = home / "modulefiles"
     folder.mkdir(parents=True, exist_ok=True)
     lines = [PROFILE, f"MODULEPATH={folder}", *commands]

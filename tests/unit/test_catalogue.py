@@ -553,7 +553,7 @@ def site_with_modules(home: Path) -> Path:
 def run_with_modules(
     folder: Path, own: list[str], component: Data = SITE, **context: Any
 ) -> tuple[int, str]:
-    """Run the shim of a service that has an environment; return its status, and what it said."""
+    """Run the shim of a service that has an environment; return its status and what it printed."""
     site_with_modules(folder)
     command = ["/bin/sh", "-c", 'echo "loaded $LOADEDMODULES $PYTHONHOME"']
     service = {"instance": "jaws", "command": command, "modules": own, **component}

@@ -58,7 +58,7 @@ def as_supervisorctl_reads(path: Path) -> tuple[str | None, ...] | None:
         except (SystemExit, configparser.Error):
             return None
     found = options.serverurl, options.username, options.password
-    # A "%s" without a name puts the whole environment there, which is of no use.
+    # A "%s" without a name would put the whole environment there.
     return None if "'ENV_" in str(found) else found
 
 
@@ -152,7 +152,7 @@ def test_a_file_with_any_content_is_read_or_refused_in_words(
         assert found.source == str(path)
 
 
-def test_a_missing_file_is_unreadable_and_its_path_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_unreadable_and_its_path_is_reported(tmp_path: Path) -> None:
     with pytest.raises(JawsError, match=r"/none: No such file.*Correct the path") as caught:
         SupervisordConf(str(tmp_path / "none"))
     assert caught.value.reason == "unreadable_conf"
@@ -318,7 +318,7 @@ def test_the_file_is_looked_for_beside_the_supervisorctl_in_the_path(
     assert find_config(None) == str(tmp_path / "supervisord.conf")
 
 
-def test_a_supervisorctl_path_that_is_no_program_is_refused(tmp_path: Path) -> None:
+def test_a_supervisorctl_path_that_is_not_a_program_is_refused(tmp_path: Path) -> None:
     options = dict(NO_OPTIONS, supervisorctl_path=str(tmp_path / "none"))
     with pytest.raises(JawsError, match="not executable") as caught:
         endpoint_for(options)
@@ -473,7 +473,7 @@ def test_an_unknown_host_cannot_be_reached() -> None:
     assert error_of("http://host.invalid:9001").reason == "unreachable"
 
 
-def test_a_key_in_an_address_is_not_told() -> None:
+def test_a_key_in_an_address_is_not_shown() -> None:
     assert error_of(f"http://jaws:{KEY}@host.invalid:9001").reason == "unreachable"
 
 

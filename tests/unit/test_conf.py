@@ -202,7 +202,7 @@ def test_what_we_wrote_is_cut_at_the_divider(
     assert found.release == "20260101-abc"
 
 
-def test_a_daemons_section_that_somebody_added_at_the_end_is_none_of_the_release() -> None:
+def test_a_section_of_the_daemon_that_was_added_at_the_end_is_not_part_of_the_release() -> None:
     ours = conf.BANNER + "[supervisord]\n" + conf.DIVIDER + "[program:a]\ncommand=a\n"
     found = conf.split(ours + "[inet_http_server]\nport=*:9001\n[program:b]\ncommand=b\n")
     assert "inet_http_server" in found.daemon

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is read here of a supervisord.conf without Supervisor is what its own parser says."""
+"""What we read from a supervisord.conf without Supervisor is what its own parser reads."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_is_read_without_supervisor_is_what_its_parser_says(
     theirs = as_supervisord_reads(path, environment)
     ours = SupervisordConf(str(path), environment=environment)
     if theirs is None:
-        return  # a start is refused with what it says
+        return  # a start is refused with its message
     assert ours.server_url == (theirs.serverurl or "")
     if "pidfile" in text:
         assert ours.pid_file == theirs.pidfile

@@ -363,7 +363,7 @@ def test_settings_that_are_known_are_not_asked_for_again(clock: Clock) -> None:
     assert simulation.round_trips == 3  # the settings, the start, the result
 
 
-def test_settings_are_not_asked_for_where_there_is_no_order(clock: Clock) -> None:
+def test_settings_are_not_asked_for_without_an_order(clock: Clock) -> None:
     simulation = Simulation(clock, dict.fromkeys("ab", ("healthy", "STOPPED")))
     simulation.endpoint = simulation.endpoint._replace(ordered=False)
     del simulation.on_disk
@@ -415,7 +415,7 @@ def fails(simulation: Simulation, plan: Plan) -> JawsError:
     return caught.value
 
 
-def test_a_program_that_fails_is_told_with_its_state_and_its_exit_status(clock: Clock) -> None:
+def test_a_program_that_fails_is_reported_with_its_state_and_its_exit_status(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("healthy", "STOPPED")})
     simulation.log = "... WARN exited: a (exit status 3; not expected)\n"
     error = fails(simulation, Plan(start=["a", "b"]))
@@ -427,7 +427,7 @@ def test_a_program_that_fails_is_told_with_its_state_and_its_exit_status(clock: 
     assert (error.reason, error.details) == ("program_failed", {"failed_programs": ["a"]})
 
 
-def test_a_first_try_that_fails_is_no_failure_yet(clock: Clock) -> None:
+def test_a_first_attempt_that_fails_is_not_yet_a_failure(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("crash", "STOPPED")})
     simulation.processes["a"].spawn = lambda: heal(simulation.processes["a"])  # type: ignore[method-assign]
     assert run(simulation, Plan(start=["a"]))[0].state == "RUNNING"
@@ -460,7 +460,7 @@ def test_each_program_of_a_trial_has_only_the_exits_allowed(clock: Clock) -> Non
 
 @pytest.mark.parametrize("plan", [Plan(start=["a", "b"]), Plan(add=["a", "b"])])
 @pytest.mark.parametrize(("exits", "reached"), [(None, "RUNNING"), (2, "STOPPED")])
-def test_what_comes_after_a_failure_is_started_but_for_a_trial(
+def test_programs_after_a_failure_are_started_except_in_a_trial(
     clock: Clock, plan: Plan, exits: int | None, reached: str
 ) -> None:
     simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("healthy", "STOPPED")})
@@ -479,7 +479,7 @@ def heal(process: Process) -> None:
     process.become("BACKOFF" if process.tries < 3 else "STARTING")
 
 
-def test_a_command_that_does_not_exist_is_told_at_once_and_waited_for_by_nobody(
+def test_a_command_that_does_not_exist_is_reported_at_once_without_waiting(
     clock: Clock,
 ) -> None:
     simulation = Simulation(clock, {"a": ("missing", "STOPPED")})
@@ -526,7 +526,7 @@ def test_waiting_for_retries_is_bounded_however_many_they_are() -> None:
     assert controller._until_fatal(setting) == 1 + controller.MOST_BACKOFF
 
 
-def test_several_failures_are_told_in_one_error(clock: Clock) -> None:
+def test_several_failures_are_reported_in_one_error(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("deaf", "RUNNING")})
     error = fails(simulation, Plan(stop=["b"], start=["a"]))
     assert error.reason == "program_failed"
@@ -548,7 +548,7 @@ def test_what_somebody_removed_meanwhile_has_not_started(clock: Clock) -> None:
     )
     error = fails(simulation, Plan(start=["a", "b"]))
     assert error.details["failed_programs"] == ["a"]
-    assert "a: it is not there any more" in str(error)
+    assert "a: it no longer exists" in str(error)
 
 
 def test_what_somebody_removed_meanwhile_has_stopped(clock: Clock) -> None:
@@ -584,7 +584,7 @@ def test_a_signal_to_what_has_just_ended_is_an_error(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("healthy", "EXITED")})
     error = fails(simulation, Plan(signal=["a"]))
     assert "could not signal a" in str(error)
-    assert "a: it does not run any more" in str(error)
+    assert "a: it is no longer running" in str(error)
 
 
 def test_a_one_shot_program_may_end_with_any_of_its_exit_codes(clock: Clock) -> None:
@@ -630,11 +630,11 @@ def test_programs_without_startsecs_that_end_over_and_over_have_started(clock: C
     assert clock.now - begun < 5
 
 
-# --- what is to end -----------------------------------------------------------------------------
+# --- programs that are expected to end ----------------------------------------------------------
 
 
 def one_shot(clock: Clock, state: str = "STOPPED", status: int = 0) -> Simulation:
-    """Return a migration, which takes a turn, and what it comes before."""
+    """Return a migration, which takes a while, and the program that waits for it."""
     simulation = Simulation(clock, {"m": ("one_shot", state), "serve": ("healthy", "STOPPED")})
     simulation.priorities, simulation.startsecs = {"m": 1, "serve": 2}, {"m": 0}
     found = Process.info
@@ -732,7 +732,9 @@ def test_a_one_shot_program_that_is_started_again_has_failed(clock: Clock) -> No
     assert "It ended and was started again: it needs autorestart=false." in str(error)
 
 
-def test_a_one_shot_program_that_ends_too_early_is_told_what_it_needs(clock: Clock) -> None:
+def test_a_one_shot_program_that_ends_too_early_is_refused_with_the_right_settings(
+    clock: Clock,
+) -> None:
     simulation = Simulation(clock, {"m": ("crash", "STOPPED")})
     error = fails(simulation, Plan(start=["m"], await_ended=["m"]))
     assert "What may end at once needs startsecs=0." in str(error)
@@ -744,7 +746,9 @@ def test_without_waiting_nothing_waits_for_an_end(clock: Clock) -> None:
     assert methods(simulation) == [("startProcess", "m"), ("startProcess", "serve")]
 
 
-def test_what_is_not_the_task_is_tried_once_and_keeps_nothing_else_down(clock: Clock) -> None:
+def test_a_program_that_the_task_does_not_name_is_tried_once_and_does_not_delay_the_others(
+    clock: Clock,
+) -> None:
     simulation = Simulation(clock, {"a": ("crash", "STOPPED"), "b": ("healthy", "STOPPED")})
     simulation.priorities = {"a": 1, "b": 2}
     with pytest.raises(JawsError, match="a is BACKOFF"):
@@ -761,7 +765,7 @@ def test_a_controller_forgets_the_errors_of_its_last_plan(clock: Clock) -> None:
     assert controller.execute(Plan(start=["b"]))
 
 
-def test_a_supervisord_of_version_3_tells_fewer_settings(clock: Clock) -> None:
+def test_a_supervisord_of_version_3_reports_fewer_settings(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("healthy", "STOPPED")})
     told = simulation.getAllConfigInfo()[0]
     few = {key: told[key] for key in ("name", "group", "autostart", "group_prio", "process_prio")}
@@ -772,7 +776,7 @@ def test_a_supervisord_of_version_3_tells_fewer_settings(clock: Clock) -> None:
 # --- what is told -----------------------------------------------------------------------------
 
 
-def test_an_exit_status_is_not_told_of_a_name_that_two_groups_share(clock: Clock) -> None:
+def test_an_exit_status_is_not_reported_for_a_name_that_two_groups_share(clock: Clock) -> None:
     simulation = Simulation(clock, {})
     simulation.log = "exited: p (exit status 3; not expected)"
     mine, other = Program("g:p", "g", "FATAL"), Program("h:p", "h", "RUNNING")
@@ -858,7 +862,9 @@ COMPLAINTS = [
 
 
 @pytest.mark.parametrize(("text", "told"), COMPLAINTS)
-def test_a_complaint_about_a_configuration_is_told_without_its_values(text: str, told: str) -> None:
+def test_a_complaint_about_a_configuration_is_reported_without_its_values(
+    text: str, told: str
+) -> None:
     assert complaint(text) == told
 
 
@@ -882,7 +888,7 @@ def test_a_configuration_that_supervisord_cannot_read_changes_nothing(clock: Clo
     assert KEY not in str(caught.value)
 
 
-def test_any_other_refusal_is_told_without_a_secret_too(clock: Clock) -> None:
+def test_any_other_refusal_is_reported_without_a_secret_too(clock: Clock) -> None:
     simulation = Simulation(clock, {})
 
     def refuse() -> None:
@@ -898,7 +904,7 @@ def test_any_other_refusal_is_told_without_a_secret_too(clock: Clock) -> None:
 # --- logs -------------------------------------------------------------------------------------
 
 
-def test_a_log_that_cannot_be_read_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_read_and_an_empty_one_are_distinguished(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     told = describe(
         Program(

@@ -26,7 +26,7 @@ def at(url: str) -> Endpoint:
 # --- sockets ----------------------------------------------------------------------------------
 
 
-def test_a_socket_path_has_at_most_99_bytes_not_letters() -> None:
+def test_a_socket_path_has_at_most_99_bytes_not_characters() -> None:
     endpoint.refuse_long_socket("/" + "x" * 98)
     for path, length in (("/" + "x" * 99, 100), ("/" + "ä" * 50, 101)):
         with pytest.raises(JawsError, match=f"{length} bytes.*99") as caught:
@@ -55,7 +55,7 @@ def test_a_filesystem_without_hard_links_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_that_is_not_there_is_no_place_for_a_socket() -> None:
+def test_a_socket_in_a_missing_directory_is_refused() -> None:
     with pytest.raises(JawsError, match="/none: No such file"):
         endpoint.refuse_unusable_socket("/none/s")
 
@@ -89,7 +89,7 @@ def test_who_is_connected_to_a_port_does_not_listen_at_it(tmp_path: Path) -> Non
     assert endpoint.listeners(at("http://127.0.0.1:9001"), str(tmp_path)) == {1001, 1004}
 
 
-def test_a_key_goes_to_nobody_but_the_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_goes_to_trusted_accounts_only(monkeypatch: pytest.MonkeyPatch) -> None:
     where = at("http://jaws:hush@127.0.0.1:9001")
     monkeypatch.setattr(endpoint, "listeners", lambda *_: {STRANGER, os.geteuid()})
     with pytest.raises(JawsError, match="uid 4000000000") as caught:

@@ -48,14 +48,14 @@ class Instance:
 
 
 class Reference:
-    """The same as a stack: a deploy puts a release on it, a rollback takes one off."""
+    """The same as a stack: a deploy pushes a release, and a rollback pops one."""
 
     def __init__(self) -> None:
         self.stack: list[tuple[str, bool]] = []
 
     def deploy(self, name: str, holds: bool) -> None:
         if self.stack and not self.stack[-1][1]:
-            self.stack.pop()  # it was never proven
+            self.stack.pop()  # it was never verified
             same = False
         else:
             same = bool(self.stack) and self.stack[-1][0] == name
@@ -72,7 +72,7 @@ class Reference:
 STEPS = st.one_of(
     st.just("rollback"),
     st.tuples(st.sampled_from("AB"), st.just(True)),
-    # One that was never in use is killed: its record says so.
+    # A deploy of a release that was never in use is killed, and its record says so.
     st.tuples(st.just("new"), st.just(False)),
 )
 
@@ -104,13 +104,13 @@ def test_a_release_that_was_rolled_back_is_not_returned_to() -> None:
     assert instance.current == "one"
 
 
-def test_records_of_an_earlier_version_are_followed_by_their_numbers() -> None:
+def test_records_of_an_earlier_version_are_ordered_by_their_numbers() -> None:
     releases = [{"id": f"r{n}", "status": "good", "deploy": n, "why": ""} for n in (1, 2, 3)]
     shown = {"one": {"current": "r3", "releases": releases}}
     assert rollback_targets(shown, {"one": "dev"}) == {"one": "r2"}
 
 
-def test_what_has_become_bad_is_passed_over() -> None:
+def test_a_release_that_was_marked_bad_is_skipped() -> None:
     instance = Instance()
     for name in ("one", "two", "three"):
         instance.deploy(name)

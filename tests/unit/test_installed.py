@@ -106,7 +106,9 @@ NONE: Counter[str] = Counter()
         ([], {}, []),
     ],
 )
-def test_what_is_missing_is_said(asked: list[str], found: dict[str, str], told: list[str]) -> None:
+def test_what_is_missing_is_reported(
+    asked: list[str], found: dict[str, str], told: list[str]
+) -> None:
     assert list(missing(of_requirements(asked), NONE, found)) == told
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the lock of an instance is: where nobody but its accounts can make or open it."""
+"""The lock of an instance is in a directory where only its accounts can make or open it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = [os.geteuid()]
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Directories for the pid file, for the configuration and of the account, and everybody's."""
+    """Directories of the pid file, of the configuration, of the account and of everyone."""
     found = {name: tmp_path / name for name in ("run", "etc", "home", "tmp")}
     for folder in found.values():
         folder.mkdir(0o755)
@@ -39,7 +39,7 @@ def folder_of(places: dict[str, Path], pid_file: bool = True) -> str:
     ("open_to_all", "chosen"),
     [([], "run"), (["run"], "etc"), (["run", "etc"], "home")],
 )
-def test_it_is_in_the_first_directory_where_not_everybody_can_write(
+def test_it_is_in_the_first_directory_that_is_not_writable_for_everyone(
     places: dict[str, Path], open_to_all: list[str], chosen: str
 ) -> None:
     for name in open_to_all:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,12 @@ def test_a_required_option_that_is_not_stated_is_missing() -> None:
 def test_a_message_has_the_first_sentence_of_a_description_without_markup() -> None:
     assert first_sentence("As in C(-Xmx), with O(x=1). V(2) is more.") == "As in -Xmx, with x=1."
     assert first_sentence(["A path.", "More."]) == "A path."
+
+
+def test_no_sentence_about_a_variable_has_markup() -> None:
+    sentences = [first_sentence(option["description"]) for option in read_spec().known.values()]
+    assert sentences
+    assert not [sentence for sentence in sentences if re.search(r"\b[A-Z]+\(", sentence)]
 
 
 # ---- Facts
@@ -356,13 +363,13 @@ def test_the_first_owner_is_named_to_each_later_one() -> None:
 @pytest.mark.parametrize(
     "value", ["change-me", "CHANGEME", " change_it ", "<secret>", "xxxx", "TODO", "...", "fill in"]
 )
-def test_what_an_example_has_in_the_place_of_a_secret_is_refused(value: str) -> None:
+def test_a_placeholder_of_an_example_is_not_accepted_as_a_secret(value: str) -> None:
     (finding,) = placeholders({"vault_key": value, "site_id": value})
     assert finding.sentence.startswith("vault_key is a placeholder, not a secret.")
 
 
 @pytest.mark.parametrize("value", ["x", "changes", "a<b>c", "meChange", "", "todor", None, 12])
-def test_a_secret_that_resembles_a_placeholder_is_none(value: Any) -> None:
+def test_a_secret_that_resembles_a_placeholder_is_accepted(value: Any) -> None:
     assert placeholders({"vault_key": value}) == []
 
 
@@ -403,12 +410,12 @@ GROUPED = Wiring(
 def test_a_host_of_two_deployments_or_instances_is_named_with_its_groups() -> None:
     groups = {"all": ["a", "b"], "dev": ["a", "b"], "prod": ["b"], "jaws": ["a"], "jtm": ["a"]}
     assert ambiguous_hosts(groups, GROUPED) == [
-        "b is in the groups dev and prod, each of which gives it another deployment_name. Leave it "
-        "in one of them.",
-        "a is in the groups jaws and jtm, each of which gives it another jaws_instance. Leave it "
-        "in one of them.",
-        "a is in the groups jaws and jtm, each of which gives it another supervisord_instance. "
-        "Leave it in one of them.",
+        "b is in the groups dev and prod, which disagree about its deployment_name. Remove the "
+        "host from all but one of them.",
+        "a is in the groups jaws and jtm, which disagree about its jaws_instance. Remove the host "
+        "from all but one of them.",
+        "a is in the groups jaws and jtm, which disagree about its supervisord_instance. Remove "
+        "the host from all but one of them.",
     ]
 
 
@@ -424,9 +431,9 @@ def inventories(*directories: str) -> list[str]:
     return shared_by_inventories(hosts, {"supervisord": list(hosts)}, [shared, alone])
 
 
-def test_two_inventories_whose_variables_count_for_each_other_are_refused() -> None:
+def test_two_inventories_whose_variables_apply_to_each_other_are_refused() -> None:
     assert inventories("/a", "/b") == [
-        "the inventories /a and /b both have instances, and b/group_vars/all/site.yml would count "
-        "for all of them. Run the playbook once for each inventory."
+        "the inventories /a and /b both have instances, and b/group_vars/all/site.yml would apply "
+        "to all of them. Run the playbook once for each inventory."
     ]
     assert inventories("/a", "/a") == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks on files: waited for, named, and freed with their holder."""
+"""Locks on files: waiting for them, naming the holder, and release when the holder ends."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_shared_lock_is_for_those_who_may_write_in_its_directory(
         assert (found.st_uid, found.st_gid) == (around.st_uid, around.st_gid)
 
 
-def test_what_is_not_there_cannot_be_locked(tmp_path: Path) -> None:
+def test_a_missing_file_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(JawsError, match="No such file"), lock(tmp_path / "no", 0):
         pass
 

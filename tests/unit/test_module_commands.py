@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Environment modules, whose commands count by what they have reached: run by bash."""
+"""Environment modules, whose commands are checked by their effects: run by bash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.environments.module_comma
 
 
 class Site:
-    """An account with a login profile of its own, at a site with Environment Modules 3.2."""
+    """An account with its own login profile, at a site with Environment Modules 3.2."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -26,7 +26,7 @@ class Site:
         add_module(other, "tools/1")
 
     def __call__(self, *items: str) -> tuple[int, str, str]:
-        """Carry out the items in a login shell; return its status, what is loaded, what it said."""
+        """Run the items in a login shell; return its status, what is loaded, what it printed."""
         text = script(items) + 'echo "loaded:$LOADEDMODULES"\n'
         done = subprocess.run(
             ["bash", "-lc", "set -e\n" + text],
@@ -94,7 +94,7 @@ def test_modules_are_loaded_by_name_and_by_the_commands_of_module_in_their_order
         ("module() { echo sorry >&2; }; unset LOADEDMODULES", ["java"], "sorry", "java is not"),
     ],
 )
-def test_a_command_that_does_not_reach_its_aim_ends_the_shell_whatever_it_returns(
+def test_a_command_that_did_not_take_effect_ends_the_shell_whatever_it_returns(
     site: Site, profile: str, items: list[str], printed: str, told: str
 ) -> None:
     write_profile(site.home, profile)

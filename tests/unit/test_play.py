@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decisions over all instances of a play: whether a switch holds, and which programs are meant."""
+"""Decisions about all instances of a play: did the switch succeed, and which programs are named."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def test_hosts_that_switch_together_share_the_highest_number() -> None:
     assert found == {"hosts": ["jaws", "jtm"], "deploy": 30, "unheld": []}
 
 
-def test_before_the_switch_nobody_has_held() -> None:
+def test_before_the_switch_no_host_has_switched() -> None:
     assert switch(PREPARED, {})["unheld"] == ["jaws", "jtm"]
 
 
-def test_a_host_that_failed_has_not_held() -> None:
+def test_a_host_that_failed_has_not_switched() -> None:
     assert switch(PREPARED, {"jaws": HELD, "jtm": FAILED})["unheld"] == ["jtm"]
 
 
-def test_a_host_that_became_unreachable_has_not_held() -> None:
+def test_a_host_that_became_unreachable_has_not_switched() -> None:
     assert switch(PREPARED, {"jaws": HELD})["unheld"] == ["jtm"]
     lost = {"unreachable": True, "msg": "Connection refused"}
     assert switch(PREPARED, {"jaws": lost, "jtm": HELD})["unheld"] == ["jaws"]
@@ -58,7 +58,7 @@ def test_a_rollback_is_a_switch_of_the_hosts_that_have_a_target() -> None:
     assert switch(PREPARED, {}, {"jaws": "j1"})["unheld"] == ["jaws"]
 
 
-def test_a_switch_of_no_host_holds() -> None:
+def test_a_switch_of_no_hosts_succeeds() -> None:
     assert switch({}, {}) == {"hosts": [], "deploy": None, "unheld": []}
 
 
@@ -76,7 +76,7 @@ def test_a_switch_of_no_host_holds() -> None:
         (None, False),
     ],
 )
-def test_only_a_clear_success_counts_as_held(result: dict[str, Any] | None, held: bool) -> None:
+def test_only_a_clear_success_counts_as_a_switch(result: dict[str, Any] | None, held: bool) -> None:
     assert has_held(result) is held
 
 
@@ -86,7 +86,7 @@ def test_only_a_clear_success_counts_as_held(result: dict[str, Any] | None, held
         st.tuples(st.integers(1, 9), st.sampled_from([HELD, FAILED, None, {"unreachable": True}])),
     )
 )
-def test_a_switch_holds_exactly_if_every_host_has_held(
+def test_a_switch_succeeds_exactly_if_it_succeeds_on_every_host(
     hosts: dict[str, tuple[int, dict[str, Any] | None]],
 ) -> None:
     releases = {host: {"deploy": number} for host, (number, _result) in hosts.items()}
@@ -129,7 +129,7 @@ def test_what_was_stopped_may_be_left_out_unless_it_is_named(wanted: str) -> Non
     assert found == {"programs": {"one": [*others, *named]}, "problem": ""}
 
 
-def test_a_name_that_no_instance_has_is_a_problem_and_so_is_no_name() -> None:
+def test_a_name_that_no_instance_has_is_a_problem_and_so_is_an_empty_list() -> None:
     assert chosen_programs(INSTANCES, "jtm,jmt,rset")["problem"] == (
         "no instance has jmt, rset; there are auth, jtm, rest"
     )

@@ -66,7 +66,7 @@ def test_bad_and_prepared_releases_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("status", ["prepared", "bad"])
-def test_from_a_release_that_has_not_held_it_goes_to_the_last_that_did(status: str) -> None:
+def test_from_a_release_that_did_not_succeed_it_goes_to_the_last_that_did(status: str) -> None:
     unproven = release("j9", None, status)
     hosts = {"jaws": instance("j9", unproven, J2, J1), "jtm": instance("t1", T1)}
     assert rollback_targets(hosts) == {"jaws": "j2", "jtm": "t1"}

@@ -36,7 +36,7 @@ def test_a_key_that_was_generated_here_is_kept() -> None:
 
 
 @pytest.mark.parametrize("key", ["x" * 21, "with a blank in it, but long", "", "x" * 30 + "%%"])
-def test_a_key_of_less_than_128_bits_or_other_letters_is_not_kept(key: str) -> None:
+def test_a_key_of_less_than_128_bits_or_with_other_characters_is_not_kept(key: str) -> None:
     assert known_key(ConfText(ours().daemon.replace(KEY, key), "")) is None
 
 

@@ -23,7 +23,7 @@ class User:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        # Nothing of this machine's own.
+        # Nothing that belongs to this machine.
         self.variables = {"HOME": str(home), "XDG_CONFIG_DIRS": str(home / "xdg")}
 
     def write(self, path: str, text: str) -> str:
@@ -38,7 +38,7 @@ class User:
         return {name: dict(parser.items(name)) for name in parser.sections()}
 
     def settings(self, **variables: str) -> dict[str, str]:
-        """Return what the user's settings come to."""
+        """Return the settings of the user that have an effect."""
         found = self.config(**variables)["install"]
         return {name: value for name, value in found.items() if value}
 
@@ -73,7 +73,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
     "path", ["xdg/pip/pip.conf", "etc/pip.conf", ".pip/pip.conf", ".config/pip/pip.conf"]
 )
 @pytest.mark.parametrize("section", ["global", "install"])
-def test_settings_of_where_packages_come_from_count_and_others_are_made_void(
+def test_settings_of_where_packages_come_from_count_and_others_have_no_effect(
     user: User, path: str, section: str
 ) -> None:
     lines = ["user = true", "target = /elsewhere", "No_Index = yes", f"index-url = {MIRROR}"]
@@ -88,7 +88,7 @@ def test_settings_of_where_packages_come_from_count_and_others_are_made_void(
 
 
 @pytest.mark.parametrize("name", ABOUT_WHERE_TO.split())
-def test_a_variable_of_pip_that_does_not_say_where_packages_come_from_is_void(
+def test_a_variable_of_pip_that_does_not_say_where_packages_come_from_has_no_effect(
     user: User, name: str
 ) -> None:
     assert user.settings(**{variable(name): "1", "PIP_INDEX_URL": MIRROR}) == {"index-url": MIRROR}
@@ -111,7 +111,7 @@ def test_settings_win_over_each_other_as_in_pip(user: User) -> None:
     }
 
 
-def test_a_chosen_configuration_takes_the_place_of_the_user_s(user: User) -> None:
+def test_a_chosen_configuration_replaces_that_of_the_user(user: User) -> None:
     user.write("etc/pip.conf", "[global]\nproxy = 1")
     user.write(".config/pip/pip.conf", "[global]\ncert = 2")
     chosen = user.write("mine.conf", f"[global]\nindex-url = {MIRROR}\nuser = yes")
@@ -138,11 +138,11 @@ OURS = {"HOME": "/h", "PATH": "/opt/bin", "CFLAGS": "-O3", "HTTPS_PROXY": "p", "
 
 
 @pytest.mark.parametrize("name", FOR_PYTHON.split())
-def test_what_leads_python_elsewhere_is_left_out(name: str) -> None:
+def test_variables_that_redirect_python_are_left_out(name: str) -> None:
     assert start({**OURS, name: "/elsewhere"}, loads=False) == OURS
 
 
-def test_what_loaded_modules_have_set_reaches_no_build() -> None:
+def test_variables_of_loaded_modules_do_not_reach_builds() -> None:
     loaded = {"LOADEDMODULES": "python/2.7", "_LMFILES_": "/m", "LD_LIBRARY_PATH": "/opt/lib"}
     clean = {**OURS, "PATH": PATH, "PIP_CERT": "c"}
     del clean["CFLAGS"]

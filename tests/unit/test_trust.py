@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom we trust with one supervisord: the table of docs/reliability.md, row by row."""
+"""Which accounts we trust with one supervisord: docs/reliability.md's table, row by row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("why", WAYS)
-def test_each_way_to_be_trusted_is_one_and_a_stranger_has_none(
+def test_each_account_is_trusted_in_its_own_way_and_a_stranger_in_none(
     monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     me = 0 if "root asks" in why else OPERATOR
@@ -62,7 +62,7 @@ def test_the_documentation_has_every_way() -> None:
 
 
 def let_in(path: Path) -> None:
-    """Let everybody reach what is in a directory."""
+    """Let every user access the contents of a directory."""
     for folder in (path, *path.parents):
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH | stat.S_IXGRP)
@@ -83,7 +83,7 @@ def test_who_may_read_a_file_is_known_by_owner_groups_and_modes(tmp_path: Path) 
     assert not trust.may_read(str(tmp_path / "none"), nobody)
 
 
-def test_a_file_of_his_group_is_read_by_a_member(
+def test_a_member_of_a_file_s_group_may_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_in(tmp_path)

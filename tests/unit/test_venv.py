@@ -137,7 +137,7 @@ def test_credentials_in_a_url_are_refused_since_ps_would_show_them(option: str, 
     assert "hunter2" not in str(told.value)
 
 
-def test_a_user_of_ssh_and_a_tag_are_no_credentials() -> None:
+def test_a_user_of_ssh_and_a_tag_are_not_credentials() -> None:
     urls = ["git+ssh://git@host/jaws.git@v1", "a @ https://host/a@2/a.whl", "a==1"]
     refuse_credentials(spec(requirements=urls, pip_arguments=["-i", "https://host/simple"]))
     refuse_credentials({"name": "site"})
@@ -161,7 +161,7 @@ def test_an_environment_is_intact_as_long_as_nobody_changes_it(tmp_path: Path) -
     assert (found.record or {})["packages"] == ["a==1"]
 
 
-def test_what_python_caches_is_no_change(tmp_path: Path) -> None:
+def test_caches_of_python_do_not_count_as_a_change(tmp_path: Path) -> None:
     found = build(tmp_path / "site-1-ab")
     (tmp_path / "site-1-ab" / "lib" / "__pycache__").mkdir()
     (tmp_path / "site-1-ab" / "lib" / "__pycache__" / "a.pyc").write_text("")

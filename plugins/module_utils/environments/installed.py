@@ -45,7 +45,7 @@ Versions = Dict[str, str]
 
 
 class Asked(NamedTuple):
-    """A distribution that was asked for; an empty version is any, an empty name is unknown."""
+    """A distribution that was asked for; an empty version means any, an empty name is unknown."""
 
     name: str
     version: str = ""
@@ -53,12 +53,12 @@ class Asked(NamedTuple):
 
 
 def normal(name: str) -> str:
-    """Return the one spelling of a distribution's name."""
+    """Return the normal spelling of a distribution's name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def same_version(one: str, other: str) -> bool:
-    """Whether two spellings mean one version; a local version counts where both have one."""
+    """Whether two spellings mean the same version; a local version counts if both have one."""
     first, second = one.split("+", 1), other.split("+", 1)
     if len(first) == len(second) == 2 and normal(first[1]) != normal(second[1]):
         return False
@@ -99,7 +99,7 @@ def _of_requirement(line: str) -> Asked:
 
 
 def passed_over(told: str) -> Counter[str]:
-    """Return how many lines of each name pip did not take, because of their markers."""
+    """Return how many lines of each name pip has ignored because of their markers."""
     return Counter(normal(name) for name in IGNORED.findall(told))
 
 

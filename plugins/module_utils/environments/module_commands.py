@@ -4,7 +4,7 @@
 """Environment modules: the bash that loads them, the same for builds and for services.
 
 Environment Modules 3.2 reports success even for a module that does not exist, so what counts is
-what is loaded afterwards. It works alike with Environment Modules 3.2, 4 and 5, and with Lmod.
+what is loaded afterwards. It works with Environment Modules 3.2, 4 and 5, and with Lmod.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import shlex
 from typing import Iterable, Iterator
 
-# What a command has to have reached, by its name.
+# What a command must have reached, by its name.
 CHECKS = {
     "load": "loaded",
     "add": "loaded",

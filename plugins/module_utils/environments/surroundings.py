@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a build takes over from the user's environment and from pip's configuration.
+"""What a build uses of the user's environment and of pip's configuration.
 
-Where packages come from is the user's business: indexes, proxies, certificates. Where they are
-installed is ours.
+Where packages come from is up to the user: indexes, proxies, certificates. Where they are
+installed is up to us.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SOURCES = {
     "use-feature",
     "use-pep517",
 }
-# What Python, and what runs in an environment, would take for its own.
+# The variables that Python, or what runs in an environment, would use.
 OF_PYTHON = re.compile(r"PYTHON.*|VIRTUAL_ENV(_PROMPT)?|__PYVENV_LAUNCHER__")
 OF_PIP = re.compile(r"_?PIP_.*")
 # What is kept if environment modules are loaded again: who, where, and how to reach indexes.
@@ -65,7 +65,7 @@ PATH = "/usr/local/bin:/usr/bin:/bin"  # a supervisord's, and so its services'
 
 
 def start(environ: Mapping[str, str], loads: bool) -> Variables:
-    """Return what a build starts with.
+    """Return the environment variables that a build starts with.
 
     What the modules that are already loaded have set cannot be separated from the rest, and
     services never get it. So if there are any, or others are to be loaded, a build starts with what
@@ -91,9 +91,9 @@ def for_pip(environ: Mapping[str, str], config: str = os.devnull) -> Variables:
 
 
 def pip_config(environ: Mapping[str, str]) -> str:
-    """Return a configuration with the user's settings of where packages come from, and no others.
+    """Return a configuration with the user's settings for where packages come from, and no others.
 
-    pip reads the one of the host as well; so whatever is set there is set here too, to nothing.
+    pip also reads the configuration of the host, so what is set there is set here too, to nothing.
 
     :raises configparser.Error: a configuration that pip could not read either.
     """
@@ -110,7 +110,7 @@ def pip_config(environ: Mapping[str, str]) -> str:
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, Variables]:
-    """Return the settings by section, in pip's order: each section wins over those before it."""
+    """Return the settings by section, in pip's order: each section overrides those before it."""
     found: dict[str, Variables] = {"global": {}, "install": {}, ":env:": {}}
     for path in _files(environ):
         parser = configparser.RawConfigParser()

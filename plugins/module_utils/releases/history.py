@@ -19,7 +19,7 @@ Deploys = Dict[str, Optional[int]]
 
 
 def deploys(record: Record) -> Deploys:
-    """Return the deploys of a release, with the one that has switched to it and is not proven."""
+    """Return the deploys of a release, including one that switched to it and is not verified."""
     found = dict(record.get("deploys") or {})
     replaced = record.get("replaced") or {}
     if record["status"] != "good" and "after" in replaced:
@@ -28,9 +28,9 @@ def deploys(record: Record) -> Deploys:
 
 
 def number(record: Record | None) -> int | None:
-    """Return the number of the deploy to which going back from a later release leads.
+    """Return the number of the deploy that a later release would go back to.
 
-    :param record: of the release that is current; for one that was never proven, what ran before it
+    :param record: of the current release; if it was never verified, what ran before it
         counts.
     """
     if record is None:
@@ -43,7 +43,7 @@ def number(record: Record | None) -> int | None:
 
 
 def proven(record: Record, deploy: int) -> dict[str, Any]:
-    """Return what a deploy that has held adds to the record of its release."""
+    """Return what a successful deploy adds to the record of its release."""
     after = (record.get("replaced") or {}).get("after")
     return dict(deploy=deploy, deploys={**(record.get("deploys") or {}), str(deploy): after})
 

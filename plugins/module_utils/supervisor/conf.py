@@ -15,7 +15,7 @@ from typing import Any, Collection, Mapping, NamedTuple
 from ..errors import JawsError
 from .expansion import EXPANSIONS, unexpanded
 
-# What Supervisor reads in each kind of section; it ignores every other option in silence. Without
+# What Supervisor reads in each kind of section; it silently ignores every other option. Without
 # the user and the key, which are added.
 PROGRAM = (
     "autorestart autostart command directory environment exitcodes killasgroup numprocs "
@@ -46,7 +46,7 @@ SECTION = re.compile(
     re.MULTILINE,
 )
 PROGRAMS = re.compile(r"[ \t]*\[(program|group|eventlistener|fcgi-program):")
-# What a daemon does not take from its own sections, or takes up without a reload.
+# The sections that do not concern the daemon, or that it reads without a reload.
 NO_RELOAD = re.compile(
     r"(supervisorctl|include)\Z|(ctlplugin|program|group|eventlistener|fcgi-program):"
 )
@@ -89,7 +89,7 @@ class ConfText(NamedTuple):
 
 
 def split(text: str) -> ConfText:
-    """Return the parts of a supervisord.conf, also of one in which people mixed them.
+    """Return the parts of a supervisord.conf, even if people have mixed them.
 
     Programs before the dividing line of a file that was written here belong to the daemon's part.
     """
@@ -108,7 +108,7 @@ def is_program(name: str) -> bool:
 
 
 def needs_reload(name: str) -> bool:
-    """Whether a daemon takes up a section of this name only when it is reloaded."""
+    """Whether a daemon reads a section of this name only when it is reloaded."""
     return not NO_RELOAD.match(name)
 
 
@@ -136,7 +136,7 @@ def daemon_sections(sections: Sections, username: str, key: str) -> str:
     parts = [BANNER]
     for name, options in sections.items():
         if not isinstance(options, Mapping):
-            raise JawsError(f"[{name}]: give its options as a dictionary.", "bad_option")
+            raise JawsError(f"[{name}]: its options must be a dictionary.", "bad_option")
         refuse_unknown(name, options)
         text = section(name, options)
         if SECURED.match(name):
@@ -147,7 +147,7 @@ def daemon_sections(sections: Sections, username: str, key: str) -> str:
 
 
 def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse what Supervisor would ignore, and a port that the network reaches.
+    """Refuse what Supervisor would ignore, and a port that can be reached from the network.
 
     :raises JawsError: names the section and the option (bad_option).
     """
@@ -157,7 +157,7 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
     kind += "" if kind.endswith("_http_server") else colon
     if kind not in OPTIONS:
         raise JawsError(
-            f"[{name}] is no section that Supervisor knows, which are "
+            f"[{name}] is not a section that Supervisor knows. The sections are "
             f"{', '.join(known + 'NAME' * known.endswith(':') for known in OPTIONS)}, "
             "rpcinterface:NAME and ctlplugin:NAME. Correct its name.",
             reason="bad_option",
@@ -165,14 +165,14 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - set(OPTIONS[kind].split()))
     if unknown:
         raise JawsError(
-            f"[{name}] takes no option {', '.join(unknown)}. It takes "
-            f"{', '.join(OPTIONS[kind].split())}; the user and the key come by themselves.",
+            f"[{name}] has no option {', '.join(unknown)}. The options are "
+            f"{', '.join(OPTIONS[kind].split())}; the user and the key are added automatically.",
             reason="bad_option",
         )
     port = str(options.get("port", ""))
     if kind == "inet_http_server" and not re.match(r"(127\.0\.0\.1|localhost):\d+\Z", port):
         raise JawsError(
-            f"[{name}] port={port}: only 127.0.0.1:PORT is taken, since the key "
+            f"[{name}] port={port}: the port must be 127.0.0.1:PORT, because the key "
             "would cross the network in clear text.",
             reason="bad_option",
         )
@@ -181,25 +181,25 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
 def section(name: str, options: Mapping[str, Any]) -> str:
     """Return one section's text; an option without a value is left out.
 
-    :raises JawsError: Supervisor would not read it back so (bad_option).
+    :raises JawsError: Supervisor would not read it back unchanged (bad_option).
     """
     given = {key: value for key, value in options.items() if value is not None and value != ""}
     wrong = [key for key in given if not re.match(r"[A-Za-z0-9_.-]+\Z", key)]
     if wrong or not re.match(r"[^\s\]\[;#]([^\r\n\]\[]*[^\s\]\[])?\Z", name):
-        raise JawsError(f"[{name}] {wrong or ''} is no name for Supervisor.", "bad_option")
+        raise JawsError(f"[{name}] {wrong or ''} is not a valid name.", "bad_option")
     lines = [f"{key}={_written(name, key, value)}\n" for key, value in given.items()]
     return f"[{name}]\n{''.join(lines)}"
 
 
 def _written(name: str, key: str, value: Any) -> str:
-    """Return the value with the names that Supervisor expands, and any other percent sign as is."""
+    """Return the value with every percent sign doubled, except in what Supervisor expands."""
     return EXPANDED.sub(r"\1", escape(name, key, value))
 
 
 def escape(name: str, key: str, value: Any) -> str:
     """Return the value as Supervisor's parser reads it back unchanged.
 
-    :raises JawsError: it would not: a newline, a comment sign after a space, a space at either end.
+    :raises JawsError: it has a newline, a comment sign after a space, or a space at either end.
     """
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if re.search(r"[\r\n\0]|(^|\s)[;#]", text) or text != text.strip():
@@ -212,7 +212,7 @@ def escape(name: str, key: str, value: Any) -> str:
 
 
 def complaint(text: str) -> str:
-    """Return what Supervisor says of a configuration, without the values that it quotes.
+    """Return Supervisor's complaint about a configuration, without the values that it quotes.
 
     One of them may be a secret.
     """
@@ -223,7 +223,7 @@ def complaint(text: str) -> str:
         f"line {line}" for line in lines
     ]
     if named:
-        # Of an environment, the section alone says whose it is.
+        # For an environment, only the section says whose it is.
         option = named.group(1) if "." in named.group(1) else ", ".join(where)
         return f"{option} {unexpanded(named.group(2))}"
     bare = re.sub(
@@ -245,7 +245,7 @@ def definitions(programs: str) -> dict[str, str]:
 
 
 def differing(before: str, after: str) -> list[str]:
-    """Return the names of the programs and groups that are defined otherwise, new or gone."""
+    """Return the names of the programs and groups that are defined differently, new or gone."""
     old, new = definitions(before), definitions(after)
     return sorted(
         name for name in {*old, *new} if old.get(name, "").strip() != new.get(name, "").strip()
@@ -253,6 +253,6 @@ def differing(before: str, after: str) -> list[str]:
 
 
 def redact(text: str) -> str:
-    """Return the text without its secrets, for diffs: keys, environments, those in urls."""
+    """Return the text without its secrets, for diffs: keys, environments, passwords in urls."""
     bare = re.sub(r"(//[^/\s:@]*):[^/\s@]*@", r"\1:(not shown)@", text)
     return SECRET.sub(r"\1 (not shown)", bare)

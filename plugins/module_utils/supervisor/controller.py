@@ -24,8 +24,8 @@ from .observation import observe, settings
 from .planning import Plan, phases
 from .programs import ALIVE, Program, Setting, from_info, group_of, is_down
 
-UNKNOWN_STOPWAITSECS = 600  # of a program that is gone from disk: supervisord does not say
-MOST_BACKOFF = 600  # seconds of starting over and over that are waited for
+UNKNOWN_STOPWAITSECS = 600  # for a program that is gone from disk: supervisord does not report it
+MOST_BACKOFF = 600  # how many seconds to wait for a program that is started again and again
 VERBS = {
     "startProcess": "start",
     "stopProcess": "stop",
@@ -33,8 +33,8 @@ VERBS = {
     "addProcessGroup": "add",
     "removeProcessGroup": "remove",
 }
-# Another client was faster, and the wish has come true. Or it is too early to say: a program that
-# ends at once is a SPAWN_ERROR, and yet in BACKOFF, to be started again.
+# Another client was faster, so there is nothing left to do. Or it is too early to say: a program
+# that ends at once is a SPAWN_ERROR, but also in BACKOFF, to be started again.
 IGNORED = {
     "startProcess": (ALREADY_STARTED, SPAWN_ERROR),
     "stopProcess": (NOT_RUNNING, BAD_NAME),
@@ -42,9 +42,9 @@ IGNORED = {
     "removeProcessGroup": (BAD_NAME,),
 }
 FAULTS = {
-    BAD_NAME: "it is not there any more: another client has removed it",
-    NOT_RUNNING: "it does not run any more",
-    STILL_RUNNING: "it runs again: another client has started it",
+    BAD_NAME: "it no longer exists: another client has removed it",
+    NOT_RUNNING: "it is no longer running",
+    STILL_RUNNING: "it is running again: another client has started it",
 }
 
 Test = Callable[[Program], bool]
@@ -53,7 +53,7 @@ Test = Callable[[Program], bool]
 class Controller:
     """Carries out a plan: in order of priority, all programs of one priority in parallel.
 
-    :param timeout: seconds, on top of what the programs' own startsecs, startretries and
+    :param timeout: seconds, in addition to what the programs' own startsecs, startretries and
         stopwaitsecs allow.
     :param known: the settings, if the caller has asked for them already.
     :param exits: for trial runs that the caller rolls back. A program fails once it has exited this
@@ -114,7 +114,7 @@ class Controller:
         return self._settings
 
     def _stop(self, plan: Plan) -> list[str]:
-        """Stop, highest priority number first, and return what did not.
+        """Stop programs, highest priority number first, and return those that did not stop.
 
         Each priority waits for the one before it to be down.
         """
@@ -184,7 +184,7 @@ class Controller:
         return phases(names, priorities, reverse)
 
     def _send(self, method: str, names: Sequence[str], *params: Any) -> list[str]:
-        """Call the method for every name in one round trip; return the refused."""
+        """Call the method for every name in one round trip; return the names that were refused."""
         if not names:
             return []
         self._seen = None
@@ -281,7 +281,7 @@ class Controller:
                 break
             self._stop_again([found[name] for name in late if verb == "stop"])
             names = sorted(set(names) - set(late)) + late
-            # As long again as the answer took: a poller must not take the daemon's whole core.
+            # Pause as long as the answer took: a poller must not use up the daemon's core.
             time.sleep(min(time.monotonic() - asked, 1))
         described = self._described([found[name] for name in late])
         self._note(f"{verb} within {seconds:g} s", described, reason="timed_out")
@@ -290,7 +290,7 @@ class Controller:
     def _await_these(self, names: Sequence[str], done: Test, deadline: float) -> float:
         """Wait for some programs, or until time is up; return the time (monotonic).
 
-        supervisord sends 4 KiB in a turn of its loop, which takes milliseconds where it has a
+        supervisord sends 4 KiB in a turn of its loop, which takes milliseconds if it has a
         thousand programs.
         """
         started = time.monotonic()
@@ -341,13 +341,13 @@ class Controller:
 
 
 def _refusal(fault: xmlrpc.client.Fault) -> str:
-    """Return supervisord's reason, without its code's name; of a traceback, the last line."""
+    """Return supervisord's reason without the name of its code; the last line of a traceback."""
     text = fault.faultString.split(": ", 1)[-1].strip()
     return FAULTS.get(fault.faultCode) or text.splitlines()[-1]
 
 
 def _until_fatal(setting: Setting) -> int:
-    """Seconds until supervisord gives a program up: startsecs each time, 1, 2, 3… s between."""
+    """Return the seconds until supervisord gives up: startsecs each time, 1, 2, 3… s between."""
     retries = setting.startretries
     return setting.startsecs + min(
         retries * setting.startsecs + retries * (retries + 1) // 2, MOST_BACKOFF
@@ -355,13 +355,13 @@ def _until_fatal(setting: Setting) -> int:
 
 
 def _is_final(program: Program) -> bool:
-    # supervisord spawns the programs of a new group one turn of its loop after it was added.
+    # supervisord spawns the programs of a new group one turn of its loop after adding it.
     not_yet = program.state == "STOPPED" and program.start_time is None
     return program.state not in ("STARTING", "BACKOFF", "STOPPING") and not not_yet
 
 
 def _is_started(exits: int | None, is_instant: Callable[[str], bool]) -> Test:
-    """Return the test whether a start is over, well or not; it counts from one call to the next."""
+    """Return a test whether a start is over, with success or not; it counts across calls."""
     spawned: dict[str, set[int | None]] = {}
     ran: set[str] = set()
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names in a supervisord.conf that Supervisor puts a value in the place of."""
+"""The names in a supervisord.conf that Supervisor replaces with a value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXPANSIONS = "here|host_node_name|program_name|group_name|process_num|numprocs|E
 
 
 def unexpanded(error: str) -> str:
-    """Return why a value cannot be expanded, from what the formatting said.
+    """Return why a value cannot be expanded, according to the error of the formatting.
 
-    What is no name of Supervisor's is not shown: it may be a part of a key.
+    A name that Supervisor does not know is not shown: it may be part of a key.
     """
     name = re.search(rf"'({EXPANSIONS})'", error)
     if not name:

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lock of one instance: one run at a time changes it, and no other user can hold that up.
+"""The lock of one instance: one run at a time changes it, and no other user can block that.
 
-It is a file that only those can open who may change the instance anyhow. The directory of the pid
-file comes first, because it is on this node and all accounts of the instance can write there.
+It is a file that only those can open who may change the instance anyway. The directory of the pid
+file is tried first, because it is on this node and all accounts of the instance can write to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Container
 from ..files import refuse_unsafe
 from ..locks import locked_file
 
-TEMPORARY = "/tmp"  # with a directory of the account's own in it
+TEMPORARY = "/tmp"  # for a directory of the account's own
 
 
 def locked_instance(
@@ -30,16 +30,16 @@ def locked_instance(
 
     :param trusted: the uids whose directories are used.
     :param timeout: seconds to wait for another holder.
-    :raises JawsError: another run holds it for longer (locked), or there are no locks
+    :raises JawsError: another run still holds it (locked), or there are no locks
         (cannot_lock).
     """
     return locked_file(lock_path(config, pid_file, trusted), timeout, shared=True)
 
 
 def lock_path(config: str, pid_file: str | None, trusted: Container[int]) -> str:
-    """Return the path of an instance's lock, which is there while a run is at work.
+    """Return the path of an instance's lock, a file that exists while a run is active.
 
-    :raises JawsError: another user took the only place that is left (foreign_owner).
+    :raises JawsError: another user has taken the last possible path (foreign_owner).
     """
     digest = hashlib.sha256(os.fsencode(os.path.realpath(config))).hexdigest()[:16]
     for path in (pid_file, config):
@@ -50,7 +50,7 @@ def lock_path(config: str, pid_file: str | None, trusted: Container[int]) -> str
 
 
 def _is_closed(folder: str, trusted: Container[int]) -> bool:
-    """Return whether we, and nobody but trusted accounts, can make a file in a directory."""
+    """Return whether only we and trusted accounts can make a file in a directory."""
     try:
         found = os.stat(folder)
     except OSError:
@@ -60,9 +60,9 @@ def _is_closed(folder: str, trusted: Container[int]) -> bool:
 
 
 def _own_folder() -> str:
-    """Return a directory of this account's own, where the instance has none for us.
+    """Return a directory of this account's own, for an instance without a suitable one.
 
-    :raises JawsError: another user took it (foreign_owner).
+    :raises JawsError: another user has taken it (foreign_owner).
     """
     with suppress(KeyError):
         home = pwd.getpwuid(os.geteuid()).pw_dir

@@ -23,7 +23,7 @@ def look_for_rest(config: str, url: str) -> str:
     for process in _living(config):
         raise JawsError(
             f"{process} of {user_name(process.uid)} runs with {config}, but does not answer: its "
-            "socket or its configuration was removed while it ran. Have the module "
+            "socket or its configuration was removed while it ran. Let the module "
             "jgi.jaws.supervisord stop it, or end it, as that user; then run this again.",
             reason="unreachable",
         )
@@ -49,7 +49,7 @@ def _runs_with(process: Process, config: str) -> bool:
         return False
     try:
         folder = os.readlink(f"/proc/{process.pid}/cwd")
-    except OSError:  # another user's, or it has ended
+    except OSError:  # it belongs to another user, or has ended
         folder = "/"
     return os.path.realpath(os.path.join(folder, given)) == config
 

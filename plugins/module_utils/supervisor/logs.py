@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The logs that a supervisord writes: whether they are still where they should be.
+"""The logs that a supervisord writes: whether they are still at their paths.
 
-Facts from Supervisor 4.3.0: at SIGUSR2 it opens its own log and those of what runs again. It ends,
-and leaves all programs behind, where it cannot open one, and where one is closed because its own
+Facts from Supervisor 4.3.0: on SIGUSR2, it opens its own log and those of running programs again.
+It ends, and leaves all programs behind, if it cannot open one, or if one is closed because its own
 rotation of that log has failed.
 """
 
@@ -28,8 +28,8 @@ from .observation import observe
 class Logs:
     """The logs of one live supervisord and of what it runs.
 
-    :param main: the path of its own log; None: it is not known.
-    :raises JawsError: its process, or what that has open, cannot be seen (not_permitted).
+    :param main: the path of its own log; None if unknown.
+    :raises JawsError: its process, or its open files, cannot be seen (not_permitted).
     """
 
     def __init__(self, client: Supervisor, pid: int, main: str | None) -> None:
@@ -38,12 +38,12 @@ class Logs:
         self.process = _visible(pid)
 
     def moved(self) -> list[str]:
-        """Return the paths that are not, or not any more, the files that are written to."""
+        """Return the paths that are no longer the files that are written to."""
         opened = _open_files(self.process)
         return sorted(path for path in set(self._paths()) if _is_moved(path, opened))
 
     def reopen(self, timeout: float) -> None:
-        """Have all logs opened again, and wait until they are.
+        """Make it open all logs again, and wait until it has.
 
         :raises JawsError: a log cannot be opened (cannot_write) or is closed (failed), so that
             supervisord would end; or it did not open all in C(timeout) seconds (timed_out).
@@ -51,10 +51,10 @@ class Logs:
         self._refuse_unwritable()
         self._refuse_closed()
         send_signal(self.process, signal.SIGUSR2)
-        # Each request lets supervisord's loop turn, in which it handles the signal.
+        # Each request makes supervisord's loop turn, in which it handles the signal.
         if not wait_until(lambda: not self.moved(), timeout):
             raise JawsError(
-                f"supervisord ({self.process}) has not opened {', '.join(self.moved())} again "
+                f"supervisord ({self.process}) did not open {', '.join(self.moved())} again "
                 f"within {timeout:g} s. See {self.main or 'its log'}, then run this again.",
                 reason="timed_out",
             )
@@ -87,7 +87,7 @@ class Logs:
             raise JawsError(
                 f"supervisord ({self.process}) has closed one of {', '.join(sorted(moved))}: its "
                 "own rotation of that log has failed, for example because the disk was full. It "
-                "would end if it were told to open its logs again. Nothing was changed; restart "
+                "would end if it opened its logs again. Nothing was changed; restart "
                 "the programs that write there, then run this again.",
             )
 
@@ -96,7 +96,7 @@ def _visible(pid: int) -> Process:
     found = read_process(pid)
     if found is None or config_of(found.cmdline) is None:
         raise JawsError(
-            f"supervisord (pid {pid}) is no process that {user_name(os.geteuid())} can see here: "
+            f"supervisord (pid {pid}) is not a process that {user_name(os.geteuid())} can see: "
             "it runs as another user, or in a container. Run this there, as its user.",
             reason="not_permitted",
         )
@@ -104,7 +104,7 @@ def _visible(pid: int) -> Process:
 
 
 def _open_files(process: Process) -> list[tuple[int, int]]:
-    """Return the regular files that it has open, but for its standard output."""
+    """Return the regular files that it has open, except its standard output."""
     folder = f"{PROC}/{process.pid}/fd"
     try:
         numbers = [int(name) for name in os.listdir(folder)]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Supervisor's own parser makes of a supervisord.conf, run as the daemon would run it.
+"""How Supervisor's own parser reads a supervisord.conf, run as the daemon would run it.
 
 Facts from Supervisor 4.3.0: paths are relative to where supervisord is started; C(directory) and
 C(umask) are set in becoming a daemon, so that C(nodaemon) ignores them; a command is looked up by
@@ -27,10 +27,10 @@ MUTE = (
     "%s has no section [rpcinterface:supervisor]. Add it, with "
     "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface."
 )
-NO_SUPERVISOR = 3  # exit status of the probe where Python has no Supervisor
+NO_SUPERVISOR = 3  # exit status of the probe if Python has no Supervisor
 
 # Run by the interpreter that has Supervisor, in the daemon's own surroundings. What a plugin of
-# Supervisor prints when it is imported is no part of the answer.
+# Supervisor prints when it is imported is not part of the answer.
 PROBE = """\
 import sys
 sys.path[:1] = [path for path in sys.path[:1] if path]  # not the current directory
@@ -87,7 +87,7 @@ answer.close()
 
 
 class ConfiguredProgram(NamedTuple):
-    """One program of a file; C(executable) is what runs, None where C(problem) says why not.
+    """One program of a file; C(executable) is what runs, or None, and C(problem) says why.
 
     C(environment) is what the file adds to supervisord's own; C(path) is where the command is
     looked for; C(user) is a uid.
@@ -120,7 +120,7 @@ class ConfiguredProgram(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The command without its arguments, as far as it can be told apart from them."""
+        """The command without its arguments, as far as it can be distinguished from them."""
         try:
             return (shlex.split(self.command) or [""])[0]
         except ValueError:
@@ -149,7 +149,7 @@ class Server(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """What one supervisord.conf means, as Supervisor says: every path is absolute, users are uids.
+    """What one supervisord.conf means to Supervisor: every path is absolute, users are uids.
 
     C(server_url) is what programs get as SUPERVISOR_SERVER_URL; C(interfaces) are the names of the
     RPC interfaces, of which ours is "supervisor".
@@ -179,10 +179,10 @@ class Configuration(NamedTuple):
 def resolve(
     path: str, python: str | Sequence[str], environment: Mapping[str, str] | None = None
 ) -> Configuration:
-    """Return what the file at C(path) means to the supervisord that is started with it.
+    """Return what the file at C(path) means to a supervisord that is started with it.
 
     :param python: the interpreter that has Supervisor, or the words that run it.
-    :param environment: the one that supervisord is given; None: an empty one, as is usual.
+    :param environment: that of supervisord; None for an empty one, as usual.
     :raises JawsError: the parser refuses it (broken_conf), or is not there (not_installed).
     """
     words = [python] if isinstance(python, str) else list(python)
@@ -199,13 +199,13 @@ def resolve(
 
 
 def refuse_mute(found: Configuration, path: str) -> None:
-    """Refuse a configuration with which supervisord runs, and nobody can ask or stop it.
+    """Refuse a configuration with which supervisord would run, but could not be asked or stopped.
 
     :raises JawsError: says what is missing (broken_conf).
     """
     if "supervisor" not in found.interfaces:
         raise JawsError(
-            f"supervisord would run, but answer no request: {MUTE % path}", "broken_conf"
+            f"supervisord would run, but not answer requests: {MUTE % path}", "broken_conf"
         )
 
 
@@ -227,7 +227,7 @@ def _run(
     except subprocess.TimeoutExpired:
         raise JawsError(
             f"Supervisor's parser ({command[0]}) took more than {VALIDATE_SECONDS} s over {path}. "
-            "Nothing was changed; look at the load of the machine and its filesystems.",
+            "Nothing was changed. Check the load of the machine and its filesystems.",
             reason="timed_out",
         ) from None
 
@@ -257,7 +257,7 @@ def validate(path: str, python: str | Sequence[str]) -> list[ConfiguredProgram]:
 
 
 def validate_text(config: str, text: str, python: str) -> list[ConfiguredProgram]:
-    """Return the programs in a text that is to become the file C(config).
+    """Return the programs in a text that will become the file C(config).
 
     :raises JawsError: as C(validate).
     """
@@ -268,7 +268,7 @@ def validate_text(config: str, text: str, python: str) -> list[ConfiguredProgram
 def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
     """Refuse programs whose command does not exist.
 
-    :param programs: as C(parse) returned them of the file at C(path).
+    :param programs: as C(parse) returned them for the file at C(path).
     :raises JawsError: names them (broken_conf).
     """
     missing = [
@@ -283,7 +283,7 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
 
 
 def why_unusable(program: ConfiguredProgram) -> str:
-    """Return why supervisord cannot run a program, with where it looks for a bare name."""
+    """Return why supervisord cannot run a program, and where it looks for a bare name."""
     where = "" if "/" in program.word else f" in {os.pathsep.join(program.path)}"
     return f"{program.word}{where}"
 

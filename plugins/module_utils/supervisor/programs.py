@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs under supervisord as data: what they are, and which of them a name means.
+"""Programs under supervisord as data: their states and settings, and what a name matches.
 
 Pure functions; nothing here speaks to supervisord. Facts from Supervisor 4.3.0: C(states.py), and
 C(process.py) for what an exit status means in which state.
@@ -37,7 +37,7 @@ class Program(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What the configuration that supervisord has read says of one program. Seconds.
+    """The settings of one program in the configuration that supervisord has read, in seconds.
 
     C(priority) is the group's, then the program's own within the group.
     """
@@ -69,17 +69,17 @@ def from_info(info: Mapping[str, Any]) -> Program:
 
 
 def is_down(program: Program) -> bool:
-    """Whether its process has ended, however it did."""
+    """Whether its process has ended, for any reason."""
     return program.state not in ALIVE and program.state != "STOPPING"
 
 
 def namespec(group: str, name: str) -> str:
-    """Return the name that supervisorctl shows: C(name), or C(group:name) where they differ."""
+    """Return the name that supervisorctl shows: C(name), or C(group:name) if they differ."""
     return name if group == name else f"{group}:{name}"
 
 
 def group_of(name: str) -> str:
-    """Return the group in a namespec; a group's name holds no colon."""
+    """Return the group in a namespec; the name of a group has no colon."""
     return name.partition(":")[0]
 
 
@@ -89,7 +89,7 @@ def process_of(name: str) -> str:
 
 
 class Names:
-    """What names mean among some programs."""
+    """What names match among some programs."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
         self.programs = list(programs)
@@ -104,7 +104,7 @@ class Names:
         return found
 
     def meant(self, name: str) -> list[Program]:
-        """Return the programs that a name means; none where it is unknown.
+        """Return the programs that a name matches; none if it is unknown.
 
         :raises JawsError: it is ambiguous.
         """
@@ -113,8 +113,8 @@ class Names:
         return found or self._fitting(name, _fits)
 
     def written(self, name: str) -> list[Program]:
-        """Return the programs that a name means where nothing is left out of it: a group has its
-        colon, a member of one its group.
+        """Return the programs that a complete name matches: a group has its colon, a member its
+        group.
         """
         return self._named(name) or self._fitting(name, _fits_as_written)
 
@@ -149,11 +149,11 @@ def _fits(program: Program, pattern: str) -> bool:
 
 
 def select(programs: Iterable[Program], wanted: Sequence[str]) -> tuple[list[Program], list[str]]:
-    """Return the programs that C(wanted) means, and the names among them that mean none.
+    """Return the programs that C(wanted) matches, and the names that match none.
 
     A name is C(all), a program as supervisorctl shows it, a group (C(g), C(g:), C(g:*)), or a
-    program of one group only, without its group: the first of these that fits. A pattern means
-    what any name that it fits means.
+    program of only one group, without its group: the first of these that matches. A pattern means
+    everything that the names which match it mean.
 
     :raises JawsError: a name is ambiguous.
     """
@@ -163,9 +163,9 @@ def select(programs: Iterable[Program], wanted: Sequence[str]) -> tuple[list[Pro
 def select_written(
     programs: Iterable[Program], wanted: Sequence[str]
 ) -> tuple[list[Program], list[str]]:
-    """Return the same as C(select), but a group has to have its colon, and a member its group.
+    """Return the same as C(select), but a group needs its colon, and a member its group.
 
-    So it is for community.general.supervisorctl, and so nothing is removed that nobody named.
+    This is as in community.general.supervisorctl, and nothing is removed that was not named.
     """
     return _chosen(wanted, Names(programs).written)
 
@@ -184,9 +184,9 @@ def _chosen(
 
 
 def select_known(programs: Sequence[Program], wanted: Sequence[str]) -> list[Program]:
-    """Return the programs that C(wanted) means.
+    """Return the programs that C(wanted) matches.
 
-    :raises JawsError: a name means no program (unknown_program), or several (ambiguous_program).
+    :raises JawsError: a name matches no program (unknown_program), or several (ambiguous_program).
     """
     selected, unknown = select(programs, wanted)
     if unknown:
@@ -202,15 +202,14 @@ def select_known(programs: Sequence[Program], wanted: Sequence[str]) -> list[Pro
 def _only_one(name: str, found: list[Program]) -> list[Program]:
     if len(found) > 1:
         raise JawsError(
-            f"{name} is ambiguous: it is any of {', '.join(names(found))}. Write it with its "
-            "group.",
+            f"{name} is ambiguous: it matches {', '.join(names(found))}. Write it with its group.",
             reason="ambiguous_program",
         )
     return found
 
 
 class Change(NamedTuple):
-    """Which groups on disk differ from what runs, as C(reread) says."""
+    """Which groups on disk differ from what runs, according to C(reread)."""
 
     added: list[str]
     changed: list[str]

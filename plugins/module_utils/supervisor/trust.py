@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose daemon, whose files, whose orders: whom we trust with one supervisord, and as what.
+"""Whom we trust with one supervisord: as its user, as the owner of files, or as a listener.
 
-docs/reliability.md has the same as a table. Nothing else decides it.
+docs/reliability.md has this as a table. Nothing else decides about trust.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..errors import JawsError
 from ..files import user_id
 from .installation import runs_with
 
-# What the reader of a refusal can do; {owner} is the account, {place} a path or a port.
+# What the reader of a refusal can do; {owner} is the account, {place} is "path" or "port".
 TRUST_ADVICE = (
     "Run this as {owner}; or, if {owner} is the account that the instance runs as, name it in the "
     "option trusted_users. Otherwise choose another {place}."
@@ -32,7 +32,7 @@ class Trust:
     Who is trusted may listen at the address and get the key, and may own the log, the pid file and
     the socket.
 
-    :param config: path of the configuration, if there is one.
+    :param config: the path of the configuration, if there is one.
     :param owner: the uid that it belongs to.
     :param named: the uids that it names, as C(user) or in C(chown).
     :param caller: the uids that the caller names.
@@ -44,14 +44,14 @@ class Trust:
     caller: frozenset[int] = frozenset()
 
     def naming(self, uids: Iterable[int]) -> Trust:
-        """Return the same, where the configuration names these accounts too."""
+        """Return the same, except that the configuration also names these accounts."""
         return replace(self, named=self.named | frozenset(uids))
 
     def __contains__(self, uid: object) -> bool:
         return isinstance(uid, int) and self.why(uid) is not None
 
     def why(self, uid: int) -> str | None:
-        """Return as what an account is trusted, or None where it is a stranger's."""
+        """Return why an account is trusted, or None if it is not."""
         accounts: dict[str, Iterable[int | None]] = {
             "root": [0],
             "ourselves": [os.geteuid()],
@@ -67,9 +67,9 @@ class Trust:
         return None
 
     def _runs_what_root_configured(self, uid: int) -> bool:
-        """Whether the kernel shows root that the account runs a supervisord with this file.
+        """Whether, according to the kernel, the account runs a supervisord with root's file.
 
-        Only root sees that for sure. Who may read the file has the key already.
+        Only root can see that reliably. A user who may read the file has the key already.
         """
         if os.geteuid() != 0 or self.config is None:
             return False
