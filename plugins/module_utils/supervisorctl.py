@@ -103,7 +103,7 @@ def _without_supervisord(
     :raises JawsError: one with this configuration lives all the same (unreachable).
     """
     # What looks at processes takes long to import, and hardly any task needs it.
-    from .supervisor.living import look_for_rest  # pylint: disable=import-outside-toplevel
+    from .supervisor.running import look_for_rest  # pylint: disable=import-outside-toplevel
 
     config = params["config"] or (endpoint.source if endpoint else "")
     left = ""

@@ -190,6 +190,34 @@ class Instance:
         return {"unreachable": [daemon.pid for daemon in daemons], "orphans": ended}
 
 
+def look_for_rest(config: str, url: str) -> str:
+    """Return a sentence about what a killed supervisord has left running, or an empty text.
+
+    :param url: where it was to listen; empty if that is not known.
+    :raises JawsError: a supervisord runs with this configuration, but does not answer
+        (unreachable).
+    """
+    instance = Instance(config, url)
+    try:
+        daemons, left = instance.daemons(), instance.orphans()
+    except JawsError:  # there is no /proc, so this cannot be known
+        return ""
+    for daemon in daemons:
+        raise JawsError(
+            f"{daemon} of {_user(daemon)} runs with {config}, but does not answer: its socket or "
+            "its configuration was removed while it ran. Use the module jgi.jaws.supervisord to "
+            f"stop or restart it, as {_user(daemon)}; then run this again.",
+            "unreachable",
+            pids=[daemon.pid],
+        )
+    if not left:
+        return ""
+    return (
+        f" But a supervisord that was killed has left {', '.join(map(str, left))} running: the "
+        "module jgi.jaws.supervisord with state=stopped ends that."
+    )
+
+
 # --- what belongs to whom -----------------------------------------------------------------------
 
 
