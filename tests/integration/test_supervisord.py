@@ -64,8 +64,11 @@ def programs(instance: Daemon) -> list[int]:
 
 
 def daemons(instance: Daemon) -> list[int]:
-    found = bearing(str(instance.conf), ["cmdline"])
-    return parents_among([pid for pid in found if "supervisord" in words(pid)])
+    found = [(pid, words(pid)) for pid in bearing(str(instance.conf), ["cmdline"])]
+    # Supervisor's parser, which a killed run may have left, only names supervisord in its code.
+    return parents_among(
+        [pid for pid, text in found if "supervisord" in text and "ServerOptions" not in text]
+    )
 
 
 def words(pid: int) -> str:
