@@ -49,7 +49,7 @@ def test_an_index_that_is_down_is_named(venvs: Venvs, tmp_path: Path) -> None:
         spec = from_index(index, wheel)
     told = refused(venvs, venvs(**spec))
     assert "cannot pip install for site" in told
-    assert "the package index is down, answers with an error, or does not have it" in told
+    assert "The package index is down, answers with an error, or does not have it" in told
 
 
 @pytest.mark.fault(6)
@@ -65,7 +65,7 @@ def test_an_error_and_a_download_that_stops_half_way_are_refused(
         told = refused(venvs, venvs(**from_index(index, wheel)))
         index.status, index.missing = 200, 0
         assert venvs(**from_index(index, wheel))["changed"], "the next run, with a whole index"
-    assert "the package index" in told or "demo-1.0-py3-none-any.whl" in told
+    assert "The package index" in told or "demo-1.0-py3-none-any.whl" in told
 
 
 @pytest.mark.fault(6)
@@ -77,7 +77,7 @@ def test_an_index_that_never_answers_is_left_by_pips_own_timeout(
         spec = from_index(index, wheel)
         spec["pip_arguments"][-1] = "1"
         told = refused(venvs, venvs(**spec))
-    assert "the package index is down, answers with an error" in told
+    assert "The package index is down, answers with an error" in told
 
 
 class Dripping(threading.Thread):
@@ -124,7 +124,7 @@ def test_an_index_that_sends_a_byte_now_and_then_is_left_after_the_modules_timeo
     assert time.monotonic() - started < PATIENCE
     assert "pip install for site" in told
     assert "did not end within 20 s and was killed" in told
-    assert "look at the package index" in told
+    assert "Check the package index" in told
 
 
 @pytest.mark.fault(7)

@@ -510,7 +510,7 @@ def test_an_unknown_and_an_ambiguous_name_are_reported_with_the_existing_ones(
     assert "no such process or group: typo. There are: g:p0, h:p0." in unknown["msg"]
     ambiguous = ctl("started", "p0")
     assert ambiguous["reason"] == "ambiguous_program"
-    assert "any of g:p0, h:p0" in ambiguous["msg"]
+    assert "it matches g:p0, h:p0" in ambiguous["msg"]
     assert (unknown["name"], unknown["state"]) == ("typo", "started")
 
 
