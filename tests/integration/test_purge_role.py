@@ -128,7 +128,9 @@ def test_a_purge_that_leaves_things_alone_reports_it_to_its_caller(site: Site) -
     (site.executions / "wf/old").mkdir(parents=True)
     done = site.run(site.job())
     assert done.returncode == 1
-    assert f"{site.executions}: left alone: cannot ask Cromwell at http://127.0.0.1:1" in done.stderr
+    assert (
+        f"{site.executions}: left alone: cannot ask Cromwell at http://127.0.0.1:1" in done.stderr
+    )
     assert done.stderr.strip() in (site.instance / "logs/purge.log").read_text()
     assert (site.executions / "wf/old").exists()
 
