@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes as Linux's /proc shows them, and signals that reach only the process that was meant.
+"""Processes as Linux's /proc shows them, and signals that reach only the intended process.
 
-A pid alone is no identity: it is used again. A pid with its start time (clock ticks since boot) and
-the boot id is. Every function takes the root of /proc, so that a test can build one.
+A pid alone does not identify a process, because pids are reused. A pid with its start time (clock
+ticks since boot) and the boot id does. Every function takes the root of /proc, so that a test can
+make one.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from .errors import JawsError
 from .waiting import wait_until
 
 PROC = "/proc"
-# A search waits at most this long, in all, for processes that are just being started.
+# A search waits at most this long in total for processes that are just being started.
 SETTLING_SECONDS = 1.0
 RETRY_SECONDS = 0.002
-# A process that was forked to execute a program does not sleep first; a forked worker does.
+# A process that was forked to execute a program does not sleep before that; a forked worker does.
 ASLEEP_SECONDS = 0.1
-LISTINGS = 2  # the second one has what was forked while the processes of the first were read
+LISTINGS = 2  # the second one finds what was forked while the first one was being read
 CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
-# What /proc answers for a process that has ended, or that hidepid= hides from us.
+# The errors of /proc for a process that has ended, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
 _CAP_KILL = 1 << 5
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
@@ -36,7 +37,7 @@ _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
 
 @dataclass(frozen=True)
 class Process:
-    """One process at the moment it was read.
+    """One process at the moment when it was read.
 
     start_ticks is field 22 of /proc/PID/stat, in clock ticks since boot; uid is the effective one,
     as in ps; pgid and session are its process group and session.
@@ -53,7 +54,7 @@ class Process:
 
     @property
     def identity(self) -> tuple[int, int, str]:
-        """What no other process has or will have: pid, start_ticks, boot_id."""
+        """What no other process ever has: pid, start_ticks, boot_id."""
         return (self.pid, self.start_ticks, self.boot_id)
 
     def __str__(self) -> str:
@@ -86,22 +87,22 @@ def boot_id(proc: str = PROC) -> str:
             return file.read().strip()
     except OSError as error:
         raise JawsError(
-            f"Cannot read {path}: {error.strerror}. Processes are identified by it; "
-            "this needs Linux with /proc mounted.",
+            f"Cannot read {path}: {error.strerror}. Identifying processes needs Linux with /proc "
+            "mounted.",
             "no_proc",
         ) from error
 
 
 def read_process(pid: int, proc: str = PROC) -> Process | None:
-    """Return the process, or None when it has gone, is a zombie, or is hidden from us."""
+    """Return the process, or None if it has ended, is a zombie, or is hidden from us."""
     return _read_process(pid, proc, boot_id(proc))
 
 
 def all_processes(proc: str = PROC, having: tuple[str, bytes] | None = None) -> Iterator[Process]:
     """Yield every process that we can see.
 
-    With having, a file's name in /proc/PID and some bytes: only those with the bytes in that file,
-    as by search. It spares most of the reading where there are thousands of processes.
+    :param having: the name of a file in /proc/PID and some bytes: yield only the processes whose
+        file contains the bytes. With thousands of processes, this avoids most of the reading.
     """
     boot = boot_id(proc)
     for pid in _listed(proc) if having is None else _having(*having, proc):
@@ -113,11 +114,11 @@ def all_processes(proc: str = PROC, having: tuple[str, bytes] | None = None) -> 
 def search(
     names: Iterable[str], proc: str = PROC, pids: Iterable[int] | None = None
 ) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield each process's pid with what those of its files hold that we may read.
+    """Yield each process's pid with the contents of those of its files that we may read.
 
-    A process that has only just been forked still shows the command line and the environment of
-    its parent, and one that has only just been executed shows neither. Both are read again until
-    they show their own, but no longer than SETTLING_SECONDS in all.
+    A process that was just forked still shows the command line and the environment of its parent,
+    and one that was just executed shows neither. Both are read again until they show their own, for
+    at most SETTLING_SECONDS in total.
     """
     names = tuple(names)
     deadline = time.monotonic() + SETTLING_SECONDS
@@ -129,20 +130,20 @@ def search(
 
 
 def read_same(pid: int, start_ticks: int, boot: str, proc: str = PROC) -> Process | None:
-    """Return the process that has this identity, or None when it has ended."""
+    """Return the process that has this identity, or None if it has ended."""
     process = read_process(pid, proc)
     return process if process and process.identity == (pid, start_ticks, boot) else None
 
 
 def is_same(process: Process, proc: str = PROC) -> bool:
-    """Return whether this very process, not another with its pid, still runs."""
+    """Return whether this very process still runs, and not another one with its pid."""
     return read_same(*process.identity, proc) is not None
 
 
 def read_environ(process: Process, proc: str = PROC) -> dict[str, str] | None:
-    """Return the environment that it was started with; None where we may not read it or it ended.
+    """Return the environment it was started with; None if we may not read it or it has ended.
 
-    The kernel lets only its own user (and root) read it.
+    The kernel lets only its own user and root read it.
     """
     for _pid, (environ,) in search(["environ"], proc, [process.pid]):
         entries = os.fsdecode(environ).split("\0")
@@ -152,7 +153,7 @@ def read_environ(process: Process, proc: str = PROC) -> dict[str, str] | None:
 
 
 def find_by_environment(name: str, value: str, proc: str = PROC) -> list[Process]:
-    """Return our own user's processes that were started with NAME=value, the oldest first."""
+    """Return our own user's processes that were started with NAME=value, oldest first."""
     having = ("environ", os.fsencode(f"{name}={value}"))
     found = [
         process
@@ -222,7 +223,7 @@ def is_contained(pid: int, proc: str = PROC) -> bool:
 
 
 def started_at(process: Process, proc: str = PROC) -> float:
-    """Return its start in seconds since the epoch, for people: it moves with the clock."""
+    """Return its start in seconds since the epoch, for messages: it moves with the clock."""
     with open(f"{proc}/uptime", encoding="ascii") as file:
         uptime = float(file.read().split()[0])
     return time.time() - uptime + process.start_ticks / os.sysconf("SC_CLK_TCK")
@@ -242,9 +243,9 @@ def group_members(*leaders: Process, proc: str = PROC) -> list[Process]:
 
 
 def send_signal(process: Process, signal: int, group: bool = False, proc: str = PROC) -> bool:
-    """Signal this very process, or its whole group; False when there is nothing left to signal.
+    """Signal this very process, or its whole group; return False if it has ended.
 
-    :raises JawsError: it is another user's (not_permitted), or the group is our own
+    :raises JawsError: it belongs to another user (not_permitted), or the group is our own
         (runs_this_play).
     """
     try:
@@ -256,7 +257,7 @@ def send_signal(process: Process, signal: int, group: bool = False, proc: str = 
     except PermissionError as error:
         raise JawsError(
             f"Not allowed to send {signals.Signals(signal).name} to {process}: it belongs to "
-            f"uid {process.uid} and this is uid {os.geteuid()}. Run this as that user.",
+            f"uid {process.uid}, and this runs as uid {os.geteuid()}. Run this as that user.",
             "not_permitted",
         ) from error
 
@@ -276,10 +277,10 @@ def terminate(
 ) -> int:
     """End a process, or its whole group, and return the last signal that was sent; 0 for none.
 
-    :param timeout: seconds that it may take in all.
-    :param kill_after: seconds after the first signal that SIGKILL is sent, as by timeout(1); None:
-        it is never sent.
-    :raises JawsError: it still runs then (still_running).
+    :param timeout: seconds that it may take in total.
+    :param kill_after: seconds after the first signal when SIGKILL is sent, as by timeout(1); None
+        for never.
+    :raises JawsError: it still runs after that (still_running).
     """
     patience = timeout if kill_after is None else min(kill_after, timeout)
     if not send_signal(process, signal, group, proc):
@@ -288,10 +289,10 @@ def terminate(
         return signal
     if kill_after is not None:
         killed = send_signal(process, signals.SIGKILL, group, proc)
-        # A killed process still takes a moment, whatever the caller's arithmetic.
+        # A killed process still needs a moment, even if the timeout is over.
         if wait_ended(process, max(timeout - patience, 1.0), group, proc):
             return signals.SIGKILL if killed else signal
-    advice = "It was sent SIGKILL too." if kill_after is not None else "It was not killed."
+    advice = "SIGKILL was sent too." if kill_after is not None else "SIGKILL was not sent."
     raise JawsError(
         f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}",
         "still_running",
@@ -303,7 +304,7 @@ class _Unsettled(Exception):
 
 
 class _Directory:
-    """/proc/PID held open: what is read through it is never of the next process with that pid."""
+    """/proc/PID held open, so that nothing is read of a later process with the same pid."""
 
     def __init__(self, pid: int, proc: str) -> None:
         self._fd = os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY)
@@ -325,7 +326,7 @@ class _Directory:
         return _parse_stat(self.read("stat"))
 
     def readable(self, names: Iterable[str]) -> list[bytes]:
-        """Return what those of its files hold that we may read."""
+        """Return the contents of those of its files that we may read."""
         contents = []
         for name in names:
             with suppress(PermissionError):
@@ -334,7 +335,7 @@ class _Directory:
 
 
 class _Stat(NamedTuple):
-    """Of /proc/PID/stat, the fields 3, 4, 5, 6, 9, 22, 23 of proc(5)."""
+    """The fields 3, 4, 5, 6, 9, 22 and 23 of /proc/PID/stat, see proc(5)."""
 
     state: str
     ppid: int
@@ -342,17 +343,17 @@ class _Stat(NamedTuple):
     session: int
     flags: int
     start_ticks: int
-    memory: int  # 0 for a kernel thread, and for what is ending
+    memory: int  # 0 for a kernel thread, and for a process that is ending
 
     @property
     def age(self) -> float:
-        """Seconds since its start, also where a container has an uptime of its own."""
+        """Seconds since its start, even in a container with an uptime of its own."""
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         return now - self.start_ticks / os.sysconf("SC_CLK_TCK")
 
     @property
     def will_execute(self) -> bool:
-        """Return whether it has been forked so recently that it may yet execute its program."""
+        """Return whether it was forked so recently that it may still execute its program."""
         limit = ASLEEP_SECONDS if self.state == "S" else SETTLING_SECONDS
         return bool(self.flags & _FORKED_ONLY) and self.age < limit
 
@@ -383,14 +384,14 @@ def _settled(
 
 
 def _look(pid: int, names: tuple[str, ...], proc: str, is_last: bool) -> list[bytes]:
-    """Return what its files hold, nothing where it has gone or is hidden.
+    """Return the contents of its files; nothing if it has ended or is hidden.
 
-    :raises _Unsettled: it may show its own a moment later, and this is not the last look.
+    :raises _Unsettled: it may show its own contents a moment later, and this is not the last look.
     """
     try:
         with _Directory(pid, proc) as directory:
             contents = directory.readable(names)
-            # What another user's process hides is not waited for, and we show our own.
+            # There is no point in waiting for what another user's process hides, or for ourselves.
             if not contents or is_last or pid == os.getpid():
                 return contents
             return _own_contents(directory, names, contents)
@@ -406,10 +407,10 @@ def _own_contents(
         raise _Unsettled
     if not stat.memory or (all(contents) and stat.age > SETTLING_SECONDS):
         return contents
-    # Every program that is set up has a command line; an environment may well be empty.
+    # Every executed program has a command line, while its environment may be empty.
     if not directory.read("cmdline"):
         raise _Unsettled
-    return directory.readable(names)  # the first look may have been before it was executed
+    return directory.readable(names)  # the first look may have been before the exec
 
 
 def _read_process(pid: int, proc: str, boot: str) -> Process | None:
@@ -430,7 +431,7 @@ def _read_process(pid: int, proc: str, boot: str) -> Process | None:
 
 
 def _parse_stat(stat: bytes) -> _Stat:
-    # The command's name, in parentheses, may itself contain spaces and parentheses.
+    # The name of the command, in parentheses, may itself contain spaces and parentheses.
     state, *fields = stat.rpartition(b")")[2].split()
     return _Stat(state.decode(), *(int(fields[number - 4]) for number in (4, 5, 6, 9, 22, 23)))
 
@@ -455,7 +456,7 @@ def runs(process: Process, group: bool = False, proc: str = PROC) -> bool:
 
 
 def _signal_one(process: Process, signal: int, proc: str) -> bool:
-    # Where the kernel and Python have them, a pidfd closes the gap between the look and the signal.
+    # If the kernel and Python have pidfds, no other process can get the pid before the signal.
     opener = getattr(os, "pidfd_open", None)
     sender = getattr(signals, "pidfd_send_signal", None)
     if not opener or not sender:
@@ -485,7 +486,7 @@ def _checked_kill(process: Process, signal: int, proc: str) -> bool:
 def _signal_group(process: Process, signal: int, proc: str) -> bool:
     if process.pgid == os.getpgrp():
         raise JawsError(
-            f"{process} is in our own process group: a signal to it would end us too.",
+            f"{process} is in the process group of this play: a signal to it would end the play.",
             "runs_this_play",
         )
     if not group_members(process, proc=proc):

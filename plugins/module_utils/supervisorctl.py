@@ -98,9 +98,9 @@ def _is_missing(path: str | None) -> bool:
 def _without_supervisord(
     params: Params, endpoint: Endpoint | None, error: JawsError
 ) -> dict[str, Any]:
-    """Return the result where no supervisord runs, so that no program is active.
+    """Return the result without a supervisord, so that no program is active.
 
-    :raises JawsError: one with this configuration lives all the same (unreachable).
+    :raises JawsError: one with this configuration runs nevertheless (unreachable).
     """
     # What looks at processes takes long to import, and hardly any task needs it.
     from .supervisor.running import look_for_rest  # pylint: disable=import-outside-toplevel

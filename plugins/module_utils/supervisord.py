@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisord module: bring one daemon to a state."""
+"""The core of the supervisord module: bring one daemon to a state."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .supervisor.trust import Trust
 Result = Dict[str, Any]
 
 OUTDATED = (
-    "supervisord (%s) still runs from an older installation. The playbook upgrade_supervisor "
-    "restarts it, with all its programs, when that suits."
+    "supervisord (%s) still runs from an older installation. Run the playbook upgrade_supervisor "
+    "when it may be restarted with all of its programs."
 )
 
 
@@ -48,7 +48,7 @@ def _manage(params: dict[str, Any], check_mode: bool) -> Result:
         told = dict(warn=_losses(daemon, steps, status))
         return _joined(_result(daemon, steps, status, None if steps else status), told)
     with daemon.alone():
-        # Another run may have been at it while we waited.
+        # Another run may have changed it while we waited.
         daemon, status, steps = _look(params)
         losses = _losses(daemon, steps, status)
         told = _act(daemon, steps, status)
@@ -61,7 +61,7 @@ def _joined(result: Result, told: Result) -> Result:
 
 
 def _losses(daemon: Daemon, steps: list[str], status: Status | None) -> list[str]:
-    """Return a warning of what the programs had from whoever started the daemon before.
+    """Return a warning about variables that the programs had from the daemon's earlier start.
 
     Only names: a value may be a secret.
     """
@@ -71,12 +71,12 @@ def _losses(daemon: Daemon, steps: list[str], status: Status | None) -> list[str
     return [
         f"supervisord ({daemon.config}, pid {status.pid if status else ''}) was started with "
         f"variables that the restarted one does not have so: {', '.join(lost)}. If programs need "
-        "them, give them in the option environment, or in the configuration."
+        "them, set them in the option environment or in the configuration."
     ]
 
 
 def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
-    """Return the daemon, how it is, and what is to be done."""
+    """Return the daemon, its status, and the steps to take."""
     daemon, state = _daemon(params), params["state"]
     status = daemon.status()
     if status:
@@ -100,9 +100,9 @@ def _daemon(params: dict[str, Any]) -> Daemon:
 def _left(daemon: Daemon, status: Status | None, state: str) -> bool:
     """Return whether more runs than the daemon that answers and its programs.
 
-    :raises JawsError: a second daemon runs, and this is no state that ends it (runs_twice).
+    :raises JawsError: a second daemon runs, and this state does not end it (runs_twice).
     """
-    if not status:  # a start clears that anyhow
+    if not status:  # a start ends that anyway
         return state == "stopped" and daemon.instance.remains()
     if state in ("stopped", "restarted", "reopened"):  # which end all, or nothing
         return False
@@ -118,18 +118,18 @@ def _logs(daemon: Daemon, status: Status) -> Logs:
 def _environment(given: dict[str, Any]) -> dict[str, str]:
     wrong = [name for name in given if not re.match(r"[^=\0]+\Z", name)]
     if wrong:
-        raise JawsError(f"environment: {wrong[0]!r} is no name of a variable.", "bad_option")
+        raise JawsError(f"environment: {wrong[0]!r} is not the name of a variable.", "bad_option")
     return {name: str(value) for name, value in given.items()}
 
 
 def _absent(state: str) -> Result:
-    """Predict for an instance that a play which is no dry run would have configured by now."""
+    """Predict for an instance that only a play without check mode would have configured."""
     running = state not in ("stopped", "reopened")
     return dict(changed=running, running=running, pid=None, diff=_diff(False, running))
 
 
 def plan(state: str, running: bool, left: bool = False, moved: bool = False) -> list[str]:
-    """Return the steps from what is to what is wanted.
+    """Return the steps from the present state to the wanted one.
 
     :param left: a daemon that lost its socket, or what a killed one has left, still runs.
     :param moved: logs are not the files that are written to any more.
@@ -164,16 +164,16 @@ def _kill(params: dict[str, Any], check_mode: bool) -> Result:
 
 
 def _known_programs(params: dict[str, Any]) -> list[ConfiguredProgram]:
-    """Return what Supervisor's parser says of the programs, if it can: how they are stopped."""
+    """Return the programs as Supervisor's parser reads them, if it can: how they are stopped."""
     with suppress(JawsError):
         return _daemon(params).resolved.programs
     return []
 
 
 def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
-    """Refuse to leave a daemon running as another user than is wanted, or to make it another's."""
+    """Refuse to leave a daemon running as the wrong user, or to change its user."""
     wanted = daemon.user
-    if state == "restarted":  # which makes it that user's, or would make it ours
+    if state == "restarted":  # then it would run as that user, or as us
         wanted = None if daemon.user else daemon.me
     if state in ("stopped", "reopened") or not wanted or status.user in (None, wanted):
         return
@@ -188,9 +188,9 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
 
 
 def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
-    """Take the steps; return what the result says of them."""
+    """Take the steps; return what the result says about them."""
     told: Result = {}
-    # What could not be started again is not stopped.
+    # Do not stop what could not be started again.
     programs = daemon.check() if "start" in steps else []
     if "stop" in steps:
         refuse_missing(programs, daemon.config)

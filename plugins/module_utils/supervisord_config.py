@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The daemon's own sections and the key of one supervisord.conf, and how they come in force.
+"""The daemon's own sections and the key of one supervisord.conf, and how they come into force.
 
-While a new file is not in force yet, the old one lies beside it as C(FILE.previous), since only its
-key and address open the running daemon. A run that is killed in between leaves it for the next.
+While a new file is not in force yet, the old one is kept as C(FILE.previous), because only its
+key and address work with the running daemon. A run that is killed leaves it for the next one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LOST = "%s was gone, and with it the definitions of %s, which ran: deploy a rele
 
 
 class ConfigFile:
-    """One supervisord.conf and how it is put in force.
+    """One supervisord.conf and how it is put into force.
 
     :param params: the supervisord_config module's options.
     :raises JawsError: an option is wrong, or the file cannot be read or has a foreign owner.
@@ -88,7 +88,7 @@ class ConfigFile:
         return self.differs or self.interrupted
 
     def sweep(self) -> None:
-        """Remove what a killed run has left of either file."""
+        """Remove the temporary files of either file that a killed run has left."""
         for path in (self.path, self.previous):
             sweep(path)
 
@@ -191,7 +191,7 @@ class ConfigFile:
 
 
 def refuse_other_keys(daemon: Daemon) -> None:
-    """Refuse included files that give a server another user name or key than the file's own.
+    """Refuse included files with a different user name or key for a server.
 
     :raises JawsError: names the section (broken_conf), or as Supervisor's parser says.
     """
@@ -199,19 +199,20 @@ def refuse_other_keys(daemon: Daemon) -> None:
     for server in daemon.resolved.servers:
         if (server.username, server.password) != ours:
             raise JawsError(
-                f"a file that [include] names has a section [{server.section}] with another user "
-                "name or key, which would count. Nothing was changed: remove that section there.",
+                f"a file that [include] names has a section [{server.section}] with a different "
+                "user name or key, which would be used. Nothing was changed: remove that section "
+                "there.",
                 reason="broken_conf",
             )
 
 
 def refuse_deadly_reload(old: str, new: Daemon, user: str | None, moved: bool) -> None:
-    """Refuse a change with which the running daemon would end in its reload.
+    """Refuse a change that would make the running daemon end during its reload.
 
     :param old: path of the file that it runs with.
     :param user: the user that it runs as, where the system shows it.
     :param moved: whether it will listen at another address.
-    :raises JawsError: says what is in the way; nothing has been changed yet.
+    :raises JawsError: says why; nothing has been changed yet.
     """
     new.conf.trusted = replace(new.conf.trusted, config=old)
     new.refuse_unusable_places(socket=moved)
@@ -245,15 +246,15 @@ def refuse_unreadable(old: str, new: str, user: str | None) -> None:
 
 
 def known_key(old: ConfText) -> str | None:
-    """Return the key to keep: one that was generated here, not one that people chose and shared."""
+    """Return the key to keep: one that was generated here, not one that people have chosen."""
     found = KEY.search(old.daemon) if old.daemon.startswith(conf.BANNER) else None
     return found.group(1) if found else None
 
 
 def wanted(old: ConfText, sections: conf.Sections, username: str, key: str) -> ConfText:
-    """Return the file's text: the sections that are given, and what others wrote.
+    """Return the file's text: the given sections, and what others have written.
 
-    What was included stays so, unless the sections say otherwise.
+    Includes are kept, unless the sections say otherwise.
 
     :raises JawsError: as C(conf.daemon_sections).
     """
@@ -267,7 +268,7 @@ def wanted(old: ConfText, sections: conf.Sections, username: str, key: str) -> C
 
 
 def in_force(text: ConfText) -> Any:
-    """Return what a daemon takes up in a reload alone: no comments, no programs, no client's."""
+    """Return what a daemon reads only in a reload: no comments, programs or client sections."""
     parser = new_parser()
     try:
         parser.read_string(text.daemon)
@@ -279,12 +280,12 @@ def in_force(text: ConfText) -> Any:
 def secret_mode(text: str) -> int:
     """Return the mode of a file that holds a key.
 
-    :raises JawsError: it is no octal number, or lets everybody in (bad_option).
+    :raises JawsError: it is not an octal number, or lets everybody in (bad_option).
     """
     mode = file_mode(text)
     if mode & 0o7137:
         raise JawsError(
-            f"mode {text}: the file holds the key, so its owner and its group alone may read "
+            f"mode {text}: the file contains the key, so only its owner and its group may read "
             "it, as with 0640 or 0600.",
             reason="bad_option",
         )
@@ -292,7 +293,7 @@ def secret_mode(text: str) -> int:
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Bring one supervisord.conf's daemon sections to what is wanted.
+    """Update the daemon's sections of one supervisord.conf.
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
@@ -309,9 +310,9 @@ def _manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     file.sweep()
     if not file.changed:
         return _result(file, False, False)
-    # The same as Daemon.alone: a start must not meet half a change.
+    # The same lock as Daemon.alone, so that a start never sees half a change.
     with locked_instance(*lock_of(file), params["timeout"]):
-        # Another run may have been at it while we waited.
+        # Another run may have changed it while we waited.
         file = ConfigFile(params)
         changed = file.changed
         reloaded = changed and file.apply()
@@ -319,7 +320,7 @@ def _manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def lock_of(file: ConfigFile) -> tuple[str, str | None, Container[int]]:
-    """Return what the lock of the instance depends on, by the file that is there."""
+    """Return what the lock of the instance depends on, according to the present file."""
     found = SupervisordConf(file.path, text=file.new.text)
     with suppress(JawsError):
         found = SupervisordConf(file.path, text=file.text)

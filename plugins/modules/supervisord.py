@@ -7,56 +7,56 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: supervisord
-short_description: Start, stop, restart or reload a supervisord, or have it open its logs again
+short_description: Start, stop, restart or reload a supervisord, or make it open its logs again
 version_added: 0.1.0
 description:
-  - Manages the supervisord daemon of one configuration, without root and without the operating
-    system's help.
-  - It is started in a session of its own, in the directory of O(config), so that it survives the
+  - Manages the supervisord daemon of one configuration, without root and without a service manager
+    of the operating system.
+  - It is started in its own session, in the directory of O(config), so that it survives the
     play. No variable of its starter reaches a service. It gets C(PATH), the locale, and what a
-    login gives the account (C(HOME), C(USER), C(LOGNAME), C(SHELL)), C(SUPERVISORD_CONFIG), by
-    which its orphans are known, and what O(environment) says.
+    login gives the account (C(HOME), C(USER), C(LOGNAME), C(SHELL)), C(SUPERVISORD_CONFIG), which
+    identifies its orphans, and the variables in O(environment).
   - Its umask is O(umask), or what O(config) says, or Supervisor's default of 022.
   - With C(nodaemon=true) it stays in the foreground of that session, and the module ends when it
     answers.
-  - Whether it runs is asked of the daemon itself; a pid file is never believed.
-  - What runs is known from the kernel, also where the configuration, the socket or the pid file has
-    been removed or replaced. Nothing is started beside a daemon or a program that still runs.
+  - The daemon itself is asked whether it runs; a pid file is never trusted.
+  - What runs is known from the kernel, even if the configuration, the socket or the pid file has
+    been removed or replaced. Nothing that still runs is started a second time.
   - Before a start, processes that a killed predecessor left behind are found by their environment
     and ended, so that nothing runs twice. Only the instance's own user and root can find them.
-  - Over a restart or a reload the programs keep their states. One that had been stopped stays
-    stopped, which Supervisor starts for a moment if it has C(autostart); one with
-    C(autostart=false) that had been started runs again. What ran before and does not run any more,
-    or has no definition any more, fails the task by name.
+  - In a restart or a reload, programs keep their states. One that had been stopped stays
+    stopped, although Supervisor starts it for a moment if it has C(autostart); one with
+    C(autostart=false) that had been started runs again. The task fails and names each program
+    that ran before and does not run or is not defined any more.
   - One run at a time changes an instance; the others wait for at most O(timeout) seconds. The lock
     is a file that only the accounts of the instance can open, in the directory of the pid file or
     of O(config). Where everybody may write there, it is in the account's home directory.
 options:
   state:
     description:
-      - V(started) starts it where it is down. Programs whose command does not exist keep no other
-        down; there is a warning for each.
-      - V(stopped) stops it and all its programs, also those that a killed daemon has left behind.
+      - V(started) starts it if it is down. Programs whose command does not exist do not prevent
+        others from starting; there is a warning for each.
+      - V(stopped) stops it and all its programs, including those that a killed daemon has left.
       - V(restarted) stops it, if it runs, and starts it.
       - V(reloaded) makes it read its whole configuration again, which restarts every program. Its
         umask, its limits and its version of Supervisor stay.
-      - V(killed), since 0.3.0, is the last resort. It asks nobody, and ends by signals all that
-        runs with O(config), which need not exist. The daemon gets SIGTERM, with O(timeout) seconds
-        and its programs' C(stopwaitsecs) to stop them, and then SIGKILL; then what it has left gets
-        the same. Use it where the message of another state proposes it, as where a daemon has
-        another key than the file, is suspended, or cannot signal a program. It has to be run as the
-        instance's user or as root.
-      - V(stopped), V(restarted) and V(reloaded) are refused, with everything still running, where
-        supervisord could not signal one of its programs, which would go on running beside its
+      - V(killed), since 0.3.0, is the last resort. Without asking supervisord, it ends by signals
+        all that runs with O(config), which need not exist. The daemon gets SIGTERM, with O(timeout)
+        seconds and its programs' C(stopwaitsecs) to stop them, and then SIGKILL; then what it has
+        left gets the same. Use it if the message of another state proposes it, for example if a
+        daemon has another key than the file, is suspended, or cannot signal a program. It must run
+        as the instance's user or as root.
+      - V(stopped), V(restarted) and V(reloaded) are refused, with everything still running, if
+        supervisord cannot signal one of its programs, which would go on running together with its
         successor.
-      - V(started) and V(reloaded) are refused where two daemons run with O(config); V(restarted)
+      - V(started) and V(reloaded) are refused if two daemons run with O(config); V(restarted)
         leaves one.
-      - V(restarted) and V(reloaded) are refused, with everything still running, where Supervisor's
-        own parser refuses the configuration, where a program's command does not exist, or where
-        the daemon could not come back for another reason that can be known before.
-      - V(reopened), since 0.3.0, has it open its log and those of its programs again where the
-        files that it writes to are not at their paths any more, because something else has rotated
-        them. Nothing restarts. Where all logs are in place, or it is down, there is nothing to do.
+      - V(restarted) and V(reloaded) are refused, with everything still running, if Supervisor's
+        own parser refuses the configuration, if a program's command does not exist, or if
+        the daemon would not come back for another reason that can be known in advance.
+      - V(reopened), from 0.3.0 on, makes it open its log and those of its programs again if the
+        files that it writes to are no longer at their paths, because something else has rotated
+        them. Nothing restarts. If all logs are in place, or it is down, there is nothing to do.
     type: str
     choices: [started, stopped, restarted, reloaded, reopened, killed]
     default: started
@@ -71,38 +71,38 @@ options:
     description:
       - The Python interpreter that has Supervisor installed, whose parser validates the
         configuration.
-      - Without it, the one in the first line of O(supervisord_path). For V(reloaded), it is always
+      - By default, the one in the first line of O(supervisord_path). For V(reloaded), it is always
         the one that the daemon runs with.
     type: path
   user:
     description:
-      - The only user that the instance may run as. When it has to be started and the module runs as
-        another user, or when it runs as another user already, the module fails and says who has to
+      - The only user that the instance may run as. If it must be started and the module runs as
+        another user, or if it runs as another user already, the module fails and says who must
         do what.
-      - Without it, the C(user) in the C([supervisord]) section of O(config), if there is one.
+      - By default, the C(user) in the C([supervisord]) section of O(config), if there is one.
     type: str
   owner:
     description:
-      - The user who writes O(config), where that is not the one that the instance runs as.
-      - Before a start, O(config) and its directory have to belong to this user, to the one that the
-        module runs as, or to root, since what they say is run.
+      - The user who writes O(config), if that is not the one that the instance runs as.
+      - Before a start, O(config) and its directory must belong to this user, to the one that the
+        module runs as, or to root, because what the file says is run.
     type: str
   timeout:
-    description: How many seconds a step may take, on top of the programs' C(stopwaitsecs).
+    description: How many seconds a step may take, in addition to the programs' C(stopwaitsecs).
     type: int
     default: 60
   umask:
     description:
-      - The umask that it is started with, octal. Its log and all that its programs make follow it.
+      - The umask that it is started with, octal. It applies to its log and its programs' files.
       - Without it, the C(umask) in the C([supervisord]) section of O(config), or 022.
     type: str
     version_added: 0.3.0
   environment:
     description:
-      - Variables that it is started with, and that its programs inherit, besides those of every
-        start. Secrets do not belong here.
-      - When it is V(restarted), there is a warning with the names of those that it has had from
-        whoever started it, and will not have any more.
+      - Variables that it is started with, and that its programs inherit, in addition to those of
+        every start. Secrets do not belong here.
+      - When it is V(restarted), there is a warning with the names of those that it had from
+        the user who started it, and will not have any more.
     type: dict
     default: {}
     version_added: 0.3.0
@@ -115,7 +115,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Asks, predicts, and changes nothing.
+    details: Asks supervisord and predicts; changes nothing.
   diff_mode:
     support: full
     details: Shows whether the daemon runs, before and after.
@@ -137,7 +137,7 @@ EXAMPLES = r"""
     user: jaws_jtm
     owner: jaws
 
-- name: Have it write to new logs, after others have moved the old ones
+- name: Make it write to new logs, after something else has moved the old ones
   jgi.jaws.supervisord:
     config: /tmp/jaws-supervisord/supervisord-jtm.conf
     state: reopened
@@ -147,7 +147,7 @@ EXAMPLES = r"""
     config: /tmp/jaws-supervisord/supervisord-jtm.conf
     state: stopped
 
-- name: End it where nothing else does, and start it again
+- name: End it if nothing else can, and start it again
   jgi.jaws.supervisord:
     config: /tmp/jaws-supervisord/supervisord-jtm.conf
     state: "{{ item }}"
@@ -178,8 +178,8 @@ user:
 outdated:
   version_added: 0.2.0
   description: >-
-    Whether it was started from another installation than O(python) is of, so that a restart is due;
-    null where that cannot be told.
+    Whether it was started from another installation than that of O(python), so that a restart is
+    due; null if that is unknown.
   returned: success
   type: bool
   sample: false
@@ -208,7 +208,7 @@ cleared:
 pids:
   version_added: 0.3.0
   description: The process ids that the message is about.
-  returned: failure, where processes of the instance run
+  returned: failure, if processes of the instance run
   type: list
   elements: int
   sample: [4711]

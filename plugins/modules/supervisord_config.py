@@ -17,18 +17,18 @@ description:
   - Files that the old one includes stay included, unless O(sections) has C(include), which may be
     empty.
   - The new file is validated by Supervisor's own parser before it replaces the old one in one step.
-  - A running supervisord is then reloaded where it has to take up a change, because it cannot do so
-    otherwise. That restarts its programs. Its umask, its limits and its user change with a restart
-    only.
-  - A file that was written by other means is taken over, with a new key. The daemon that runs with
-    it is reloaded by the old one.
-  - Where no file says how a running daemon is reached, because the file was removed or its key or
+  - A running supervisord is then reloaded if it must read a change, because it cannot do so
+    otherwise. That restarts its programs. Its umask, its limits and its user only change with a
+    restart.
+  - A file that was written in another way is taken over, with a new key. The daemon that runs with
+    it is reloaded with the old key.
+  - If no file says how to reach a running daemon, because the file was removed or its key or
     its C([supervisorctl]) section was damaged, the daemon is found by its command line or its
-    socket, and made to read the new file by SIGHUP. That takes the instance's own user or root;
-    anybody else is told its pid.
-  - Over a reload the programs keep their states, as with M(jgi.jaws.supervisord).
-  - When a run is killed before the reload, the old file lies beside the new one as
-    C(FILE.previous), and the next run finishes.
+    socket, and made to read the new file by SIGHUP. Only the instance's own user and root can do
+    that; other users get its pid in the message.
+  - In a reload, programs keep their states, as with M(jgi.jaws.supervisord).
+  - If a run is killed before the reload, the old file is next to the new one as
+    C(FILE.previous), and the next run completes the change.
 options:
   config:
     required: true
@@ -37,12 +37,12 @@ options:
       - The sections and their options, in the order in which they are written. An option without a
         value is left out.
       - C(username) and C(password) are added to the sections of servers and to C(supervisorctl).
-      - Every kind of section that Supervisor knows may be given. What supervisord takes up without
-        a reload, as programs and event listeners, is not reloaded for; M(jgi.jaws.supervisorctl)
-        does that.
+      - Every kind of section that Supervisor knows may be given. There is no reload for what
+        supervisord reads without one, such as programs and event listeners; use
+        M(jgi.jaws.supervisorctl) for these.
       - Names that Supervisor expands, such as C(%(ENV_HOME\)s), C(%(here\)s) and
-        C(%(process_num\)02d), are left to it. Any other percent sign is written as a plain one.
-      - An option that Supervisor would ignore is refused, and so is a port of another address than
+        C(%(process_num\)02d), are left to it. Any other percent sign is taken literally.
+      - An option that Supervisor would ignore is refused, and so is a port at another address than
         127.0.0.1.
     type: dict
     required: true
@@ -51,17 +51,17 @@ options:
     type: str
     default: jaws
   rotate_key:
-    description: Generate a new key although there is one.
+    description: Generate a new key even if there is one.
     type: bool
     default: false
   group:
     description:
-      - The unix group that may read the file, and with it control the instance. Without it, the
-        directory's.
+      - The unix group that may read the file, and so control the instance. By default that of the
+        directory.
     type: str
   mode:
     description:
-      - The file's mode, octal. It may let the group read, and nobody else.
+      - The file's mode, octal. It may let only the owner and the group read the file.
     type: str
     default: "0640"
   python:
@@ -69,7 +69,7 @@ options:
     type: path
     required: true
   timeout:
-    description: How many seconds a reload may take, on top of the programs' C(stopwaitsecs).
+    description: How many seconds a reload may take, in addition to the programs' C(stopwaitsecs).
     type: int
     default: 60
 extends_documentation_fragment:
@@ -81,7 +81,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Predicts, writes nothing, and asks the daemon nothing.
+    details: Predicts; does not write anything or ask the daemon.
   diff_mode:
     support: full
     details: Shows the daemon's sections without the key.
@@ -132,7 +132,7 @@ reloaded:
 pids:
   version_added: 0.3.0
   description: The process ids that the message is about.
-  returned: failure, where processes of the instance run
+  returned: failure, if processes of the instance run
   type: list
   elements: int
   sample: [4711]

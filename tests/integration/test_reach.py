@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever has become of an instance's files and processes, each command does what it says, or
-refuses with the pids and with what helps; then one daemon runs, and one copy of each program.
+"""In any state of an instance's files and processes, each command does what its name says, or
+refuses with the pids and with what helps. Then one daemon and one copy of each program run.
 
-What is expected stands in docs/reliability.md: a row for each state, a column for each command.
+docs/reliability.md has what is expected: a row for each state, a column for each command.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ stopwaitsecs=1
 killasgroup=true
 directory=%(here)s
 """
-# supervisord itself, which may not signal the processes that a file names.
+# supervisord itself, except that it may not signal the processes that a file names.
 POWERLESS = f"""\
 #!{sys.executable}
 import os, sys
@@ -134,7 +134,7 @@ class Site:
         )
 
     def running(self) -> dict[str, list[int]]:
-        """Return the pids that each program has, whoever started them."""
+        """Return the pids of each program, of any parent."""
         found: dict[str, list[int]] = {}
         for pid in bearing(f"SUPERVISOR_SERVER_URL=unix://{self.root}", ["environ"]):
             environ = Path(f"/proc/{pid}/environ").read_text(errors="replace")
@@ -144,12 +144,12 @@ class Site:
         return found
 
     def do(self, command: str) -> Result:
-        """Carry out one command of the table."""
+        """Run one command of the table."""
         name, options = self.module(command)
         return self.run_module(name, **options)
 
     def module(self, command: str) -> tuple[str, Result]:
-        """Return the module that a command is, and its options."""
+        """Return the module and the options of a command."""
         if command in ("supervisord_config", "rotate_key"):
             rotate = command == "rotate_key"
             changed = {} if rotate else {"minfds": "1000"}
@@ -290,7 +290,7 @@ def unknown(site: Site) -> None:
     assert site.ask("getProcessInfo", "g:web")["statename"] == "UNKNOWN"
 
 
-@state("program that supervisord may not signal, and nobody has tried")
+@state("program that supervisord may not signal, and has not tried to")
 def unnoticed(site: Site) -> None:
     program = site.root / "supervisord"
     program.write_text(POWERLESS)
@@ -339,7 +339,7 @@ def test_each_command_does_what_it_says_or_refuses_with_pids_and_what_helps(
 
 
 def refused(site: Site, result: Result, before: Any) -> None:
-    """See that a refusal names who runs and what helps, and has changed nothing."""
+    """Check that a refusal names what runs and what helps, and has changed nothing."""
     assert result["pids"], result
     for pid in result["pids"]:
         assert f"pid {pid}" in result["msg"], result
@@ -357,11 +357,11 @@ def helped(site: Site, how: str) -> None:
 
 
 def ends_well(site: Site, command: str, state: str, kept: bool) -> None:
-    """See that nothing runs after a stop, and else one daemon, and one copy of each program."""
+    """Check that nothing runs after a stop; otherwise one daemon and one copy of each program."""
     if command == "stopped":
         assert (site.daemons(), site.running()) == ([], {})
     else:
-        if not site.daemons():  # where none runs, only a file was to be written
+        if not site.daemons():  # without one, only a file had to be written
             assert not site.do("started").get("failed")
         (daemon,) = site.daemons()
         assert site.ask("getPID") == daemon
@@ -404,9 +404,7 @@ def test_programs_keep_the_states_that_an_operator_gave_them_over_any_restart(
 
 
 @pytest.mark.parametrize("lose", ["socket removed", "key in the file damaged"])
-def test_programs_keep_their_states_where_the_daemon_could_not_be_asked(
-    site: Site, lose: str
-) -> None:
+def test_programs_keep_their_states_if_the_daemon_could_not_be_asked(site: Site, lose: str) -> None:
     STATES[lose](site)
     assert site.do("supervisord_config")["reloaded"]
     assert states(site) == {"web": "RUNNING", "held": "STOPPED", "extra": "RUNNING"}
@@ -438,7 +436,7 @@ def test_what_ran_before_a_restart_and_does_not_after_it_is_named_and_fails_the_
 
 @pytest.fixture
 def beyond(site: Site, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A program that has become another user's for good: its daemon may not signal it."""
+    """A program that has switched to another user for good, so its daemon may not signal it."""
     site.start()
     pid = int(site.ask("getProcessInfo", "g:web")["pid"])
     real = processes.may_signal
@@ -450,7 +448,7 @@ def beyond(site: Site, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("command", ["reloaded", "restarted", "stopped", *RESTARTING[2:]])
 @pytest.mark.parametrize("lose", [None, "s"])
-def test_nothing_stops_where_a_program_would_outlive_it_and_run_twice(
+def test_nothing_stops_if_a_program_would_go_on_and_run_twice(
     site: Site, beyond: int, command: str, lose: str | None
 ) -> None:
     """Whether the daemon answers, or has lost its socket."""
@@ -500,7 +498,7 @@ def test_programs_of_other_users_are_orphans_of_roots_daemon_too(site: Site) -> 
     assert len(site.running()["web"]) == 1
 
 
-# Reads what it needs as root, where nobody may not.
+# Reads what it needs as root, because the user nobody may not.
 AS_NOBODY = f"""\
 #!{sys.executable}
 import os
@@ -513,8 +511,8 @@ main()
 
 @pytest.fixture
 def helper(site: Site, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A program that becomes root, under nobody's daemon: really, or, where that takes root, as
-    the module sees it."""
+    """A program that switches to root, below a daemon of the user nobody. Without root, only the
+    module sees it so."""
     if os.geteuid():
         site.start()
         pid = int(site.ask("getProcessInfo", "g:web")["pid"])
@@ -549,7 +547,7 @@ def test_no_second_copy_runs_beside_a_helper_that_has_become_root(
     assert (site.daemons(), site.running()) == ([], {})
 
 
-# --- a run that was killed half-way -----------------------------------------------------------
+# --- a run that was killed halfway ------------------------------------------------------------
 
 DIES = """
 import os, signal
@@ -623,7 +621,7 @@ def test_a_daemon_whose_file_was_removed_takes_up_a_new_one_however_it_was_start
         pid = int(wait_until(site._pid, "a pid file"))
         site.conf.unlink()
         started = site.do("started")
-        # Without -c nothing but its socket, which only the new file names, tells whose it is.
+        # Without -c, only its socket identifies it, and only the new file names that.
         known = None if "without" in way else [pid]
         assert (started["reason"], started.get("pids")) == ("unreadable_conf", known), started
         result = site.do("rotate_key")

@@ -95,7 +95,7 @@ def test_if_all_logs_are_in_place_or_nothing_runs_there_is_nothing_to_reopen(
     assert (result["changed"], result["running"], "failed" in result) == (False, False, False)
 
 
-def test_what_is_no_file_at_a_known_path_cannot_be_moved(daemon: Daemon, run_module: Run) -> None:
+def test_a_path_that_is_not_a_file_cannot_have_been_moved(daemon: Daemon, run_module: Run) -> None:
     head = HEAD.replace("{root}/supervisord.log", "relative.log")
     device = CHATTY.replace("{root}/logs/{name}.out", "/dev/stdout") + "stdout_logfile_maxbytes=0\n"
     none = CHATTY.replace("{root}/logs/{name}.out", "NONE")

@@ -757,7 +757,7 @@ def recorder(daemon: Daemon) -> Iterator[Recorder]:
 
 
 def acting(bodies: list[bytes]) -> int:
-    """Count the requests that are no look at states, which are as many as the waiting takes."""
+    """Count the requests except those for states, whose number depends on the waiting."""
     return sum(b"ProcessInfo" not in body or b"reloadConfig" in body for body in bodies)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisord module against real daemons: alive, dead, frozen, lost, somebody else's."""
+"""The supervisord module against real daemons: alive, dead, frozen, lost, of another user."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def until_one_runs(instance: Daemon) -> Any:
 
 
 def give_to_nobody(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
-    """Make paths somebody else's: really, or, where that takes root, as the module sees them."""
+    """Give paths to another user; without root, only the module sees it so."""
     if os.geteuid() == 0:
         for path in paths:
             os.chown(path, NOBODY, -1, follow_symlinks=False)
@@ -148,7 +148,7 @@ def test_the_umask_is_the_options_or_the_configurations_or_supervisors_default(
     instance: Daemon, manage: Run, head: str, option: str | None, umask: int
 ) -> None:
     instance.write(SLEEPER.format(name="a") + f"[supervisord]\n{head}")
-    old = os.umask(0o007)  # that of whoever starts it does not count
+    old = os.umask(0o007)  # that of the user who starts it does not count
     try:
         pid = manage(umask=option)["pid"]
     finally:
@@ -158,7 +158,7 @@ def test_the_umask_is_the_options_or_the_configurations_or_supervisors_default(
     assert stat.S_IMODE((instance.root / "supervisord.log").stat().st_mode) == 0o666 & ~umask
 
 
-def test_a_umask_that_is_none_is_named(instance: Daemon, manage: Run) -> None:
+def test_an_invalid_umask_is_reported(instance: Daemon, manage: Run) -> None:
     instance.write("")
     assert "umask 9" in manage(umask="9")["msg"]
 
@@ -482,7 +482,7 @@ def test_in_the_foreground_a_start_that_fails_says_why(instance: Daemon, manage:
     assert not daemons(instance)
 
 
-def test_a_configuration_that_nobody_could_ask_is_refused(instance: Daemon, manage: Run) -> None:
+def test_a_configuration_without_a_server_is_refused(instance: Daemon, manage: Run) -> None:
     instance.write("", head=HEAD.replace("[rpcinterface:supervisor]", "[rpcinterface:other]"))
     assert "no section [rpcinterface:supervisor]" in manage()["msg"]
     assert not daemons(instance)
@@ -503,7 +503,7 @@ def kill(pid: int) -> None:
     wait_until(lambda: has_ended(pid), "the end of the daemon")
 
 
-def test_a_stale_socket_is_in_nobodys_way(instance: Daemon, manage: Run) -> None:
+def test_a_stale_socket_does_not_prevent_a_start(instance: Daemon, manage: Run) -> None:
     instance.write("")
     kill(manage()["pid"])
     assert (instance.root / "s").exists()
@@ -696,7 +696,9 @@ def test_a_lost_daemon_is_found_however_it_was_started(
     assert manage()["cleared"]["unreachable"] == [pid]
 
 
-def test_whoever_only_reads_the_configuration_is_left_alone(instance: Daemon, manage: Run) -> None:
+def test_a_process_that_only_reads_the_configuration_is_left_alone(
+    instance: Daemon, manage: Run
+) -> None:
     instance.write("")
     kill(manage()["pid"])
     with ExitStack() as stack:
@@ -865,7 +867,7 @@ def test_orders_in_a_strangers_directory_are_not_run(
     assert not daemons(instance)
 
 
-# --- places that somebody else took first -----------------------------------------------------
+# --- paths that another user took first -------------------------------------------------------
 
 
 @pytest.fixture
@@ -898,7 +900,7 @@ def test_a_file_that_a_stranger_made_first_is_refused(
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
-def test_a_link_in_the_place_of_a_file_is_refused(
+def test_a_link_instead_of_a_file_is_refused(
     crowded: Path, instance: Daemon, manage: Run, name: str
 ) -> None:
     target = instance.root / "precious"
@@ -997,7 +999,7 @@ def test_a_socket_path_that_is_too_long_is_refused_with_its_length(
 
 
 @pytest.mark.fault(27)
-def test_a_path_of_99_bytes_and_one_with_blanks_and_umlauts_work(
+def test_a_path_of_99_bytes_and_one_with_spaces_and_umlauts_work(
     instance: Daemon, manage: Run
 ) -> None:
     folder = instance.root / "two blanks  äöü"
@@ -1229,7 +1231,9 @@ def test_a_hidden_frozen_daemon_is_known_by_its_user(
 # --- a reload that cannot be foreseen to fail -------------------------------------------------
 
 
-def test_a_daemon_that_ends_in_its_reload_is_told_at_once(instance: Daemon, manage: Run) -> None:
+def test_a_daemon_that_ends_in_its_reload_is_reported_at_once(
+    instance: Daemon, manage: Run
+) -> None:
     instance.write(SLEEPER.format(name="a"))
     manage()
     until_one_runs(instance)

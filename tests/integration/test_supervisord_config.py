@@ -150,7 +150,7 @@ def pid_by(endpoint: Endpoint) -> Any:
 
 
 def start(instance: Daemon) -> Any:
-    """Start the daemon as the module does, from a process of its own, and return its pid."""
+    """Start the daemon as the module does, from a separate process, and return its pid."""
     code = (
         "import sys; from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon "
         "import Daemon; daemon = Daemon(*sys.argv[1:]); daemon.start()"
@@ -398,7 +398,7 @@ def test_every_kind_of_section_may_be_given_and_a_daemon_in_the_foreground_confi
     assert configure(sections=given)["changed"] is False
     started = start(instance)
     assert names(instance) == {"mail", "n_00", "n_01", "f", "a"}
-    # What reread finds is not reloaded for.
+    # What reread finds does not cause a reload.
     given["program:n"]["startsecs"] = 0
     result = configure(sections=given)
     assert (result["changed"], result["reloaded"]) == (True, False), result

@@ -194,7 +194,7 @@ STATES = ["started", "restarted"] if AS_ROOT else []
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("caller", ["root", OTHER])
-def test_an_error_tells_another_user_to_run_the_task_as_the_owner(
+def test_another_user_is_advised_to_run_the_task_as_the_owner(
     instance: Daemon, run_module: Run, caller: str, state: str
 ) -> None:
     write(instance, Row(APP, APP, caller, False), HEAD)

@@ -773,7 +773,7 @@ def test_a_supervisord_of_version_3_reports_fewer_settings(clock: Clock) -> None
     assert settings(simulation)["a"].startretries == 3
 
 
-# --- what is told -----------------------------------------------------------------------------
+# --- what is reported -------------------------------------------------------------------------
 
 
 def test_an_exit_status_is_not_reported_for_a_name_that_two_groups_share(clock: Clock) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes are told apart by pid, start time and boot: against a /proc made by the test."""
+"""Processes are distinguished by pid, start time and boot, in a /proc made by the test."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def real(child: subprocess.Popen[bytes]) -> Process:
     return process
 
 
-def test_a_process_is_read_with_all_that_tells_it_apart(proc: Proc) -> None:
+def test_a_process_is_read_with_everything_that_identifies_it(proc: Proc) -> None:
     proc.add(42, start_ticks=777, ppid=7, pgid=40, uid=1234)
     found = read_process(42, str(proc))
     assert found == Process(42, 777, BOOT, 1234, 7, 40, 40, ("sleep", "100"))
     assert found.identity == (42, 777, BOOT)
 
 
-def test_a_name_with_blanks_and_parentheses_does_not_shift_the_fields(proc: Proc) -> None:
+def test_a_name_with_spaces_and_parentheses_does_not_shift_the_fields(proc: Proc) -> None:
     proc.add(42, start_ticks=777, name="a ) S 9 (b")
     found = read_process(42, str(proc))
     assert found
@@ -111,7 +111,7 @@ def test_the_same_pid_and_start_time_after_a_reboot_is_another_process(proc: Pro
     assert read_same(42, 500, BOOT, str(proc)) is None
 
 
-def test_all_processes_leaves_out_zombies_and_what_is_no_process(proc: Proc) -> None:
+def test_all_processes_leaves_out_zombies_and_other_entries(proc: Proc) -> None:
     proc.add(1)
     proc.add(2, state="Z")
     proc.add(3)
@@ -356,7 +356,7 @@ def test_ancestors_lead_up_to_the_first_process(proc: Proc) -> None:
     assert ancestors(77, str(proc)) == []
 
 
-def test_a_start_is_told_in_seconds_since_the_epoch(
+def test_a_start_is_reported_in_seconds_since_the_epoch(
     proc: Proc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = os.sysconf("SC_CLK_TCK")
@@ -448,7 +448,7 @@ def stubborn() -> subprocess.Popen[bytes]:
 def test_what_ignores_the_signal_is_not_killed_unless_asked() -> None:
     with stubborn() as child:
         with pytest.raises(
-            JawsError, match=r"still runs 0\.2 s after SIGTERM.*not killed"
+            JawsError, match=r"still runs 0\.2 s after SIGTERM.*SIGKILL was not sent"
         ) as error:
             terminate(real(child), timeout=0.2)
         assert error.value.reason == "still_running"
@@ -471,7 +471,7 @@ def test_a_whole_group_ends_with_its_leader() -> None:
 def test_our_own_group_is_never_signalled() -> None:
     own = read_process(os.getpid())
     assert own
-    with pytest.raises(JawsError, match="our own process group"):
+    with pytest.raises(JawsError, match="the process group of this play"):
         send_signal(own, signal.SIGTERM, group=True)
 
 
@@ -479,7 +479,7 @@ def test_waiting_is_bounded(sleeper: subprocess.Popen[bytes]) -> None:
     assert wait_ended(real(sleeper), timeout=0) is False
 
 
-def test_a_process_of_another_installation_is_told_by_its_command_line(
+def test_a_process_of_another_installation_is_recognized_by_its_command_line(
     proc: Proc, tmp_path: Path
 ) -> None:
     for name in ("v1", "v2"):

@@ -141,7 +141,7 @@ def test_a_name_that_means_nothing_is_unknown(name: str) -> None:
     assert select(FARM, [name]) == ([], [name])
 
 
-def test_a_process_name_may_hold_a_colon_that_an_expansion_brought() -> None:
+def test_a_process_name_may_contain_a_colon_after_expansion() -> None:
     odd = program("g:a:b")
     assert (group_of(odd.name), process_of(odd.name)) == ("g", "a:b")
     for name in ("g:a:b", "g", "g:", "a:b"):
@@ -162,17 +162,17 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_means_what_it_fits_with_or_without_the_group(pattern: str) -> None:
+def test_a_pattern_matches_names_with_or_without_the_group(pattern: str) -> None:
     selected, unknown = select(FARM, [pattern])
     assert (names(selected), unknown) == (PATTERNS[pattern], [])
 
 
 @pytest.mark.parametrize("pattern", ["q*", "b:q*", "q*:", "A*", "a[", "b:*x*x*"])
-def test_a_pattern_that_fits_nothing_is_unknown(pattern: str) -> None:
+def test_a_pattern_that_matches_nothing_is_unknown(pattern: str) -> None:
     assert select(FARM, [pattern]) == ([], [pattern])
 
 
-def test_a_name_that_looks_like_a_pattern_means_the_program_that_has_it() -> None:
+def test_a_name_that_looks_like_a_pattern_names_the_program_with_that_name() -> None:
     odd = [program("w*"), program("wa"), program("g:[1]"), program("g:1")]
     assert select(odd, ["w*"]) == (odd[:1], [])
     assert select(odd, ["g:[1]"]) == (odd[2:3], [])
@@ -198,7 +198,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_where_nothing_may_be_left_out_a_group_has_its_colon_and_a_member_its_group(
+def test_if_nothing_may_be_left_out_a_group_has_its_colon_and_a_member_its_group(
     name: str,
 ) -> None:
     selected, unknown = select_written(FARM, [name])
@@ -222,7 +222,7 @@ def test_all_of_nothing_is_nothing_and_known() -> None:
     assert select([], ["all"]) == ([], [])
 
 
-def test_a_member_of_two_groups_is_ambiguous_and_both_are_told() -> None:
+def test_a_member_of_two_groups_is_ambiguous_and_both_are_reported() -> None:
     with pytest.raises(JawsError, match=r"c:z, d:z.*Write it with its group") as caught:
         select(FARM, ["z"])
     assert caught.value.reason == "ambiguous_program"
@@ -289,7 +289,7 @@ def test_stopped_stops_what_is_alive_and_waits_for_what_is_stopping(state: str, 
     assert plan_stopped([program("a", state)]) == plan
 
 
-def test_waiting_alone_is_no_change() -> None:
+def test_only_waiting_changes_nothing() -> None:
     assert not plan_started([program("a", "BACKOFF")]).changes
     assert not plan_stopped([program("a", "STOPPING")]).changes
 
@@ -325,7 +325,7 @@ def test_a_signal_is_a_name_or_a_number(signal: str) -> None:
 
 
 @pytest.mark.parametrize("signal", [*ACCEPTED, *REFUSED])
-def test_a_signal_is_what_supervisord_takes_for_one(signal: str) -> None:
+def test_every_signal_that_supervisord_knows_is_accepted(signal: str) -> None:
     try:
         is_accepted = bool(signal_number(signal)) or signal == "0"
     except ValueError:
@@ -334,7 +334,7 @@ def test_a_signal_is_what_supervisord_takes_for_one(signal: str) -> None:
 
 
 @pytest.mark.parametrize("signal", REFUSED)
-def test_what_is_no_signal_is_refused_before_anything_is_sent(signal: str) -> None:
+def test_an_unknown_signal_is_refused_before_anything_is_sent(signal: str) -> None:
     with pytest.raises(JawsError, match="not a signal") as caught:
         plan_signalled([program("a")], signal)
     assert caught.value.reason == "bad_option"
@@ -482,7 +482,7 @@ def test_what_is_new_on_disk_can_be_restarted() -> None:
     assert plan == Plan(add=["g"], start=["g:a"])
 
 
-def test_a_restart_is_about_the_named_and_applies_what_else_differs_beside_it() -> None:
+def test_a_restart_names_its_programs_and_also_applies_other_changes() -> None:
     programs = [program("a"), program("b"), program("gone"), program("same")]
     change = Change(["new"], ["a", "b"], ["gone"])
     configured = {name: setting(name) for name in ("a", "b", "new", "same")}
@@ -494,7 +494,7 @@ def test_a_restart_is_about_the_named_and_applies_what_else_differs_beside_it() 
     assert everything.plans[0].remove == ["a", "b", "gone"]
 
 
-def test_a_restart_leaves_what_is_lost_elsewhere_alone() -> None:
+def test_a_restart_ignores_lost_programs_that_it_does_not_name() -> None:
     programs = [program("a"), program("b", "UNKNOWN")]
     configured = {name: setting(name) for name in "ab"}
     work = work_for("restarted", ["a"], programs, Change([], ["b"], []), configured)
@@ -564,7 +564,7 @@ def test_a_group_that_differs_restarts_as_a_whole_or_is_refused() -> None:
     assert caught.value.reason == "partial_group"
 
 
-def test_what_nobody_named_is_applied_before_a_rolling_restart() -> None:
+def test_programs_that_are_not_named_are_applied_before_a_rolling_restart() -> None:
     configured = {one.name: setting(one.name) for one in POOL}
     work = work_for("restarted", ["all"], [*POOL, program("gone")],
                     Change([], [], ["gone"]), configured, serial="4")  # fmt: skip
@@ -572,7 +572,7 @@ def test_what_nobody_named_is_applied_before_a_rolling_restart() -> None:
     assert [len(plan.start) for plan in work.plans] == [4, 1]
 
 
-# --- what is to end -----------------------------------------------------------------------------
+# --- programs that are expected to end ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -605,7 +605,7 @@ def test_a_one_shot_program_that_an_update_starts_is_awaited_and_any_other_is_no
 
 
 @pytest.mark.parametrize("state", ["stopped", "absent", "signalled"])
-def test_what_starts_nothing_awaits_no_end(state: str) -> None:
+def test_a_command_that_starts_nothing_does_not_wait_for_an_end(state: str) -> None:
     work = work_for(state, ["m"], [program("m", "STOPPED")], one_shot=["typo"])
     assert work.whole == Plan(remove=["m"] if state == "absent" else [])
 

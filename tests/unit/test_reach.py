@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of an instance without its files, and what is kept over a restart: pure parts."""
+"""What is known about an instance without its files, and what a restart keeps: the pure parts."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def with_status(proc: Proc, pid: int, **fields: str) -> Process:
     [
         ("5 5 5 5", NOTHING, "5 5 5 5", True),
         ("5 5 5 5", NOTHING, "0 0 0 0", False),  # a helper that has become root for good
-        ("5 5 5 5", NOTHING, "5 0 0 0", True),  # a set-uid program is still its caller's
-        ("5 5 5 5", NOTHING, "0 0 5 5", True),  # one that may come back
+        ("5 5 5 5", NOTHING, "5 0 0 0", True),  # a set-uid program still belongs to its caller
+        ("5 5 5 5", NOTHING, "0 0 5 5", True),  # one that may switch back
         ("5 5 5 5", NOTHING, "7 5 7 5", False),
         ("0 0 0 0", ALL, "5 5 5 5", True),
         ("0 0 0 0", NOTHING, "5 5 5 5", False),  # root in a container without CAP_KILL
@@ -64,7 +64,7 @@ def test_whether_a_process_may_end_another_is_known_before_it_tries(
     assert may_signal(sender, target, str(proc)) is may
 
 
-def test_what_has_ended_is_in_nobodys_way(proc: Proc) -> None:
+def test_a_process_that_has_ended_prevents_nothing(proc: Proc) -> None:
     one, other = with_status(proc, 40), with_status(proc, 41, Uid="0 0 0 0")
     (proc.root / "41/status").unlink()
     assert may_signal(one, other, str(proc))
@@ -73,19 +73,21 @@ def test_what_has_ended_is_in_nobodys_way(proc: Proc) -> None:
 @pytest.mark.parametrize(
     ("state", "suspended"), [("T (stopped)", True), ("t (tracing stop)", True), ("D (disk)", False)]
 )
-def test_a_suspended_process_is_told_by_its_state(proc: Proc, state: str, suspended: bool) -> None:
+def test_a_suspended_process_is_recognized_by_its_state(
+    proc: Proc, state: str, suspended: bool
+) -> None:
     with_status(proc, 40, State=state)
     assert is_suspended(40, str(proc)) is suspended
     assert not is_suspended(41, str(proc))
 
 
-def test_a_process_of_a_container_is_none_of_ours(proc: Proc) -> None:
+def test_a_process_in_a_container_does_not_belong_to_the_instance(proc: Proc) -> None:
     with_status(proc, 40, NSpid="40\t1")
     with_status(proc, 41)
     assert [is_contained(pid, str(proc)) for pid in (40, 41, 42)] == [True, False, False]
 
 
-def test_descendants_are_told_by_generation(proc: Proc) -> None:
+def test_descendants_are_found_by_generation(proc: Proc) -> None:
     for pid, ppid in ((40, 1), (41, 40), (42, 41), (43, 7)):
         proc.add(pid, ppid=ppid)
     top = read_process(40, str(proc))
@@ -169,7 +171,7 @@ LOG = """\
 """
 
 
-def test_what_an_operator_has_stopped_is_known_from_the_log_where_nobody_can_be_asked(
+def test_what_an_operator_has_stopped_is_known_from_the_log_if_supervisord_cannot_be_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
@@ -245,7 +247,7 @@ def test_a_program_that_the_daemon_may_not_signal_is_refused_with_its_pid_and_it
         (4, set(), False),  # an orphan, which the first process of a container has adopted
     ],
 )
-def test_what_another_supervisord_runs_at_the_same_address_is_no_orphan(
+def test_what_another_supervisord_runs_at_the_same_address_is_not_an_orphan(
     monkeypatch: pytest.MonkeyPatch, session: int, ours: set[int], kept: bool
 ) -> None:
     child = Process(12, 1, "b", 1, 9, 12, session, ("sleep",))

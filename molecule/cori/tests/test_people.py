@@ -99,8 +99,8 @@ def test_ci_names_the_playbook_that_starts_a_supervisord_and_an_operator_runs_it
     played = ci.play("deploy")
     assert not played.succeeded
     sentence = (
-        "supervisord (/tmp/jaws-supervisord/supervisord-jtm.conf) has to be started, which only "
-        "jaws_jtm may do; this runs as jaws. An operator has to run the playbook supervisors"
+        "supervisord (/tmp/jaws-supervisord/supervisord-jtm.conf) must be started, which only "
+        "jaws_jtm may do; this runs as jaws. Ask an operator to run the playbook supervisors"
     )
     assert sentence in played.said
     assert login("jaws").run(f"{JTM} status").rc == 4

@@ -380,7 +380,7 @@ def _is_started(exits: int | None, is_instant: Callable[[str], bool]) -> Test:
 
 
 class _Ends:
-    """Tells whether programs that are to end are over, from one look at them to the next."""
+    """Decides whether programs that are expected to end are over, from one look to the next."""
 
     def __init__(self) -> None:
         self._pids: dict[str, set[int | None]] = {}

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisord daemon itself: is it up, may it be started, and who is in its way.
+"""The supervisord daemon itself: whether it is up, whether it may be started, and what prevents it.
 
-Facts from Supervisor 4.3.0, measured: the pid file is no guard (truncated at start, never read); a
-second start on a live socket deletes the first one's automatic logs; with a reload, the daemon
-ends where it cannot listen any more.
+Facts from Supervisor 4.3.0, measured: the pid file guards nothing (truncated at start, never read);
+a second start on a live socket deletes the first one's automatic logs; in a reload, the daemon
+ends if it can no longer listen.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ from .trust import TRUST_ADVICE, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 RUNNING = 1  # SupervisorStates.RUNNING
-# Variables that say something of the shell that starts a program, and nothing to the program.
+# Variables about the shell that starts a program, which mean nothing to the program.
 OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
-# Why no request opens a daemon that lives; its own user can still signal it.
+# The reasons why a live daemon does not accept requests; its own user can still signal it.
 LOCKED_OUT = ("broken_conf", "unreadable_conf", "wrong_key")
-# Failures where it matters what runs all the same.
+# Failures for which it matters which daemons run nevertheless.
 ABOUT_DAEMONS = (
     *LOCKED_OUT,
     "did_not_start",
@@ -84,7 +84,7 @@ NEW_KEY = (
 
 
 class Status(NamedTuple):
-    """A live supervisord's own account of itself; user is None where the kernel hides it."""
+    """What a live supervisord reports about itself; user is None if the kernel hides it."""
 
     pid: int
     version: str
@@ -92,7 +92,7 @@ class Status(NamedTuple):
 
 
 class Living(NamedTuple):
-    """A daemon that runs: the client that reaches it, or else its process and its programs."""
+    """A running daemon: the client that reaches it, or else its process and its programs."""
 
     client: Supervisor
     process: Process | None = None
@@ -104,10 +104,10 @@ class Daemon:
 
     :param config: absolute path of its supervisord.conf.
     :param supervisord: path of the executable that starts it.
-    :param python: the interpreter that has Supervisor; None: that of C(supervisord).
-    :param user: the only user that may start it; None: the one in the configuration, if any.
+    :param python: the interpreter that has Supervisor; None for that of C(supervisord).
+    :param user: the only user that may start it; None for the one in the configuration, if any.
     :param timeout: seconds that a start, a stop or a reload may take.
-    :param owner: who may have written the configuration, besides us and root.
+    :param owner: a user who may own the configuration, besides us and root.
     :param trusted_users: accounts that may, and that may listen and own its files.
     :param environment: variables that it is started with, besides those of every daemon.
     :param umask: the one that it is started with, in octal; None: that of the configuration.
@@ -195,7 +195,7 @@ class Daemon:
         found = shutil.which(name)
         if not found:
             raise JawsError(
-                f"{name} is not there or not executable: install Supervisor first (the role "
+                f"{name} does not exist or is not executable: install Supervisor first (the role "
                 "supervisord does).",
                 reason="not_installed",
             )
@@ -208,13 +208,13 @@ class Daemon:
         return started_from(process.cmdline if process else ())
 
     def alone(self) -> AbstractContextManager[int]:
-        """Keep other runs from changing this instance while we do."""
+        """Lock the instance, so that no other run changes it while we do."""
         return locked_instance(self.config, self.conf.pid_file, self.conf.trusted, self.timeout)
 
     def status(self) -> Status | None:
-        """Return the live daemon's status, or None when it is down.
+        """Return the live daemon's status, or None if it is down.
 
-        :raises JawsError: it is there but cannot be asked (wrong_key, frozen, …).
+        :raises JawsError: it runs but cannot be asked (wrong_key, frozen, …).
         """
         calls = ("getPID", "getSupervisorVersion")
         try:
@@ -238,12 +238,12 @@ class Daemon:
         return Status(pid, version, self._user_of(pid))
 
     def user_now(self) -> str | None:
-        """Return the user that the live daemon runs as, where the system shows it."""
+        """Return the user that the live daemon runs as, if the system shows it."""
         status = self.status()
         return status.user if status else None
 
     def is_outdated(self, status: Status) -> bool | None:
-        """Whether the live daemon is of another installation than C(python); None: not known."""
+        """Whether the live daemon is from another installation than C(python); None if unknown."""
         if self._python is None:
             return None
         return is_of_another_installation(status.pid, self._python)
@@ -292,9 +292,9 @@ class Daemon:
         return self.resolved.programs
 
     def start(self, programs: list[ConfiguredProgram] | None = None) -> Cleared:
-        """Start it, after what its predecessor left has ended; return what was in the way.
+        """Start it, after ending what its predecessor has left; return the pids of that.
 
-        :param programs: what C(check) returned, where it was called.
+        :param programs: what C(check) returned, if it was called.
         :raises JawsError: it may not or cannot be started.
         """
         cleared = self.clear(self.check() if programs is None else programs)
@@ -305,8 +305,8 @@ class Daemon:
         """Refuse a start that only another user may do."""
         if self.user and self.user != self.me:
             raise JawsError(
-                f"supervisord ({self.config}) has to be started, which only {self.user} may "
-                f"do; this runs as {self.me}. An operator has to run the playbook supervisors "
+                f"supervisord ({self.config}) must be started, which only {self.user} may "
+                f"do; this runs as {self.me}. Ask an operator to run the playbook supervisors "
                 f"(jgi.jaws.supervisors), or this task as {self.user}; then run this again.",
                 reason="may_not_start",
             )
@@ -317,9 +317,9 @@ class Daemon:
             refuse_foreign(path, ours(*self.commanders), follow=True, advice=TRUST_ADVICE)
 
     def refuse_unusable_places(self, socket: bool = True) -> None:
-        """Refuse files that another user made first, and a socket path that cannot be used.
+        """Refuse files that another user has made, and a socket path that cannot be used.
 
-        :param socket: whether the socket is yet to be made.
+        :param socket: whether the socket must still be made.
         :raises JawsError: as refuse_unsafe and refuse_unusable_socket.
         """
         trusted = self.conf.trusted.naming(self.resolved.named)
@@ -330,9 +330,9 @@ class Daemon:
                 refuse_unusable_socket(server.path, trusted)
 
     def clear(self, programs: Sequence[ConfiguredProgram] = ()) -> Cleared:
-        """End a daemon that lost its socket, and orphans; both are ours, or this is refused.
+        """End a daemon that lost its socket, and orphans; refuse if they are not ours.
 
-        :param programs: what Supervisor's parser says of them, for how they are stopped.
+        :param programs: what Supervisor's parser says about them, to stop them properly.
         :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
         return self.instance.clear(programs, self.timeout)
@@ -384,7 +384,7 @@ class Daemon:
         )
 
     def tidy(self) -> Cleared:
-        """End what was left to run before the daemon that answers was started.
+        """End what still runs from before the start of the daemon that answers.
 
         :raises JawsError: it does not end (still_running).
         """
@@ -393,14 +393,14 @@ class Daemon:
         return {"unreachable": [], "orphans": end(left, ())}
 
     def predecessors(self, pid: int) -> list[Process]:
-        """Return what a predecessor of the daemon that answers has left running beside it."""
+        """Return what a predecessor has left running next to the daemon that answers."""
         process = processes.read_process(pid)
         return self.instance.predecessors(process) if process else []
 
     def look(self, programs: Sequence[ConfiguredProgram]) -> States:
-        """Return what each program does, as the kernel shows it: for C(restore).
+        """Return each program's state according to the kernel, for C(restore).
 
-        :param programs: what Supervisor's parser says of them.
+        :param programs: what Supervisor's parser says about them.
         """
         noted = self.note.read()
         if noted:  # by a run that was killed
@@ -410,9 +410,9 @@ class Daemon:
         return seen(self.instance.orphans(), names, lost, self.conf.log_file)
 
     def restore(self, before: States) -> None:
-        """Give the programs back the states that they had before a restart.
+        """Restore the states that the programs had before a restart.
 
-        :raises JawsError: names what does not run any more (program_failed, timed_out).
+        :raises JawsError: names the programs that no longer run (program_failed, timed_out).
         """
         try:
             with self.client as client:
@@ -421,10 +421,10 @@ class Daemon:
             self.note.remove()
 
     def inspect(self, client: Supervisor) -> tuple[States, Process | None]:
-        """Return what its programs do, and its process; refuse where a program would outlive it.
+        """Return its programs' states and its process; refuse if a program would outlive it.
 
-        :param client: that reaches it.
-        :returns: of the programs what a run has noted that was killed, where there was one.
+        :param client: the client that reaches it.
+        :returns: the states that a killed run has noted, if there was one.
         :raises JawsError: names the programs and their pids (lost_program).
         """
         programs = observe(client).programs
@@ -435,9 +435,9 @@ class Daemon:
         return self.note.read() or remembered(programs), process
 
     def stop(self, for_good: bool = True) -> States:
-        """Stop it with all its programs, wait for its end, and return what they did.
+        """Stop it with all of its programs, wait until it has ended, and return their states.
 
-        :param for_good: whether nothing is to know later what they did.
+        :param for_good: whether their states need not be known later.
         :raises JawsError: it would leave a program (lost_program), or still runs after timeout and
             its programs' stopwaitsecs.
         """
@@ -460,7 +460,7 @@ class Daemon:
         return not (processes.is_same(process) if process else listeners(self.endpoint))
 
     def reload(self) -> None:
-        """Make it read its daemon sections again; every program restarts. Validated first, always.
+        """Make it read its daemon sections again, after validation; every program restarts.
 
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
@@ -473,9 +473,9 @@ class Daemon:
         self.restore(self.restart_in_place(self.client))
 
     def restart_in_place(self, client: Supervisor) -> States:
-        """Send C(restart) through a client that reaches it; wait for it at its own endpoint.
+        """Send C(restart) through a client that reaches it; wait for it at its new endpoint.
 
-        :returns: what its programs did before, for C(restore).
+        :returns: its programs' states before, for C(restore).
         :raises JawsError: it would run a program twice (lost_program, runs_twice), ended
             (did_not_start), or does not answer there in time (timed_out).
         """
@@ -491,7 +491,7 @@ class Daemon:
         return before
 
     def take_up(self, living: Living) -> States:
-        """Have a daemon that runs read this configuration; return what its programs did before.
+        """Make a running daemon read this configuration; return its programs' states before.
 
         :raises JawsError: as C(restart_in_place).
         """
@@ -500,7 +500,7 @@ class Daemon:
         return self.restart_in_place(living.client)
 
     def _restart_by_signal(self, process: Process, programs: Sequence[ConfiguredProgram]) -> States:
-        """Have a daemon that cannot be asked read its configuration again, by SIGHUP."""
+        """Make a daemon that cannot be asked read its configuration again, by SIGHUP."""
         before = self.look(programs)
         ran = children(process)
         end(self.instance.predecessors(process), programs)
@@ -520,7 +520,7 @@ class Daemon:
     ) -> None:
         """Wait until it answers; end what it ran before and did not end.
 
-        :param old: the sockets at which it may still answer as it was.
+        :param old: the sockets at which it may still answer with the old configuration.
         """
         what = "did not answer {time} of its reload"
 
@@ -544,7 +544,7 @@ class Daemon:
             with self.client as client:
                 return bool(client.call("supervisor.getState")["statecode"] == RUNNING)
         except JawsError as error:
-            # While the old one is still stopping its programs.
+            # The old one is still stopping its programs.
             if error.reason in ("down", "wrong_key"):
                 return False
             raise
@@ -561,7 +561,7 @@ class Daemon:
     def _await(self, test: Callable[[], bool], reason: str, what: str, extra: float = 0) -> None:
         """Wait until the test is true.
 
-        :param what: what the daemon did not do, with the words {time} where the time belongs.
+        :param what: what the daemon did not do, with {time} as a placeholder for the time.
         """
         seconds = self.timeout + extra
         if not wait_until(test, seconds):
@@ -573,7 +573,7 @@ class Daemon:
 
 
 def told_by(config: str) -> tuple[str, str | None]:
-    """Return where a configuration has its daemon listen, and its pid file, if it can be read."""
+    """Return the address and the pid file in a configuration, if it can be read."""
     with suppress(JawsError):
         conf = SupervisordConf(config)
         return conf.server_url, conf.pid_file
@@ -581,7 +581,7 @@ def told_by(config: str) -> tuple[str, str | None]:
 
 
 def with_daemons(error: JawsError, config: str) -> JawsError:
-    """Return the error with who runs all the same, and with the command that helps."""
+    """Return the error, with the daemons that run nevertheless and the command that helps."""
     if "pids" in error.details or error.reason not in ABOUT_DAEMONS:
         return error
     url = told_by(os.path.abspath(config))[0]
@@ -596,7 +596,7 @@ def with_daemons(error: JawsError, config: str) -> JawsError:
 
 
 def _is_shut(config: str) -> bool:
-    """Whether a configuration does not say how its daemon is reached."""
+    """Whether a configuration does not say how to reach its daemon."""
     try:
         return not SupervisordConf(config).endpoint.url
     except JawsError:

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where one supervisord listens, with which key, and who may listen there in its place.
+"""The address of one supervisord: where it listens, with which key, and who may listen there.
 
 Facts from Supervisor 4.3.0: C(supervisor/options.py) (ClientOptions: where the url, the user and
-the key come from). Measured: on a filesystem without hard links, or beside another user's socket
-in a sticky directory, a start prints "Unlinking stale socket" for ever.
+the key come from). Measured: on a filesystem without hard links, or next to another user's socket
+in a sticky directory, a start prints "Unlinking stale socket" forever.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ CONNECT_SECONDS = 5
 class Endpoint(NamedTuple):
     """Where a supervisord listens and how to authenticate; C(source) names where that was read.
 
-    C(ordered) says whether a program may have a priority: False only where the file sets none.
-    C(trusted) says who may listen there; None: nobody said.
+    C(ordered) says whether a program may have a priority: False only if the file sets none.
+    C(trusted) says who may listen there; None if that is unknown.
     """
 
     url: str
@@ -55,12 +55,12 @@ class Endpoint(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The url for people: without the user and the key that an http url may hold."""
+        """The url for messages: without the user and the key that an http url may contain."""
         return re.sub(r"//[^/]*@", "//", self.url)
 
     @property
     def socket_path(self) -> str | None:
-        """The unix socket's path, or None where supervisord listens on http."""
+        """The path of the unix socket, or None if supervisord listens on http."""
         return self.url[len("unix://") :] if self.url.startswith("unix://") else None
 
 
@@ -90,15 +90,15 @@ class _Names(Dict[str, str]):
 
 
 class SupervisordConf:
-    """What a client needs of one supervisord.conf, read without Supervisor: cheap, and no more.
+    """What a client needs of one supervisord.conf, read without Supervisor, which is faster.
 
-    What the daemon makes of it, Supervisor's parser says (C(parser.resolve)).
+    How the daemon understands the file, Supervisor's parser says (C(parser.resolve)).
 
-    :param path: of the file.
+    :param path: the path of the file.
     :param users: uids that the caller trusts besides those that the file names.
-    :param environment: that of the supervisord; None: an empty one, as it is started with here.
+    :param environment: that of the supervisord; None for an empty one, as we start it.
         One that runs may have been started with another; its socket is looked for there, too.
-    :param text: what the file is to contain; None: what it contains.
+    :param text: the text that the file will contain; None for its present text.
     :raises JawsError: it cannot be read (unreadable_conf) or parsed (broken_conf).
     """
 
@@ -120,9 +120,9 @@ class SupervisordConf:
         ]
 
     def get(self, section: str, option: str, at: Surroundings | None = None) -> str | None:
-        """Return a value with what Supervisor expands in it, or None.
+        """Return a value as Supervisor expands it, or None.
 
-        :raises JawsError: it names a variable that is not there, or is no format (broken_conf).
+        :raises JawsError: it names a missing variable, or cannot be expanded (broken_conf).
         """
         value = self.parser.get(section, option, fallback=None)
         if not value or "%" not in value:
@@ -146,7 +146,7 @@ class SupervisordConf:
 
     @property
     def pid_file(self) -> str | None:
-        """The path of the pid file, or None where only supervisord knows it."""
+        """The path of the pid file, or None if only supervisord knows it."""
         return self._path("pidfile")
 
     @property
@@ -173,7 +173,7 @@ class SupervisordConf:
         ]
         named: set[int] = set()
         for section, option in options:
-            with suppress(JawsError):  # only supervisord has to know that variable
+            with suppress(JawsError):  # only supervisord must know that variable
                 named |= user_id((self.get(section, option) or "").partition(":")[0])
         owner = os.stat(self.path).st_uid if os.path.exists(self.path) else None
         return Trust(os.path.abspath(self.path), owner, frozenset(named), self._users)
@@ -207,7 +207,7 @@ class SupervisordConf:
         if self.parser.has_section(section):
             given = self.get(section, "serverurl", at)
             url = DEFAULT_URL if given is None else given
-        else:  # nothing is said to clients, but to supervisord
+        else:  # there is a section for supervisord, but none for clients
             section, url = self._server(at)
             url = url.replace("//0.0.0.0:", "//localhost:")
         if url.startswith("unix://"):
@@ -222,7 +222,7 @@ class SupervisordConf:
 
     @property
     def server_url(self) -> str:
-        """What its programs get as SUPERVISOR_SERVER_URL; empty where only an included file says.
+        """What its programs get as SUPERVISOR_SERVER_URL; empty if only an included file says it.
 
         Supervisor's parser says the same (C(Configuration.server_url)).
         """
@@ -232,7 +232,7 @@ class SupervisordConf:
             return ""
 
     def _server(self, at: Surroundings) -> tuple[str, str]:
-        """Return the section that makes supervisord listen, and the url that it tells programs."""
+        """Return the section that makes supervisord listen, and the url that its programs get."""
         path = self.get("unix_http_server", "file", at)
         if path:
             return "unix_http_server", f"unix://{at.path(path.strip())}"
@@ -242,7 +242,7 @@ class SupervisordConf:
             host = "localhost" if host in ("", "*") else host.lower()
             return "inet_http_server", f"http://{host}:{number}"
         raise JawsError(
-            f"{self.path} has no [supervisorctl] section and none of a server, so nothing says "
+            f"{self.path} has neither a [supervisorctl] nor a server section, so nothing says "
             "where supervisord listens. Add it, or give the option server_url.",
             reason="broken_conf",
         )
@@ -259,7 +259,7 @@ def _exists(endpoint: Endpoint) -> bool:
 
 
 def name_of(user: str | None) -> str | None:
-    """Return an account's name, however it is given; as it is where there is no such account."""
+    """Return the name of an account, given by name or number; unchanged if there is none."""
     for uid in user_id(user):
         return user_name(uid)
     return user or None
@@ -279,7 +279,7 @@ def _parsed(path: str, text: str | None = None) -> configparser.RawConfigParser:
     except (configparser.Error, UnicodeDecodeError) as error:
         # The parser's message quotes the line, which may be the key's.
         raise JawsError(
-            f"{path} is no configuration that Supervisor can parse ({type(error).__name__}"
+            f"Supervisor cannot parse {path} ({type(error).__name__}"
             f"{_line_of(error)}). Deploy again, or restore it.",
             reason="broken_conf",
         ) from None
@@ -309,7 +309,7 @@ def find_config(supervisorctl_path: str | None) -> str | None:
         base = os.path.dirname(os.path.dirname(supervisorctl_path or get_bin_path("supervisorctl")))
         folders = [os.path.join(base, "etc"), base, *folders]
     except ValueError:
-        pass  # It is not needed: only its directory would add two places.
+        pass  # It is not required: its directory would only add two places to look.
     paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in folders]
     return next((path for path in paths if os.path.exists(path)), None)
 
@@ -346,7 +346,7 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
 
 
 def refuse_unusable_socket(path: str, trusted: Container[int] | None = None) -> None:
-    """Refuse a socket path on which supervisord would fail, or loop for ever.
+    """Refuse a socket path with which supervisord would fail, or loop forever.
 
     :raises JawsError: too long (bad_option), no directory or no hard links there
         (unusable_directory), or another user's (foreign_owner).
@@ -367,7 +367,7 @@ def refuse_unusable_socket(path: str, trusted: Container[int] | None = None) -> 
 
 
 def refuse_long_socket(path: str) -> None:
-    """Refuse a path that supervisord cannot make a socket at.
+    """Refuse a path at which supervisord cannot make a socket.
 
     :raises JawsError: with both numbers (bad_option).
     """
@@ -381,13 +381,13 @@ def refuse_long_socket(path: str) -> None:
 
 
 def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None:
-    """Refuse to send a key to where another user may listen.
+    """Refuse to send a key to an address where another user may listen.
 
     :raises JawsError: names the owner (foreign_owner).
     """
     path = endpoint.socket_path
     if path is not None:
-        if os.path.lexists(path):  # else it is down, which connecting reports
+        if os.path.lexists(path):  # otherwise it is down, which connecting will report
             refuse_unsafe(path, trusted, TRUST_ADVICE)
         return
     foreign = sorted(uid for uid in listeners(endpoint) if uid not in trusted)
@@ -395,14 +395,14 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None
         owner = " and ".join(map(user_name, foreign))
         raise JawsError(
             f"{endpoint.address} is taken by a process of {owner}, and you are "
-            f"{user_name(os.geteuid())}. The key of {endpoint.source} was not sent to it. "
+            f"{user_name(os.geteuid())}. The key in {endpoint.source} was not sent to it. "
             f"{TRUST_ADVICE.format(owner=owner, place='port')}",
             reason="foreign_owner",
         )
 
 
 def listeners(endpoint: Endpoint, proc: str = "/proc") -> set[int]:
-    """Return the uids that listen at an endpoint of this machine, as the kernel sees them.
+    """Return the uids that listen at an endpoint on this machine, according to the kernel.
 
     The kernel shows everybody a port's user, even if C(hidepid) hides the processes.
     """
@@ -442,7 +442,7 @@ def is_taken(endpoint: Endpoint) -> bool:
             probe.connect(endpoint.socket_path or _tcp(endpoint))
         except (FileNotFoundError, ConnectionRefusedError):
             return False
-        except OSError:  # it hangs, or refuses us: a process is there
+        except OSError:  # it hangs or refuses us, so there is a process
             return True
         return True
 

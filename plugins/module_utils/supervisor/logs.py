@@ -149,7 +149,7 @@ def _can_be_opened(path: str) -> bool:
 
 @contextmanager
 def _as_user_of(process: Process) -> Iterator[None]:
-    """Be the user of a process for a moment, if we are root, since root may write anywhere."""
+    """Act as the user of a process for a moment, if we are root: root may write anywhere."""
     if os.geteuid() or not process.uid:
         yield
         return

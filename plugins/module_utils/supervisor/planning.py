@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done with programs, worked out from their states and what is wanted.
+"""What must be done with programs, derived from their states and what is wanted.
 
 Pure functions; nothing here speaks to supervisord.
 """
@@ -19,9 +19,9 @@ LAST = (999, 999)  # Supervisor's default priority
 
 
 class Plan(NamedTuple):
-    """What is to be done, in this order. Names are namespecs, C(add) and C(remove) name groups.
+    """What to do, in this order. Names are namespecs; C(add) and C(remove) name groups.
 
-    C(await_ended) are programs that are to end by themselves, among what starts or runs already.
+    C(await_ended) are programs that are expected to end, among those that start or run already.
     """
 
     stop: list[str] = []
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
     @property
     def changes(self) -> bool:
-        """Whether anything is to be changed; waiting for what is under way is none."""
+        """Whether anything must be changed; waiting for what is under way does not count."""
         return any((self.stop, self.remove, self.add, self.start, self.signal))
 
     @property
@@ -45,9 +45,9 @@ class Plan(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a task does: its plans, of which the first that fails is the last.
+    """What a task does: its plans; after the first one that fails, the rest is skipped.
 
-    C(others) comes before them. The task is not about it, so that a failure there is a warning.
+    C(others) comes before them. The task is not about these, so a failure there is a warning.
     """
 
     plans: list[Plan]
@@ -55,13 +55,13 @@ class Work(NamedTuple):
 
     @property
     def whole(self) -> Plan:
-        """All of it as one plan, to tell what it comes to."""
+        """All of it as one plan, to predict the result."""
         fields = zip(self.others, *self.plans)
         return Plan(*([name for part in field for name in part] for field in fields))
 
 
 def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[Program]:
-    """Return the programs that adding C(groups) brings: STARTING where they start by themselves."""
+    """Return the programs that adding C(groups) brings: STARTING if they start automatically."""
     wanted = frozenset(groups)
     return [
         Program(name, setting.group, "STARTING" if setting.autostart else "STOPPED")
@@ -73,7 +73,7 @@ def arriving(groups: Iterable[str], configured: Mapping[str, Setting]) -> list[P
 def plan_started(selected: Sequence[Program], ending: Collection[str] = ()) -> Plan:
     """Start what is down; wait for what is under way (STARTING, BACKOFF).
 
-    :param ending: the names of programs that are to end: these are under way while they run.
+    :param ending: the names of programs that are expected to end: not done while they run.
     :raises JawsError: a program is UNKNOWN (lost_program).
     """
     _refuse_lost(selected)
@@ -88,7 +88,7 @@ def plan_started(selected: Sequence[Program], ending: Collection[str] = ()) -> P
 
 
 def until_ended(plan: Plan, ending: Collection[str], configured: Mapping[str, Setting]) -> Plan:
-    """Return the plan that waits for the end of these programs, where it waits for them to run."""
+    """Return the plan that waits until these programs have ended, instead of until they run."""
     added = [program for program in arriving(plan.add, configured) if program.state == "STARTING"]
     awaited = plan.start + plan.await_running + names(added)
     return plan._replace(
@@ -98,7 +98,7 @@ def until_ended(plan: Plan, ending: Collection[str], configured: Mapping[str, Se
 
 
 def plan_stopped(selected: Sequence[Program]) -> Plan:
-    """Stop what is alive, a BACKOFF between two starts included; wait for what is STOPPING.
+    """Stop what is alive, including BACKOFF between two starts; wait for what is STOPPING.
 
     :raises JawsError: a program is UNKNOWN (lost_program).
     """
@@ -109,7 +109,7 @@ def plan_stopped(selected: Sequence[Program]) -> Plan:
 
 
 def _refuse_lost(programs: Sequence[Program]) -> None:
-    """Refuse UNKNOWN: supervisord takes it for stopped, and would start a second copy beside it."""
+    """Refuse UNKNOWN: supervisord takes it for stopped, and would start a second copy."""
     lost = [
         f"{program.name} (pid {program.pid})" for program in programs if program.state == "UNKNOWN"
     ]
@@ -118,7 +118,7 @@ def _refuse_lost(programs: Sequence[Program]) -> None:
             f"supervisord has lost control of {', '.join(lost)}: it could not signal it, and "
             "its state is UNKNOWN. Nothing was changed. The module supervisord with state=killed, "
             "run as that process's user or root, ends it with everything that supervisord runs; "
-            "state=started then starts it anew.",
+            "state=started then starts it again.",
             reason="lost_program",
             pids=[program.pid for program in programs if program.state == "UNKNOWN"],
         )
@@ -149,7 +149,7 @@ def _is_signal(text: str) -> bool:
 def plan_updated(change: Change, programs: Sequence[Program]) -> Plan:
     """Apply what differs on disk: once, and nothing else.
 
-    :raises JawsError: a program that has to stop is UNKNOWN (lost_program).
+    :raises JawsError: a program that must stop is UNKNOWN (lost_program).
     """
     leaving = frozenset(change.changed + change.removed)
     stop = plan_stopped([program for program in programs if program.group in leaving])
@@ -161,8 +161,8 @@ def plan_restarted(
 ) -> Plan:
     """Apply what differs on disk, then restart the selected programs that it did not restart.
 
-    :param selected: among the programs as they are after the update, see C(arriving).
-    :raises JawsError: a program that has to stop is UNKNOWN (lost_program).
+    :param selected: some of the programs as they are after the update, see C(arriving).
+    :raises JawsError: a program that must stop is UNKNOWN (lost_program).
     """
     update = plan_updated(change, programs)
     rest = [program for program in selected if program.group not in update.add]
@@ -187,7 +187,7 @@ def plan_absent(
 ) -> Plan:
     """Remove the groups of the selected programs, which must be stopped unless C(stop_first).
 
-    :param wanted: the names: that of a program may be its group's, whose others are down.
+    :param wanted: the names; that of a program may also be its group's if its others are down.
     :raises JawsError: a program runs (still_running) or is UNKNOWN (lost_program), or a group has
         programs that are not selected (partial_group).
     """
@@ -201,7 +201,7 @@ def plan_absent(
     ]
     if others:
         raise JawsError(
-            f"supervisord removes whole groups only: removing {', '.join(names(selected))} "
+            f"supervisord only removes whole groups: removing {', '.join(names(selected))} "
             f"would remove {', '.join(sorted(others))} too. Name the group with its colon, or "
             "change its configuration and use state=updated.",
             reason="partial_group",
@@ -225,9 +225,9 @@ def batches(
     """Return the programs in batches of at most C(size), to restart one batch after the other.
 
     Those of low priority come first. A group that differs on disk stays together, because
-    supervisord replaces whole groups only.
+    supervisord only replaces whole groups.
 
-    :raises JawsError: so many of a group run that no batch can hold them (partial_group).
+    :raises JawsError: more programs of a group run than fit into a batch (partial_group).
     """
     units: dict[str, list[Program]] = {}
     for program in sorted(selected, key=lambda one: _priority(one, configured)):
@@ -238,7 +238,7 @@ def batches(
         group = key.rstrip(":")
         if len(unit) > size and group in change.changed:
             raise JawsError(
-                f"{group} differs on disk, and supervisord replaces a group as a whole: its "
+                f"{group} differs on disk, and supervisord only replaces a group as a whole: its "
                 f"{len(unit)} programs cannot restart {size} at a time. Nothing was changed; "
                 f"raise serial, or apply it first with state=updated and name={group}.",
                 reason="partial_group",
@@ -283,7 +283,7 @@ def phases(
 def predict(
     programs: Sequence[Program], plan: Plan, configured: Mapping[str, Setting]
 ) -> dict[str, str]:
-    """Return each program's state after the plan, where every program does what it should."""
+    """Return each program's state after the plan, if every program does what it should."""
     states = {
         program.name: program.state for program in programs if program.group not in plan.remove
     }

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs of one supervisord instance, as the kernel knows it, and how that is ended.
+"""What runs of one supervisord instance, according to the kernel, and how to end it.
 
-Files can be removed, damaged or replaced while a daemon lives; what it runs can outlive it. Facts
-from Supervisor 4.3.0, measured: /proc/net/unix names a listening socket C(PATH.PID), also after the
-file has been removed; a program that supervisord may not signal counts as stopped for it, so that
-its shutdown leaves that program, and its reload starts a second one beside it.
+Files can be removed, damaged or replaced while a daemon runs, and its programs can outlive it.
+Facts from Supervisor 4.3.0, measured: /proc/net/unix names a listening socket C(PATH.PID), also
+after the file has been removed; supervisord takes a program that it may not signal for stopped, so
+that its shutdown leaves that program running, and its reload starts a second copy.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .installation import config_of
 from .parser import ConfiguredProgram
 from .programs import namespec
 
-# In the environment of a daemon that was started here, and so of everything that it runs.
+# A variable of a daemon that we have started, and so of everything that it runs.
 MARK = "SUPERVISORD_CONFIG"
-URL = "SUPERVISOR_SERVER_URL"  # in that of every program, given by Supervisor
-MOST_LOOKS = 5  # for what is in the way of a start, where something comes again and again
+URL = "SUPERVISOR_SERVER_URL"  # a variable of every program, set by Supervisor
+MOST_LOOKS = 5  # for what prevents a start, in case something is started again and again
 STOPWAITSECS = 10  # Supervisor's default
-KILLED_SECONDS = 5  # that a killed process may take to end
+KILLED_SECONDS = 5  # how long a killed process may take to end
 ACCEPTS = 0x10000  # __SO_ACCEPTCON, in /proc/net/unix
 LAST_RESORT = "The module supervisord with state=killed, run as {user}, ends {what}"
 
@@ -43,9 +43,9 @@ Cleared = Dict[str, List[int]]
 class Instance:
     """The processes of one supervisord instance: its daemons, and what they run or have left.
 
-    :param config: absolute path of its supervisord.conf, which need not be there any more.
-    :param server_url: where it listens, as its programs are told; empty where nobody knows.
-    :param pid_file: its path, if that is known; it is never believed of what would be signalled.
+    :param config: the absolute path of its supervisord.conf, which may no longer exist.
+    :param server_url: where it listens, as its programs get it; empty if unknown.
+    :param pid_file: its path, if known; a pid in it alone is never signalled.
     """
 
     def __init__(self, config: str, server_url: str = "", pid_file: str | None = None) -> None:
@@ -58,9 +58,9 @@ class Instance:
         return bool(self.daemons() or self.orphans() or self._hidden())
 
     def daemons(self) -> list[Process]:
-        """Return its supervisord processes, the oldest first.
+        """Return its supervisord processes, oldest first.
 
-        They are known by their command line, however the path was spelt, or by their socket.
+        They are recognised by their command line, in any spelling of the path, or by their socket.
         """
         named = [
             process
@@ -69,11 +69,11 @@ class Instance:
         ]
         found = {process.pid: process for process in named + self._listening(named)}
         here = [process for process in found.values() if not processes.is_contained(process.pid)]
-        # What a daemon has just forked has its command line for a moment.
+        # A process that a daemon has just forked has the daemon's command line for a moment.
         return by_age(process for process in here if process.ppid not in found)
 
     def _listening(self, named: Sequence[Process]) -> list[Process]:
-        """Return what listens at its address besides these, and is a supervisord by what it runs
+        """Return what else listens at its address and is a supervisord, judging by its programs
         or by its command line."""
         return [
             process
@@ -90,22 +90,22 @@ class Instance:
         ours = os.path.realpath(self.config)
         if os.path.isabs(given):
             return os.path.realpath(given) == ours
-        # Where it is now, which is its option directory, and where it was started.
+        # Its present directory, which is its option directory, and the directory of its start.
         folders = [_cwd(process.pid), (processes.read_environ(process) or {}).get("PWD", "/")]
         paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
         return ours in paths or process.pid in self._parents()
 
     def orphans(self) -> list[Process]:
-        """Return what a dead predecessor left running, of all that we may end: the oldest first.
+        """Return what a dead predecessor has left running and we may end, oldest first.
 
-        Programs of another supervisord that lives, and is to listen at the same address, are none.
+        Programs of a live supervisord with the same address do not count.
         """
         found = [child for child in self._descendants() if config_of(child.cmdline) is None]
         ours = {daemon.pid for daemon in self.daemons()} if found else set()
         return [child for child in found if not _is_kept(child, ours)]
 
     def _hidden(self, orphans: Sequence[Process] = ()) -> list[Process]:
-        """Return what a dead daemon has left that is another user's, and so hides its environment.
+        """Return what a dead daemon has left of other users, whose environment is hidden.
 
         It is still in the session that the daemon led, as are other orphans.
         """
@@ -119,7 +119,7 @@ class Instance:
         ]
 
     def predecessors(self, daemon: Process) -> list[Process]:
-        """Return what was left to run before a daemon was started, and runs beside it."""
+        """Return what was left running before a daemon was started and still runs."""
         older = self._descendants(daemon.start_ticks)
         orphans = self.orphans() if older else []
         return [child for child in orphans if child.start_ticks < daemon.start_ticks]
@@ -142,7 +142,7 @@ class Instance:
         return (marked or told) and not processes.is_contained(process.pid)
 
     def only(self) -> Process | None:
-        """Return its daemon, where one runs.
+        """Return its daemon, if one runs.
 
         :raises JawsError: several run (runs_twice).
         """
@@ -155,13 +155,13 @@ class Instance:
     ) -> Cleared:
         """End its daemons, and then what they ran and did not end.
 
-        :param programs: what Supervisor's parser says of them, for how they are stopped.
-        :param timeout: seconds that a daemon may take, on top of its programs' stopwaitsecs.
+        :param programs: what Supervisor's parser says about them, to stop them properly.
+        :param timeout: seconds that a daemon may take, in addition to its programs' stopwaitsecs.
         :param force: also end a daemon that is suspended, or does not end in time.
         :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
         cleared: Cleared = {"unreachable": [], "orphans": []}
-        # One look is not enough where there is something: it may start more before it ends.
+        # If there is something, one look is not enough: it may start more before it ends.
         for _look in range(MOST_LOOKS):
             found = self._clear(programs, timeout, force)
             if not any(found.values()):
@@ -222,7 +222,7 @@ def look_for_rest(config: str, url: str) -> str:
 
 
 def refuse_foreign_daemon(config: str, daemon: Process, users: Collection[int]) -> None:
-    """Refuse to act on a daemon that another user has to act on.
+    """Refuse to act on a daemon of another user.
 
     :param users: the uids of those who may.
     :raises JawsError: names it, its user and the command (foreign_owner).
@@ -240,7 +240,7 @@ def refuse_foreign_daemon(config: str, daemon: Process, users: Collection[int]) 
 
 
 def refuse_several(config: str, daemons: Sequence[Process]) -> None:
-    """Refuse to act where more than one daemon runs with a configuration.
+    """Refuse to act if more than one daemon runs with a configuration.
 
     :raises JawsError: names them and the command that leaves one (runs_twice).
     """
@@ -270,7 +270,7 @@ def refuse_suspended(daemon: Process) -> None:
 
 
 def refuse_deaf(config: str, daemon: Process) -> None:
-    """Refuse to signal a daemon that cannot be asked where it would not take that up, or do harm.
+    """Refuse to signal a daemon that cannot be asked, if that would have no effect or do harm.
 
     :raises JawsError: it is another user's (foreign_owner), suspended (frozen), or would leave a
         program (lost_program).
@@ -281,9 +281,9 @@ def refuse_deaf(config: str, daemon: Process) -> None:
 
 
 def refuse_hidden_orphans(config: str, url: str | None, new_url: str) -> None:
-    """Refuse to change an address by which alone the orphans of a killed daemon are known.
+    """Refuse to change an address that is needed to recognise the orphans of a killed daemon.
 
-    :param url: where the daemon was to listen, if that is known.
+    :param url: the address of the daemon, if known.
     :raises JawsError: names them and the command that ends them (still_running).
     """
     if not url or url == new_url:
@@ -301,21 +301,21 @@ def refuse_hidden_orphans(config: str, url: str | None, new_url: str) -> None:
 
 
 def how_to_thaw(daemon: Process) -> str:
-    """Return what may be done with a daemon that does not answer."""
+    """Return what to do with a daemon that does not answer."""
     return (
-        f"Let it go on with `kill -CONT {daemon.pid}`, as {user_name(daemon.uid)}, or end it: "
+        f"Resume it with `kill -CONT {daemon.pid}`, as {user_name(daemon.uid)}, or end it: "
         + last_resort([daemon])
     )
 
 
 def last_resort(daemons: Sequence[Process]) -> str:
-    """Return the command that ends what cannot be asked to end, as a sentence without its end."""
+    """Return the command that ends what cannot be asked to end, without a full stop."""
     user = " and ".join(sorted({user_name(daemon.uid) for daemon in daemons}))
     return LAST_RESORT.format(user=user, what="it with everything that it runs")
 
 
 def refuse_unstoppable(daemon: Process) -> None:
-    """Refuse to stop or reload a daemon that would leave a program, and run it twice after that.
+    """Refuse to stop or reload a daemon that would leave a program running and start it again.
 
     :raises JawsError: names the programs that it may not signal (lost_program).
     """
@@ -338,26 +338,26 @@ def _user(process: Process) -> str:
 
 
 def children(daemon: Process) -> list[Process]:
-    """Return the programs that a daemon runs, without what it has only just forked."""
+    """Return the programs that a daemon runs, except what it has only just forked."""
     return [child for child in processes.below(daemon, 1) if child.cmdline != daemon.cmdline]
 
 
 def program_of(process: Process) -> str:
-    """Return the name of the program that a process is, or is of; empty where it does not show."""
+    """Return the name of the program that a process belongs to; empty if that is hidden."""
     environ = processes.read_environ(process) or {}
     name = environ.get("SUPERVISOR_PROCESS_NAME", "")
     return namespec(environ.get("SUPERVISOR_GROUP_NAME", name), name) if name else ""
 
 
 def _spared(found: Iterable[Process]) -> list[Process]:
-    """Return the processes without ourselves and what runs us: a deploy may be a job of these."""
+    """Return the processes except us and our ancestors: a deploy may be a job of one of them."""
     me = processes.read_process(os.getpid())
     ours = {process.pgid for process in [me, *processes.ancestors(os.getpid())] if process}
     return [process for process in found if process.pgid not in ours]
 
 
 def _is_kept(child: Process, ours: set[int]) -> bool:
-    """Whether a supervisord that is none of C(ours) has started a process, or what started it.
+    """Whether a supervisord other than C(ours) has started a process, directly or indirectly.
 
     One that is the first process of a container also adopts orphans, from another session.
     """
@@ -369,15 +369,15 @@ def _is_kept(child: Process, ours: set[int]) -> bool:
 
 
 def by_age(found: Iterable[Process]) -> list[Process]:
-    """Return processes in the order in which they were started."""
+    """Return processes in the order of their start."""
     return sorted(found, key=lambda process: (process.start_ticks, process.pid))
 
 
-# --- how they are ended -------------------------------------------------------------------------
+# --- ending -------------------------------------------------------------------------------------
 
 
 def _stop(daemon: Process, seconds: float) -> None:
-    """End a daemon by SIGTERM, where it will end all its programs."""
+    """End a daemon by SIGTERM, if it will then end all of its programs."""
     refuse_suspended(daemon)
     refuse_unstoppable(daemon)
     try:
@@ -389,20 +389,20 @@ def _stop(daemon: Process, seconds: float) -> None:
 
 
 def _kill(daemon: Process, seconds: float) -> None:
-    """End a daemon whatever it does; it may use its time to stop its programs."""
+    """End a daemon in any case; it may use its time to stop its programs."""
     if processes.send_signal(daemon, signal.SIGTERM):
         processes.send_signal(daemon, signal.SIGCONT)
         processes.terminate(daemon, signal.SIGTERM, seconds + KILLED_SECONDS, seconds)
 
 
 def end(orphans: Sequence[Process], programs: Sequence[ConfiguredProgram]) -> list[int]:
-    """End what no daemon will end, each with its group and as its program says; return the pids.
+    """End what no daemon will end, each with its group and in its program's way; return the pids.
 
-    :raises JawsError: names all that still run, with their users (still_running).
+    :raises JawsError: names the processes that still run, with their users (still_running).
     """
     how = {namespec(p.group, p.name): (p.stopsignal, p.stopwaitsecs) for p in programs}
     ended, stuck = [], []
-    for process in reversed(orphans):  # the last that was started relies on those before it
+    for process in reversed(orphans):  # the last one started may rely on the earlier ones
         sign, patience = how.get(program_of(process), (signal.SIGTERM, STOPWAITSECS))
         if not processes.is_same(process):
             ended.append(process.pid)  # what is left of its group is an orphan itself
@@ -430,7 +430,7 @@ def _refuse_left(stuck: Sequence[Process]) -> None:
 
 
 def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
-    """Return the seconds in which a supervisord stops all: one group after the other.
+    """Return the seconds that a supervisord takes to stop everything, one group after the other.
 
     :param stopwaitsecs: each program's group and stopwaitsecs.
     """
@@ -440,14 +440,14 @@ def stop_limit(stopwaitsecs: Iterable[tuple[str, float]]) -> float:
     return sum(longest.values())
 
 
-# --- how they are found -------------------------------------------------------------------------
+# --- finding ------------------------------------------------------------------------------------
 
 
 def listeners(server_url: str, known: Sequence[Process] = (), proc: str = PROC) -> list[Process]:
-    """Return the processes that listen at a supervisord's address, of those that we may ask.
+    """Return the processes that listen at a supervisord's address, among those that we may ask.
 
-    :param server_url: as its programs are told.
-    :param known: processes that are not asked for.
+    :param server_url: the address, as its programs get it.
+    :param known: processes to leave out.
     """
     wanted = {f"socket:[{inode}]" for inode in sockets(server_url, proc)}
     for process in known:
@@ -460,7 +460,7 @@ def sockets(server_url: str, proc: str = PROC) -> set[str]:
     """Return the inodes of the sockets that listen at a supervisord's address."""
     if not re.match(r"unix://.|http://.*:\d+$", server_url):
         return set()
-    # Whatever the address of this machine that it listens at, the kernel lists the port.
+    # The kernel lists the port, whatever address of this machine it listens at.
     endpoint = Endpoint(re.sub(r"^http://.*:", "http://localhost:", server_url), None, None, "")
     path = endpoint.socket_path
     if path is None:
@@ -478,7 +478,7 @@ def sockets(server_url: str, proc: str = PROC) -> set[str]:
 def _open_files(pid: int, proc: str) -> set[str]:
     folder = f"{proc}/{pid}/fd"
     found = set()
-    with suppress(OSError):  # another user's, or it has ended
+    with suppress(OSError):  # it belongs to another user, or has ended
         for name in os.listdir(folder):
             with suppress(OSError):
                 found.add(os.readlink(f"{folder}/{name}"))
@@ -486,7 +486,7 @@ def _open_files(pid: int, proc: str) -> set[str]:
 
 
 def _led_by(pid_file: str | None) -> set[int]:
-    """Return the session of the daemon that wrote a pid file since the machine was booted."""
+    """Return the session of the daemon that has written a pid file since the last boot."""
     with suppress(OSError, ValueError):
         booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         with open(pid_file or "", encoding="ascii") as stream:
@@ -498,5 +498,5 @@ def _led_by(pid_file: str | None) -> set[int]:
 def _cwd(pid: int) -> str:
     try:
         return os.readlink(f"/proc/{pid}/cwd")
-    except OSError:  # another user's, or it has ended
+    except OSError:  # it belongs to another user, or has ended
         return "/"

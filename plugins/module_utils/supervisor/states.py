@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each program did before its supervisord is restarted, and that it does so again.
+"""The states of programs before their supervisord is restarted, and how they are restored.
 
-A supervisord that starts knows C(autostart) only: it starts what an operator had stopped, and not
-what an operator had started. By the time that it answers, it has started all that it will.
+A supervisord that starts only knows C(autostart): it starts what an operator had stopped, but not
+what an operator had started. When it answers, it has started everything that it will start.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .running import program_of
 
 States = Dict[str, str]  # by namespec
 
-UP = ("STARTING", "RUNNING")  # what is held to run again; BACKOFF had failed before
-LEFT = "BACKOFF"  # what a dead daemon had run: started again, and not held to running
+UP = ("STARTING", "RUNNING")  # what must run again; BACKOFF had failed before
+LEFT = "BACKOFF"  # what a dead daemon had run: started again, but it need not run
 IDLE = ("STOPPED", "STOPPING")
 LOG_BYTES = 262144
-GONE = "it ran, and the configuration that is now in force has no such program"
+GONE = "it ran, but the configuration that is now in force has no such program"
 
 
 class Note:
-    """What the programs did before a restart, until they do it again: for the run that comes after
-    one that was killed in between. supervisord cannot tell.
+    """A note of the programs' states before a restart, until they are restored: for the run after
+    one that was killed in between. supervisord does not know them.
 
-    :param pid_file: the daemon's, which it stands beside; None: nothing is noted.
+    :param pid_file: that of the daemon, next to which the note is; None for no note.
     :param trusted: uids whose files are used; None: root's and our own. No other's note is read,
         and none is written beside another's files: only a kill would miss it.
     """
@@ -48,7 +48,7 @@ class Note:
         self.trusted = trusted
 
     def read(self) -> States:
-        """Return what is noted; nothing of before the machine was booted."""
+        """Return what was noted after the last boot."""
         with suppress(JawsError, ValueError, TypeError, AttributeError):
             refuse_unsafe(self.path, self.trusted)
             boot, states = json.loads(read_text(self.path) or "")
@@ -56,13 +56,13 @@ class Note:
         return {}
 
     def write(self, before: States) -> None:
-        """Note what the programs do, before anything stops."""
+        """Note the states of the programs, before anything stops."""
         with suppress(JawsError):
             refuse_unsafe(self.path, self.trusted)
             write(self.path, json.dumps([boot_id(), before]), 0o640)
 
     def remove(self) -> None:
-        """Forget it: the programs do what they did, or the task has said which do not."""
+        """Remove the note: the states are restored, or the task has reported which are not."""
         with suppress(OSError):
             os.unlink(self.path)
 
@@ -75,15 +75,15 @@ def remembered(programs: Sequence[Program]) -> States:
 def seen(
     left: Sequence[Process], names: Sequence[str], daemons: Sequence[Process], log: str | None
 ) -> States:
-    """Return the states of programs where no daemon can be asked: the kernel shows what runs, and
-    the daemon's log says last of a program that it was stopped.
+    """Return the states of programs if no daemon can be asked: the kernel shows what runs, and
+    the daemon's log shows which programs were stopped last.
 
     :param left: the processes that the daemon has started, or has left.
-    :param names: of the programs that are defined.
-    :param daemons: those that still run; without one, what has been stopped cannot be told.
+    :param names: the names of the programs that are defined.
+    :param daemons: those that still run; without one, nobody knows what has been stopped.
     :param log: the path of their log.
     """
-    # Its own children lead a group in its session; what they have detached leads a session.
+    # Its own children lead a group in its session; what they have detached leads its own session.
     running = {program_of(one) for one in left if one.pid == one.pgid != one.session} - {""}
     if not daemons:
         return dict.fromkeys(sorted(running & {*names}), LEFT)
@@ -93,9 +93,9 @@ def seen(
 
 
 def _stopped(log: str | None, pids: set[int]) -> set[str]:
-    """Return the names of the processes of which a daemon's log says last that they stopped.
+    """Return the names of the processes whose last line in a daemon's log says that they stopped.
 
-    :param pids: of the daemon; what another one wrote before it counts for nothing.
+    :param pids: of the daemon; lines that another one wrote before it do not count.
     """
     try:
         with open(log or "", "rb") as stream:
@@ -114,9 +114,9 @@ def _stopped(log: str | None, pids: set[int]) -> set[str]:
 def plan_restored(
     before: Mapping[str, str], now: Sequence[Program], known: Mapping[str, Setting]
 ) -> Plan:
-    """Return what gives the programs their states back.
+    """Return the plan that restores the programs' states.
 
-    What had ended by itself, and what is new, is supervisord's to start.
+    Programs that had ended by themselves, and new ones, are left to supervisord.
     """
     state = remembered(now)
     wanted = [name for name, was in before.items() if was in ALIVE and name in state]
@@ -129,9 +129,9 @@ def plan_restored(
 
 
 def restore(client: Supervisor, before: Mapping[str, str], timeout: float) -> None:
-    """Give the programs of a supervisord that has just been restarted their states back.
+    """Restore the programs' states after their supervisord was restarted.
 
-    :raises JawsError: names each that ran before and does not now (program_failed, timed_out).
+    :raises JawsError: names each that ran before but not now (program_failed, timed_out).
     """
     if not before:
         return

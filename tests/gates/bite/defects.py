@@ -627,6 +627,22 @@ CONTRACT = [
         "docs/more.md",
     ),
     Defect(
+        "test_a_better_word_is_used",
+        "a word that a better one replaces",
+        UTILITY,
+        '"""Return the greeting."""',
+        '"""Return the greeting, whoever is greeted."""',
+        "better: anyone who",
+    ),
+    Defect(
+        "test_no_message_shows_the_markup_of_documentation",
+        "a message with the markup of documentation",
+        UTILITY,
+        'f"Hello {name}"',
+        'f"Hello {name}, see V(loud)"',
+        "Hello",
+    ),
+    Defect(
         "test_no_test_skips_itself_in_silence",
         "a test that skips itself",
         UNIT,
