@@ -14,7 +14,7 @@ from ..plugin_utils.rollback import choose
 DOCUMENTATION = r"""
 name: rollback_targets
 short_description: Choose the releases that a rollback goes to
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Undoes the last deploy of each deployment. An instance that it did not change stays as it is. A
     second rollback goes further back; it never returns to what the first one left.

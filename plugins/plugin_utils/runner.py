@@ -14,6 +14,15 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+DISABLE = (
+    "{units} would start this runner a second time. As {user}, run `systemctl --user disable --now "
+    "UNIT`, which waits for running jobs, and remove the file."
+)
+LINGER = (
+    "{user} does not linger: its services would end at logout and not start at boot. Ask the "
+    "site's administrators to run `loginctl enable-linger {user}`."
+)
+
 Result = Mapping[str, Any]
 
 # What M(jgi.jaws.background_command) returns about a command that does not run.
@@ -91,17 +100,11 @@ def runner_obstacles(
     # A wrong token is a reason to stop here. GitLab being down is not: the runner is started.
     if seen["valid"] is False:
         found.append(f"{seen['saw']} Put the runner's authentication token into the vault.")
-    user, units = seen["user"], _others(seen["units"], own_units)
+    units = _others(seen["units"], own_units)
     if units:
-        found.append(
-            f"{' '.join(units)} would start this runner a second time. As {user}, run `systemctl "
-            "--user disable --now UNIT`, which waits for running jobs, and remove the file."
-        )
+        found.append(DISABLE.format(units=" ".join(units), user=seen["user"]))
     if boolean(needs_lingering) and not boolean(seen["lingering"]):
-        found.append(
-            f"{user} does not linger: its services would end at logout and not start at boot. Ask "
-            f"the site's administrators to run `loginctl enable-linger {user}`."
-        )
+        found.append(LINGER.format(user=seen["user"]))
     return found + _unfit(binary, path, sha256)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Configurations as they are found in the field: the modules and supervisorctl agree on each.
 
-Each directory in corpus/ is one configuration, written anew after public ones; its first line says
+Each directory in corpus/ is one configuration, written again after public ones; its first line says
 where such a one is found. One supervisord runs it, started as its users start it. Whatever
 supervisorctl reports, the modules report; where a command of supervisorctl leads, the module's
 state leads too.

@@ -200,12 +200,7 @@ def plan_absent(
         if program.name not in chosen and not (program.group in wanted and is_down(program))
     ]
     if others:
-        raise JawsError(
-            f"supervisord only removes whole groups: removing {', '.join(names(selected))} "
-            f"would remove {', '.join(sorted(others))} too. Name the group with its colon, or "
-            "change its configuration and use state=updated.",
-            reason="partial_group",
-        )
+        raise _partial(names(selected), others)
     stop = plan_stopped(members)
     if (stop.stop or stop.await_stopped) and not stop_first:
         raise JawsError(
@@ -214,6 +209,15 @@ def plan_absent(
             reason="still_running",
         )
     return stop._replace(remove=sorted(groups))
+
+
+def _partial(selected: Sequence[str], others: Sequence[str]) -> JawsError:
+    return JawsError(
+        f"supervisord only removes whole groups: removing {', '.join(selected)} would remove "
+        f"{', '.join(sorted(others))} too. Name the group with its colon, or change its "
+        "configuration and use state=updated.",
+        reason="partial_group",
+    )
 
 
 def batches(
@@ -235,18 +239,21 @@ def batches(
         units.setdefault(key, []).append(program)
     found: list[list[Program]] = []
     for key, unit in units.items():
-        group = key.rstrip(":")
-        if len(unit) > size and group in change.changed:
-            raise JawsError(
-                f"{group} differs on disk, and supervisord only replaces a group as a whole: its "
-                f"{len(unit)} programs cannot restart {size} at a time. Nothing was changed; "
-                f"raise serial, or apply it first with state=updated and name={group}.",
-                reason="partial_group",
-            )
+        if len(unit) > size and key.rstrip(":") in change.changed:
+            raise _too_large(key.rstrip(":"), len(unit), size)
         if not found or len(found[-1]) + len(unit) > size:
             found.append([])
         found[-1] += unit
     return found
+
+
+def _too_large(group: str, number: int, size: int) -> JawsError:
+    return JawsError(
+        f"{group} differs on disk, and supervisord only replaces a group as a whole: its {number} "
+        f"programs cannot restart {size} at a time. Nothing was changed; raise serial, or apply it "
+        f"first with state=updated and name={group}.",
+        reason="partial_group",
+    )
 
 
 def batch_size(serial: str, number: int) -> int:
