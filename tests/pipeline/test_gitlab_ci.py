@@ -221,4 +221,4 @@ def test_the_job_for_this_machine_deploys_and_another_removes(site: Site) -> Non
     site.run("remove-local-dev", **source)
     assert bearing(str(site.home)) == []
     left = (site.home / ".local/share/jgi-jaws").iterdir()
-    assert sorted(path.name for path in left) == ["scratch", "secrets"]
+    assert sorted(path.name for path in left) == ["dist", "scratch", "secrets"]
