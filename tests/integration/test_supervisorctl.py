@@ -613,7 +613,7 @@ def test_a_configuration_without_a_client_section_is_broken(daemon: Daemon, ctl:
     daemon.write(program("a"), head="[supervisord]\n")
     result = ctl("started", "a")
     assert result["reason"] == "broken_conf"
-    assert "no [supervisorctl] section" in result["msg"]
+    assert "neither a [supervisorctl] nor a server section" in result["msg"]
 
 
 @pytest.mark.parametrize(
