@@ -183,9 +183,7 @@ def _look(
 
 def _outcome(sentences: list[str], variables: Result) -> Result:
     instances = variables["groups"].get("supervisord", [])
-    # An inventory may have nothing but gitlab-runners.
-    is_empty = not instances and not variables["groups"].get("gitlab_runner")
-    findings = sentences + ([NO_INSTANCE] if is_empty else [])
+    findings = sentences + ([] if instances else [NO_INSTANCE])
     message = f"{len(instances)} instances are valid."
     if findings:
         message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
