@@ -91,5 +91,7 @@ def test_the_key_is_not_sent_to_a_port_of_a_stranger(
     )
     login("jaws").check_output("rm ~/tcp.conf")
     assert not told.succeeded
-    assert "http://127.0.0.1:64101 is taken by a process of stranger, and you are jaws." in told.said
+    assert (
+        "http://127.0.0.1:64101 is taken by a process of stranger, and you are jaws." in told.said
+    )
     assert not machine.file("/tmp/received").exists
