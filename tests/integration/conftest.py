@@ -310,6 +310,28 @@ def parents_among(pids: Sequence[int]) -> list[int]:
     return found
 
 
+def as_user(uid: int, action: Callable[[], Result]) -> Result:
+    """Return the answer to the action when an account runs it; only root can become another."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0 != uid:
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+            os.environ["HOME"] = "/"
+            os.write(writer, json.dumps(action()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as stream:
+        answer = stream.read()
+    os.waitpid(child, 0)
+    result: Result = json.loads(answer)
+    return result
+
+
 RUNNER = """\
 import json, sys
 from importlib import import_module

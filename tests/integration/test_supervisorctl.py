@@ -25,7 +25,16 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation im
     observe,
     settings,
 )
-from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, Result, has_ended, wait_until
+from tests.integration.conftest import (
+    HEAD,
+    KEY,
+    PATIENCE,
+    Daemon,
+    Result,
+    as_user,
+    has_ended,
+    wait_until,
+)
 from tests.integration.ports import reserve_port
 
 Ctl = Callable[..., Result]
@@ -568,33 +577,12 @@ def test_a_wrong_key_is_reported_without_the_key(daemon: Daemon, ctl: Ctl) -> No
     assert "rejected the user name and key" in result["msg"]
 
 
-def as_a_stranger(action: Callable[[], Result]) -> Result:
-    """Return what the action answers as a user who is not root."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            os.write(writer, json.dumps(action()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader) as stream:
-        answer = stream.read()
-    os.waitpid(child, 0)
-    found: Result = json.loads(answer)
-    return found
-
-
 def test_a_socket_that_refuses_this_user_says_so(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, program("a"))
     daemon.root.chmod(0o755)
     daemon.conf.chmod(0o644)
     (daemon.root / "s").chmod(0)
-    result = as_a_stranger(lambda: ctl("started", "a"))
+    result = as_user(NOBODY, lambda: ctl("started", "a"))
     assert result["reason"] == "may_not_connect"
     assert "only its owner and the members of its group may connect" in result["msg"]
 
@@ -603,7 +591,7 @@ def test_a_configuration_that_this_user_may_not_read_says_so(daemon: Daemon, ctl
     daemon.write(program("a"))
     daemon.root.chmod(0o755)
     daemon.conf.chmod(0)
-    result = as_a_stranger(lambda: ctl("started", "a"))
+    result = as_user(NOBODY, lambda: ctl("started", "a"))
     assert result["reason"] == "unreadable_conf"
     assert "Permission denied" in result["msg"]
     assert "member of its group" in result["msg"]

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.processes import all_processes
-from tests.integration.conftest import HEAD, Daemon, Result, Run, has_ended, wait_until
+from tests.integration.conftest import HEAD, Daemon, Run, as_user, has_ended, wait_until
 from tests.integration.ports import reserve_port
 from tests.integration.test_supervisord import tcp
 from tests.integration.test_supervisord_config import sections
@@ -75,28 +73,6 @@ def uid_of(name: str) -> int:
     return pwd.getpwnam(name).pw_uid
 
 
-def as_user(name: str, action: Callable[[], Result]) -> Result:
-    """Return the answer to the action when an account runs it."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if name != "root":
-                os.setgroups([])
-                os.setgid(uid_of(name))
-                os.setuid(uid_of(name))
-            os.environ["HOME"] = "/"
-            os.write(writer, json.dumps(action()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader) as stream:
-        answer = stream.read()
-    os.waitpid(child, 0)
-    result: Result = json.loads(answer)
-    return result
-
-
 def start_as(instance: Daemon, name: str) -> int:
     """Start the daemon as an account, and return its pid."""
     program = instance.root / "bin/supervisord"
@@ -137,7 +113,7 @@ def test_who_gets_the_key_is_as_in_the_table(
     write(instance, row, HEAD if listens == "socket" else tcp(reserve_port()))
     pid = start_as(instance, row.daemon)
     options = {"config": str(instance.conf), "trusted_users": list(row.trusted)}
-    result = as_user(row.caller, lambda: run_module("supervisorctl_info", **options))
+    result = as_user(uid_of(row.caller), lambda: run_module("supervisorctl_info", **options))
     named = row.says != "chown" or listens == "socket"
     if row.accepted and named:
         assert [program["name"] for program in result["programs"]] == ["a"], result
@@ -199,7 +175,7 @@ def test_another_user_is_advised_to_run_the_task_as_the_owner(
 ) -> None:
     write(instance, Row(APP, APP, caller, False), HEAD)
     options = {"config": str(instance.conf), "supervisord_path": str(BIN / "supervisord")}
-    result = as_user(caller, lambda: run_module("supervisord", state=state, **options))
+    result = as_user(uid_of(caller), lambda: run_module("supervisord", state=state, **options))
     assert result["reason"] == "foreign_owner", result
     for words in (f"belongs to {APP}", f"you are {caller}", f"Run this as {APP}", "trusted_users"):
         assert words in result["msg"]
