@@ -476,6 +476,7 @@ class Index(ThreadingHTTPServer):
     def __init__(self, wheel: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.wheel = wheel
+        self.asked = threading.Event()
         self.open = threading.Event()
         self.status = 200
         self.missing = 0  # bytes, at the end of the wheel
@@ -495,7 +496,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == f"/{wheel.name}":
             self.server.downloads += 1
             page = wheel.read_bytes()
-        self.server.open.wait(60)
+        self.server.asked.set()
+        self.server.open.wait(PATIENCE)
         self.send_response(self.server.status)
         self.send_header("Content-Type", "text/html" if page[:1] == b"<" else "application/zip")
         self.send_header("Content-Length", str(len(page)))
@@ -523,7 +525,7 @@ def serving(wheel: Path) -> Iterator[Index]:
 def from_index(index: Index, wheel: Path) -> Result:
     """Return the spec of an environment that comes from the index."""
     arguments = ["--index-url", index.url, "--no-cache-dir", "--retries", "0"]
-    arguments += ["--resume-retries", "0", "--timeout", "60"]
+    arguments += ["--resume-retries", "0", "--timeout", str(PATIENCE)]
     return {"requirements": [f"demo==1.0 {file_hash(wheel)}"], "pip_arguments": arguments}
 
 
@@ -587,7 +589,9 @@ def test_a_build_that_was_killed_is_done_again_when_its_pip_has_ended(
     with serving(wheel) as index:
         options = venvs.options(**from_index(index, wheel))
         killed = spawn_module("venv", **options)
-        pips = wait_until(lambda: pip_processes(venvs.folder), "pip")
+        # Before pip asks, it writes; without a reader, that would end it.
+        assert index.asked.wait(PATIENCE)
+        pips = pip_processes(venvs.folder)
         killed.kill()  # the module alone: its pip goes on
         killed.communicate()
         assert pip_processes(venvs.folder) == pips
