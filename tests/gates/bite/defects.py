@@ -25,6 +25,7 @@ class Defect:
 MODULE = "plugins/modules/greeting.py"
 UTILITY = "plugins/module_utils/words.py"
 SPEC = "roles/greeter/meta/argument_specs.yml"
+FILTER = "plugins/filter/greeted.py"
 TASKS = "roles/greeter/tasks/write.yml"
 UNIT = "tests/unit/test_words.py"
 SITE = "inventories/here/group_vars/all/site.yml"
@@ -382,6 +383,22 @@ CONTRACT = [
         "- name: Greet\n  jgi.jaws.greeting:\n",
         "- name: Greet\n  ansible.builtin.debug:\n",
         "",
+    ),
+    Defect(
+        "test_a_file_has_one_filter_of_its_own_name",
+        "a filter under another name",
+        FILTER,
+        '{"greeted": greet}',
+        '{"greet": greet}',
+        "'greet'",
+    ),
+    Defect(
+        "test_the_example_of_a_filter_uses_it_and_its_value_has_a_sample",
+        "an example of another filter",
+        FILTER,
+        "jgi.jaws.greeted(",
+        "string(",
+        "jgi.jaws.greeted(",
     ),
     Defect(
         "test_an_action_group_names_modules_that_exist",
