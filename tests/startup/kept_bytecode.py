@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every Python process of an Ansible run in the tests does first.
+"""What every Python process of an Ansible run in the tests does first, on both sides.
 
 Ansible sends each module as a zip file of sources, which Python compiles again for each task. Here
-the code is kept below .cache, by source and version of Python, as __pycache__
-does for files. Garbage is collected less often, because no process of a play grows large.
+the code is kept below .cache, by source and version of Python, as __pycache__ does for files.
+Garbage is collected less often, because no process of a play grows large.
 """
 
 import gc
 import os
 import zipimport
 
-KEPT = os.path.join(os.path.dirname(__file__), "../../../.cache/bytecode")
+KEPT = os.path.join(os.path.dirname(__file__), "../../.cache/bytecode")
 
 gc.set_threshold(50_000, 20, 20)
 _compile = zipimport._compile_source
@@ -49,6 +49,7 @@ def _keep(file, content):
         os.makedirs(KEPT, exist_ok=True)
         with open(part, "wb") as stream:
             stream.write(content)
+        os.chmod(part, 0o644)  # in a container, every account reads it
         os.rename(part, file)
     except OSError:
         pass

@@ -17,7 +17,7 @@ from ansible import constants
 from ansible.executor import module_common
 from ansible.plugins.callback import CallbackBase
 
-CLONE = Path(__file__).parents[4]
+CLONE = Path(__file__).parents[3]
 
 
 def sources() -> str:

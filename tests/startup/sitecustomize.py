@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every Python process of an Ansible run in the tests does first, on the control node."""
+
+import kept_bytecode  # noqa: F401
