@@ -30,7 +30,14 @@ def choose(
     """Return C(targets), as rollback_targets does, and C(problem), which says why there are none.
 
     :param sites: by host: the site that its deployment belongs to, if there are several sites.
+    :raises JawsError: an instance was not asked, because steps of the playbook were left out.
     """
+    silent = [host for host in deployments if host not in instances]
+    if silent:
+        raise JawsError(
+            f"{', '.join(silent)} did not say in this run which releases there are. Nothing was "
+            "changed. Run the playbook from its start, without --start-at-task."
+        )
     of_sites = sites or {}
     names = {host: f"{of_sites.get(host, '')} {deployments[host]}".strip() for host in instances}
     try:
