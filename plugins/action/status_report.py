@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,12 @@ GOOD = "RUNNING"
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
+
+UNFINISHED = {
+    "unproven": "release {} is unproven: the run that switched to it was interrupted; deploy again "
+    "to complete it, or undo it with the playbook rollback",
+    "bad": "release {} is marked bad, but the run that was to undo it was interrupted; deploy again",
+}
 
 
 class ActionModule(ActionBase):
@@ -36,16 +43,25 @@ class ActionModule(ActionBase):
             found = _rows(instance)
             rows += found
             notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
-            if (instance.get("status") or {}).get("outdated"):
-                notes.append(f"{instance['name']}: {OUTDATED}")
+            notes += [f"{instance['name']}: {note}" for note in _notes(instance)]
         lines = [*format_table(COLUMNS, rows).splitlines(), *notes]
         self._display.display("\n".join(lines))
         wrong = [
-            f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD
+            f"{row['instance']} {row['program']}".strip()
+            for row in rows
+            if row["state"] != GOOD and not row.get("has_done")
         ]
         message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
         shown = {"not_running": wrong, "stdout_lines": lines}
         return dict(result, changed=False, failed=bool(wrong), msg=message, **shown)
+
+
+def _notes(instance: Result) -> Iterator[str]:
+    """Yield what is worth knowing about an instance, even if everything is running."""
+    if (instance.get("status") or {}).get("outdated"):
+        yield OUTDATED
+    if instance.get("release_state") in UNFINISHED:
+        yield UNFINISHED[instance["release_state"]].format(instance["release"])
 
 
 def _rows(instance: Result) -> list[Result]:
@@ -63,6 +79,7 @@ def _rows(instance: Result) -> list[Result]:
             "pid": program["pid"],
             "uptime": duration(time.time() - program["start_time"] if program["pid"] else None),
             "release": release,
+            "has_done": program["name"] in (status.get("done") or []),
         }
         for program in status["programs"]
     ]

@@ -11,7 +11,7 @@ short_description: Print the states of programs as one table
 version_added: 0.1.0
 description:
   - Prints one table of the programs of all given instances, and fails if any of them is not
-    C(RUNNING). The result contains the lines too.
+    C(RUNNING) or has done its work. The result contains the lines too.
   - A gitlab-runner has a row too. If it is not online, a note below the table has GitLab's report.
 options:
   instances:
@@ -23,6 +23,10 @@ options:
       name: {description: The name to show., type: str, required: true}
       status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
       release: {description: The current release., type: str}
+      release_state:
+        version_added: 0.3.0
+        description: Its RV(jgi.jaws.release_info#module:state); V(unproven) is a note below the table.
+        type: str
       runner:
         version_added: 0.2.0
         description: A gitlab-runner, instead of an instance.

@@ -105,13 +105,17 @@ def chosen_programs(
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
-    :param keep_stopped: C(all) does not include programs that are C(STOPPED).
+    :param keep_stopped: C(all) does not include programs that are C(STOPPED). It never includes
+        one-shot programs that have done their work.
     """
     states = {host: _states(found) for host, found in instances.items()}
     known = sorted({name for found in states.values() for name in found})
     named = _listed(wanted)
     left_out = [STOPPED] if keep_stopped else []
-    chosen = {host: _meant(named, found, left_out) for host, found in states.items()}
+    chosen = {
+        host: _meant(named, found, left_out, instances[host].get("done", []))
+        for host, found in states.items()
+    }
     return {"programs": chosen, "problem": _problem(named, known)}
 
 
@@ -125,8 +129,14 @@ def _listed(wanted: str | Sequence[str]) -> list[str]:
     return [name for name in names if name]
 
 
-def _meant(named: Sequence[str], own: Mapping[str, str], left_out: Collection[str]) -> list[str]:
-    every = [name for name, state in own.items() if state not in left_out] if ALL in named else []
+def _meant(
+    named: Sequence[str],
+    own: Mapping[str, str],
+    left_out: Collection[str],
+    done: Collection[str],
+) -> list[str]:
+    due = [name for name, state in own.items() if state not in left_out and name not in done]
+    every = due if ALL in named else []
     return [*every, *(name for name in named if name in own and name not in every)]
 
 
@@ -148,7 +158,8 @@ def wrong_tags(run: Sequence[str], skip: Sequence[str], steps: Mapping[str, Resu
     """
     if list(run) == ["all"] and not skip:
         return []
-    asked = ", ".join([*(f"--tags {tag}" for tag in run), *(f"--skip-tags {tag}" for tag in skip)])
+    named = [f"--tags {tag}" for tag in run if tag != "all"]
+    asked = ", ".join([*named, *(f"--skip-tags {tag}" for tag in skip)])
     have = f"it has {', '.join(steps)}" if steps else "it has none"
     unknown = [tag for tag in [*run, *skip] if tag not in steps and tag not in SPECIAL]
     if unknown:

@@ -116,11 +116,11 @@ STEPS = {"inventory": [], "build": [], "prepare": ["build"], "activate": ["build
         (["all"], ["activate"], None),
         (["tagged"], [], None),
         (["activate"], [], "activate needs build and prepare in the same run. Leave out --tags a"),
-        (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --tags all, --s"),
+        (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --skip-tags prepa"),
         (["activat"], [], "this playbook has no tag activat; it has inventory, build, prepare, ac"),
         (["all"], ["perpare"], "this playbook has no tag perpare; it has inventory, build, pre"),
         (["never"], [], "with --tags never, this playbook would do nothing; it has inventory"),
-        (["all"], ["all"], "with --tags all, --skip-tags all, this playbook would do nothing;"),
+        (["all"], ["all"], "with --skip-tags all, this playbook would do nothing; it has inv"),
         (["untagged"], [], "with --tags untagged, this playbook would do nothing; it has inven"),
     ],
 )

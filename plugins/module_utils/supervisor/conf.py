@@ -61,6 +61,7 @@ SECRET = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
+STOPWAITSECS = 10  # Supervisor's default
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
@@ -242,6 +243,17 @@ def definitions(programs: str) -> dict[str, str]:
     """Return the section of each program or group in the text, by its name."""
     parts = DEFINITION.split(programs)
     return dict(zip(parts[1::2], parts[2::2]))
+
+
+def stop_seconds(programs: str) -> int:
+    """Return how many seconds a supervisord with these programs may take to shut down.
+
+    It stops one group after the other, and kills a process that has not ended after its
+    stopwaitsecs.
+    """
+    sections = definitions(programs).values()
+    found = [re.search(r"^stopwaitsecs=(\d+)", text, re.MULTILINE) for text in sections]
+    return sum((int(one.group(1)) if one else STOPWAITSECS) + 1 for one in found)
 
 
 def differing(before: str, after: str) -> list[str]:
