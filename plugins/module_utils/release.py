@@ -162,8 +162,11 @@ class Switch:
     def switch(self, record: Record, before: ConfText, returning: bool) -> Record:
         """Switch, and return the record; it has what a rollback needs if this run is killed."""
         validate(self.store, before.daemon + record["programs"], self.params["python"])
-        known = self.store.find(before.release)
-        record = history.switched(record, known, before.programs, self.deploy, returning)
+        about = (record, self.store.find(before.release), before.programs, self.deploy)
+        if returning:
+            record = history.returned(*about, self.store.all())
+        else:
+            record = history.switched(*about)
         self.store.save(record)
         self.store.switch(record["programs"])
         return record

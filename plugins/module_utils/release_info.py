@@ -10,7 +10,6 @@ from typing import Any
 
 from .releases import history
 from .releases.store import Record, Store
-from .supervisor.conf import stop_seconds
 
 # The parts of a release's record that are returned.
 SHOWN = ["id", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
@@ -25,7 +24,7 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     return dict(
         changed=False,
         current=current,
-        stop_seconds=stop_seconds(conf.programs),
+        stop_seconds=conf.stop_seconds,
         state=history.state(now, current) if now else None,
         unproven_deploy=history.open_deploy(now),
         deploy=history.next_deploy(known, time.time()),

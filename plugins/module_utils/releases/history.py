@@ -9,8 +9,8 @@ A release is
   good: it has held, or
   bad: it did not hold, and what ran before it came back.
 
-C(switched) makes a prepared, good or bad release the current one, which is unproven until C(held)
-makes it good, C(failed) makes it bad, or C(undone) makes it what it was.
+C(switched) and C(returned) make a release the current one, by a deploy or by a rollback. It is
+unproven until C(held) makes it good, C(failed) makes it bad, or C(undone) makes it what it was.
 
 A deploy has a number, which is greater than the numbers of earlier deploys. A release that was
 deployed several times has several numbers; C(deploy) is the one that counts while it is current. A
@@ -48,30 +48,51 @@ def is_sound(record: Record) -> bool:
     return bool(record["status"] == "good") and not _replaced(record).get("pending")
 
 
-def switched(
-    record: Record, current: Record | None, programs: str, number: int, returning: bool
-) -> Record:
-    """Return the record of a release that is about to become the current one.
+def switched(record: Record, current: Record | None, programs: str, number: int) -> Record:
+    """Return the record of a release that is about to become the current one in a deploy.
 
     :param current: the record of the release that it replaces, if there is one.
     :param programs: what runs, as in the configuration.
     :param number: of the deploy.
-    :param returning: whether this is a rollback.
     """
+    after = last_number(current)
     again = current is not None and current["id"] == record["id"]  # it was changed by hand
     if again and _pending(record):
         return continued(record, number)
-    replaced = dict(
+    # Over a deploy that was interrupted, what ran before it comes back.
+    back = (again and record["status"] == "good") or str(after) in deploys(record, False)
+    replaced = _replacing(record, current, programs, number)
+    counts = after if back else record.get("deploy")
+    # A bad release that is tried again is not known to be bad.
+    status = "good" if record["status"] == "good" else "prepared"
+    replaced["returning"] = back
+    return dict(record, replaced=replaced, deploy=counts, status=status)
+
+
+def returned(
+    record: Record, current: Record | None, programs: str, number: int, known: Sequence[Record]
+) -> Record:
+    """Return the record of a release that is about to become the current one in a rollback.
+
+    :param known: all records; the other parameters are those of C(switched).
+    """
+    again = current is not None and current["id"] == record["id"]
+    counts = record["deploy"] if again else _counting_again(record, current, known)
+    replaced = _replacing(record, current, programs, number)
+    return dict(record, replaced=dict(replaced, returning=True), deploy=counts)
+
+
+def _replacing(
+    record: Record, current: Record | None, programs: str, number: int
+) -> dict[str, Any]:
+    return dict(
         by=number,
         after=last_number(current),
         programs=programs,
         links=current["links"] if current else {},
         was={key: record.get(key) for key in OWN_STATE},
-        returning=returning or (again and record["status"] == "good"),
         pending=True,
     )
-    counts = _counting_again(record, current) if returning and not again else record.get("deploy")
-    return dict(record, replaced=replaced, deploy=counts)
 
 
 def continued(record: Record, number: int) -> Record:
@@ -131,18 +152,25 @@ def last_number(record: Record | None) -> int | None:
         return None
     replaced = _replaced(record)
     is_good = record["status"] == "good"
-    returned = is_good and (replaced.get("returning") or not replaced.get("pending"))
-    found: int | None = record["deploy"] if returned else replaced.get("after")
+    counts = is_good and (replaced.get("returning") or not replaced.get("pending"))
+    found: int | None = record["deploy"] if counts else replaced.get("after")
     return found
 
 
-def _counting_again(record: Record, current: Record | None) -> Any:
-    """Return the number of the deploy that counts after a rollback from the current release."""
-    if current is None:
-        return record["deploy"]
-    number = _replaced(current)["by"] if _is_open_deploy(current) else current.get("deploy")
-    before = deploys(current, True).get(str(number))
-    return before if str(before) in deploys(record, False) else record["deploy"]
+def _counting_again(record: Record, current: Record | None, known: Sequence[Record]) -> Any:
+    """Return the number of the deploy that counts after a rollback from the current release.
+
+    It is the last one of the release before what runs now; or the one that counted last.
+    """
+    chain: Deploys = {}
+    for one in known:
+        chain.update(deploys(one, current is not None and one["id"] == current["id"]))
+    number = (open_deploy(current) or current.get("deploy")) if current else None
+    while str(number) in chain:
+        number = chain[str(number)]
+        if str(number) in deploys(record, False):
+            return number
+    return record["deploy"]
 
 
 def _replaced(record: Record) -> Mapping[str, Any]:

@@ -83,6 +83,17 @@ class ConfText(NamedTuple):
         return self.daemon + self.programs
 
     @property
+    def stop_seconds(self) -> int:
+        """How many seconds a supervisord with these programs may take to shut down.
+
+        It stops one group after the other, and kills a process that has not ended after its
+        stopwaitsecs.
+        """
+        sections = definitions(self.programs).values()
+        found = [re.search(r"^stopwaitsecs=(\d+)", text, re.MULTILINE) for text in sections]
+        return sum((int(one.group(1)) if one else STOPWAITSECS) + 1 for one in found)
+
+    @property
     def release(self) -> str | None:
         """The id of the release that wrote the programs, or None."""
         found = RELEASE.search(self.programs)
@@ -243,17 +254,6 @@ def definitions(programs: str) -> dict[str, str]:
     """Return the section of each program or group in the text, by its name."""
     parts = DEFINITION.split(programs)
     return dict(zip(parts[1::2], parts[2::2]))
-
-
-def stop_seconds(programs: str) -> int:
-    """Return how many seconds a supervisord with these programs may take to shut down.
-
-    It stops one group after the other, and kills a process that has not ended after its
-    stopwaitsecs.
-    """
-    sections = definitions(programs).values()
-    found = [re.search(r"^stopwaitsecs=(\d+)", text, re.MULTILINE) for text in sections]
-    return sum((int(one.group(1)) if one else STOPWAITSECS) + 1 for one in found)
 
 
 def differing(before: str, after: str) -> list[str]:
