@@ -272,6 +272,15 @@ def test_an_old_release_whose_new_deploy_was_interrupted_is_unproven() -> None:
     assert (instance.current, instance.state) == ("two", "good")
 
 
+def test_what_ran_before_an_interrupted_deploy_keeps_its_place_if_it_is_deployed_next() -> None:
+    instance = Instance()
+    for name, outcome in (("one", "holds"), ("two", "holds"), ("new", "killed"), ("two", "holds")):
+        instance.deploy(name, outcome)
+    assert (instance.current, instance.state) == ("two", "good")
+    instance.rollback()
+    assert instance.current == "one"
+
+
 def test_an_interrupted_rollback_is_unproven_and_counts_as_done() -> None:
     instance = Instance()
     for name in ("one", "two", "three"):
