@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +19,6 @@ GOOD = "RUNNING"
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
-
-UNFINISHED = {
-    "unproven": "release {} is unproven: the run that switched to it was interrupted; deploy again "
-    "to complete it, or undo it with the playbook rollback",
-    "bad": "release {} is marked bad, but the run that was to undo it was interrupted; deploy again",
-}
 
 
 class ActionModule(ActionBase):
@@ -43,7 +36,8 @@ class ActionModule(ActionBase):
             found = _rows(instance)
             rows += found
             notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
-            notes += [f"{instance['name']}: {note}" for note in _notes(instance)]
+            if (instance.get("status") or {}).get("outdated"):
+                notes.append(f"{instance['name']}: {OUTDATED}")
         lines = [*format_table(COLUMNS, rows).splitlines(), *notes]
         self._display.display("\n".join(lines))
         wrong = [
@@ -54,14 +48,6 @@ class ActionModule(ActionBase):
         message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
         shown = {"not_running": wrong, "stdout_lines": lines}
         return dict(result, changed=False, failed=bool(wrong), msg=message, **shown)
-
-
-def _notes(instance: Result) -> Iterator[str]:
-    """Yield what is worth knowing about an instance, even if everything is running."""
-    if (instance.get("status") or {}).get("outdated"):
-        yield OUTDATED
-    if instance.get("release_state") in UNFINISHED:
-        yield UNFINISHED[instance["release_state"]].format(instance["release"])
 
 
 def _rows(instance: Result) -> list[Result]:

@@ -171,8 +171,8 @@ class ActionModule(ActionBase):
 
 def _wrong_tags(variables: Result, steps: dict[str, list[str]] | None) -> list[str]:
     """Return why the playbook cannot do what C(--tags) and C(--skip-tags) ask for."""
-    chosen = [variables.get(name) or [] for name in ("ansible_run_tags", "ansible_skip_tags")]
-    return [] if steps is None else wrong_tags(*chosen, steps)
+    run, skip = (variables.get(f"ansible_{name}_tags") for name in ("run", "skip"))
+    return [] if steps is None else wrong_tags(run or ["all"], skip or [], steps)
 
 
 def _look(

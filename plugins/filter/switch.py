@@ -35,7 +35,7 @@ options:
     type: list
     elements: str
   host:
-    description: A host that switches in any case, even if it is not in O(_input): the one that asks.
+    description: The host that asks. It switches even if it is not in O(_input).
     type: str
     default: ""
     version_added: 0.3.0

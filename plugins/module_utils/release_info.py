@@ -21,11 +21,13 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     known, conf = store.all(), store.conf()
     current = conf.release
     now = next((record for record in known if record["id"] == current), None)
+    state = history.state(now, current) if now else None
     return dict(
         changed=False,
         current=current,
         stop_seconds=conf.stop_seconds,
-        state=history.state(now, current) if now else None,
+        state=state,
+        title=current if state in ("good", None) else f"{current} ({state})",
         unproven_deploy=history.open_deploy(now),
         deploy=history.next_deploy(known, time.time()),
         releases=[_shown(record, current) for record in known],

@@ -32,8 +32,8 @@ description:
   - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
   - The same inputs give the same release, so a second run changes nothing.
   - Programs that have died are started. Programs that an operator has stopped stay stopped, with
-    their new definition, and do not run meanwhile if their command is a file of the release. Programs that a release no longer has are removed once the others are
-    verified.
+    their new definition, and do not run meanwhile if their command is a file of the release.
+  - Programs that a release no longer has are removed once the others are verified.
   - A published file that was changed by hand is repaired. Running programs keep what they have
     read.
 options:
@@ -121,8 +121,9 @@ options:
         version_added: 0.3.0
       one_shot:
         description:
-          - The programs that end by themselves. They need C(startsecs=0) and C(autorestart=false).
-            Programs with a higher C(priority) are started when they have ended successfully.
+          - The programs that end by themselves. They need C(startsecs=0) and
+            C(autorestart=false). Programs with a higher C(priority) are started when they have
+            ended successfully.
           - They run if their definition is new. They do not run if an earlier release comes back.
         type: list
         elements: str
@@ -131,11 +132,12 @@ options:
       commands:
         description:
           - How to find the command of each program before the switch, by the name of the program.
-          - C(word) is the command's first word, C(setup) the bash code that sets up its environment,
-            in a login shell if C(login) is true, and C(directory) its working directory.
+          - C(word) is the command's first word, C(setup) the bash code that sets up its
+            environment, in a login shell if C(login) is true, and C(directory) its working
+            directory.
           - C(files) are files that it reads. They must exist, and not be empty.
-          - C(trial) are arguments with which it ends at once. It is run with these if its code is in
-            an C(environment) that the current release does not use.
+          - C(trial) are arguments with which it ends at once. It is run with these if its code is
+            in an C(environment) that the current release does not use.
           - This is done for programs that differ from those of the current release.
         type: dict
         default: {}

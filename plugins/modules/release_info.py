@@ -56,6 +56,12 @@ state:
   returned: success
   type: str
   sample: good
+title:
+  version_added: 0.3.0
+  description: The current release, with its state if that is not V(good); null if there is none.
+  returned: success
+  type: str
+  sample: 20261122T130000Z-0123abcd (unproven)
 stop_seconds:
   version_added: 0.3.0
   description: >-

@@ -23,10 +23,6 @@ options:
       name: {description: The name to show., type: str, required: true}
       status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
       release: {description: The current release., type: str}
-      release_state:
-        version_added: 0.3.0
-        description: Its RV(jgi.jaws.release_info#module:state); V(unproven) is a note below the table.
-        type: str
       runner:
         version_added: 0.2.0
         description: A gitlab-runner, instead of an instance.

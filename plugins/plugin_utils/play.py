@@ -151,7 +151,9 @@ def _problem(named: Sequence[str], known: Collection[str]) -> str:
 SPECIAL = ("all", "always", "never", "tagged", "untagged")
 
 
-def wrong_tags(run: Sequence[str], skip: Sequence[str], steps: Mapping[str, Result]) -> list[str]:
+def wrong_tags(
+    run: Sequence[str], skip: Sequence[str], steps: Mapping[str, Sequence[str]]
+) -> list[str]:
     """Return why a playbook cannot do what C(--tags) and C(--skip-tags) ask for.
 
     :param steps: by each tag that the playbook has: the tags of what it needs in the same run.

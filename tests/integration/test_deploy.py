@@ -283,13 +283,13 @@ SKIPPED = "no release was prepared in this run on local_dev_jaws"
     [
         ("deploy", "--tags", "activate", "activate needs build and prepare in the same run."),
         ("deploy", "--skip-tags", "prepare", "activate needs prepare in the same run."),
-        ("deploy", "--start-at-task", "activate | Switch to the release and verify it", SKIPPED),
+        ("deploy", "--start-at-task", "switch | Switch to the release and verify it", SKIPPED),
         ("deploy", "--start-at-task", "activate | Go back if another instance failed", SKIPPED),
         ("rollback", "--tags", "activate", "this playbook has no tag activate; it has none."),
         (
             "rollback",
             "--start-at-task",
-            "activate | Switch to the release and verify it",
+            "switch | Switch to the release and verify it",
             "did not say in this run which releases there are",
         ),
     ],

@@ -313,7 +313,7 @@ def test_a_program_that_dies_after_the_window_but_before_it_has_held_takes_every
 ) -> None:
     site.deploy(TWO)
     pids, conf = site.pids(), site.conf()
-    late = f"sleep 4\necho wrong password\nexit 4\n"
+    late = "sleep 4\necho wrong password\nexit 4\n"
     result = site.deploy({"one": SLEEP, "two": late}, holds={"two": 30, "one": 3})
     assert_reverted(site, result, conf, pids, "two")
     assert result["reason"] == "unstable"
@@ -332,9 +332,7 @@ def serve(log: Path, version: str) -> str:
     return f"echo serve {version} >> {log}\n{SLEEP}"
 
 
-def test_what_has_a_later_priority_waits_for_a_one_shot_program(
-    site: Site, tmp_path: Path
-) -> None:
+def test_what_has_a_later_priority_waits_for_a_one_shot_program(site: Site, tmp_path: Path) -> None:
     log = tmp_path / "log"
     scripts = {"migrate": migrate(log, "1"), "one": serve(log, "1")}
     result = site.deploy(scripts, one_shot=["migrate"])

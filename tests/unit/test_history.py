@@ -180,8 +180,10 @@ class Reference:
     def _go_back(self, name: str, before: str | None) -> None:
         sound = {one: when for one, when in self.good.items() if one not in self.pending}
         others = {one: when for one, when in sound.items() if one != name}
-        goal = before if before is None or before in sound else max(
-            others, key=lambda one: others[one], default=None
+        goal = (
+            before
+            if before is None or before in sound
+            else max(others, key=lambda one: others[one], default=None)
         )
         self.now = self.counts[goal] if goal else None
         self.proven, self.returned = True, False
@@ -220,7 +222,9 @@ def step(instance: Instance, reference: Reference, what: str, which: Any, outcom
     elif (reference.rollback_to(which, outcome)) if which else reference.rollback(outcome):
         instance.rollback(which, outcome)
     elif instance.current:
-        with pytest.raises(JawsError, match="nothing to go back to|no release|bad|interrupted|use"):
+        with pytest.raises(
+            JawsError, match=r"nothing to go back to|no release|bad|interrupted|use"
+        ):
             instance.rollback(which, outcome)
 
 

@@ -94,7 +94,10 @@ LOST = {"unreachable": True, "msg": "Connection refused"}
 def test_after_a_failed_switch_each_instance_is_said_to_run_what_it_runs(
     result: dict[str, Any] | None, back: dict[str, Any] | None, sentence: str
 ) -> None:
-    releases = {"jaws": {"deploy": 1, "current": "now"}, "jtm": {"deploy": 1, "current": None}}
+    releases: dict[str, Any] = {
+        "jaws": {"deploy": 1, "current": "now"},
+        "jtm": {"deploy": 1, "current": None},
+    }
     results = {"jtm": FAILED, **({"jaws": result} if result else {})}
     reverted = {"jtm": UNTOUCHED, **({"jaws": back} if back else {})}
     lines = switch(releases, results, reverted=reverted)["summary"].splitlines()
@@ -103,7 +106,12 @@ def test_after_a_failed_switch_each_instance_is_said_to_run_what_it_runs(
     assert lines[2] == "jtm runs nothing, as before."
 
 
-STEPS = {"inventory": [], "build": [], "prepare": ["build"], "activate": ["build", "prepare"]}
+STEPS: dict[str, list[str]] = {
+    "inventory": [],
+    "build": [],
+    "prepare": ["build"],
+    "activate": ["build", "prepare"],
+}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +124,7 @@ STEPS = {"inventory": [], "build": [], "prepare": ["build"], "activate": ["build
         (["all"], ["activate"], None),
         (["tagged"], [], None),
         (["activate"], [], "activate needs build and prepare in the same run. Leave out --tags a"),
-        (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --skip-tags prepa"),
+        (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --skip-tags "),
         (["activat"], [], "this playbook has no tag activat; it has inventory, build, prepare, ac"),
         (["all"], ["perpare"], "this playbook has no tag perpare; it has inventory, build, pre"),
         (["never"], [], "with --tags never, this playbook would do nothing; it has inventory"),

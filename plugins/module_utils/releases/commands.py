@@ -15,7 +15,7 @@ import stat
 import subprocess
 import tempfile
 from contextlib import suppress
-from typing import Any, Collection, Iterable, Iterator, Mapping, Optional
+from typing import Any, Collection, Iterable, Iterator, Mapping
 
 from ..errors import JawsError
 from ..processes import clean_environment
@@ -38,7 +38,7 @@ def refuse_unusable(commands: Mapping[str, Command], names: Iterable[str]) -> No
     """Refuse programs whose command, or a file that it needs, is not there.
 
     :param names: of the programs to look at; one without a command is left out.
-    :raises JawsError: says of each what was looked for, and where (missing_command).
+    :raises JawsError: names what was looked for, and where (missing_command).
     """
     asked = [name for name in names if name in commands]
     told = [f"{name}: {why}" for name in asked for why in _lacking(commands[name])]
@@ -71,8 +71,8 @@ def refuse_failing(
 def _refusal(told: Iterable[str], remedy: str) -> JawsError:
     text = "\n".join(told)
     return JawsError(
-        f"commands of the release cannot run. Nothing was changed; what runs now goes on. {remedy}, "
-        f"then run this again.\n{text}",
+        "commands of the release cannot run. Nothing was changed; what runs now goes on. "
+        f"{remedy}, then run this again.\n{text}",
         reason="missing_command",
     )
 
@@ -100,7 +100,7 @@ def _is_found(word: str, folders: Iterable[str]) -> bool:
     return any(why_not_run(path) is None for path in paths)
 
 
-def why_not_run(path: str) -> Optional[str]:
+def why_not_run(path: str) -> str | None:
     """Return why nobody can run a file; None if it can be run, or this user may not look."""
     mode, why = _look(path)
     if why is None and mode and not mode & ANY_EXECUTE:
@@ -108,7 +108,7 @@ def why_not_run(path: str) -> Optional[str]:
     return why
 
 
-def why_not_read(path: str) -> Optional[str]:
+def why_not_read(path: str) -> str | None:
     """Return why a file has no content that can be read; None if it has, or we may not look."""
     mode, why = _look(path)
     if why or not mode:
@@ -118,7 +118,7 @@ def why_not_read(path: str) -> Optional[str]:
     return f"{path} is empty" if os.path.getsize(path) == 0 else None
 
 
-def _look(path: str) -> tuple[int, Optional[str]]:
+def _look(path: str) -> tuple[int, str | None]:
     """Return the mode of a regular file, 0 if this user may not look, or why there is none."""
     try:
         mode = os.stat(path).st_mode
@@ -141,9 +141,7 @@ def _failure(command: Command, words: list[str]) -> str:
     return f"{' '.join(words)} {ended}: {_last(told)}"
 
 
-def _bash(
-    command: Command, then: str, words: list[str], seconds: float
-) -> tuple[Optional[int], str]:
+def _bash(command: Command, then: str, words: list[str], seconds: float) -> tuple[int | None, str]:
     """Run bash code in a command's environment; return its exit status, None if it did not end,
     and the end of what it printed.
     """
@@ -160,7 +158,7 @@ def _bash(
             start_new_session=True,
         )
         try:
-            code: Optional[int] = process.wait(seconds)
+            code: int | None = process.wait(seconds)
         except subprocess.TimeoutExpired:
             code = None
             with suppress(ProcessLookupError):

@@ -223,7 +223,7 @@ def spliced(kept: Sequence[Record], gone: Collection[Record]) -> Iterator[Record
             yield dict(record, deploys=found, replaced=replaced)
 
 
-def _found(number: int | None, lost: Mapping[int, Optional[int]]) -> int | None:
-    while number in lost:
+def _found(number: int | None, lost: Mapping[int, int | None]) -> int | None:
+    while number is not None and number in lost:
         number = lost[number]
     return number
