@@ -214,6 +214,15 @@ def test_what_was_stopped_may_be_left_out_unless_it_is_named(wanted: str) -> Non
     assert found == {"programs": {"one": [*others, *named]}, "problem": ""}
 
 
+@pytest.mark.parametrize("keep_stopped", [True, False])
+def test_what_has_done_its_work_is_left_alone_unless_it_is_named(keep_stopped: bool) -> None:
+    programs = [{"name": "migrate", "state": "EXITED"}, {"name": "serve", "state": "EXITED"}]
+    instances = {"one": {"programs": programs, "done": ["migrate"]}}
+    for wanted, chosen in {"all": ["serve"], "all,migrate": ["serve", "migrate"]}.items():
+        found = chosen_programs(instances, wanted, keep_stopped=keep_stopped)
+        assert found == {"programs": {"one": chosen}, "problem": ""}
+
+
 def test_a_name_that_no_instance_has_is_a_problem_and_so_is_an_empty_list() -> None:
     assert chosen_programs(INSTANCES, "jtm,jmt,rset")["problem"] == (
         "no instance has jmt, rset; there are auth, jtm, rest"
