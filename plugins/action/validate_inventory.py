@@ -19,13 +19,17 @@ from ansible.utils.vars import load_extra_vars
 from ..plugin_utils import inventory
 from ..plugin_utils.catalogue import mistakes
 from ..plugin_utils.inventory import Finding, Spec, Statement
+from ..plugin_utils.play import wrong_tags
 
 Result = dict[str, Any]
 
 # Before ansible-core 2.19, every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
 CONNECTION = ("ansible_host", "ansible_connection")
-OPTIONS = {"extra_vars": {"type": "list", "elements": "str", "default": []}}
+OPTIONS = {
+    "extra_vars": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "dict"},
+}
 CHANGES = ("services", "components", "configs")
 NO_INSTANCE = (
     "the inventory has no host in the group supervisord. Check that it is the right inventory (-i) "
@@ -119,7 +123,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("; ".join(options.error_messages))
         spec = inventory.read_spec()
         own = options.validated_parameters["extra_vars"]
-        sentences = inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
+        sentences = _wrong_tags(variables, options.validated_parameters["tags"])
+        sentences += inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
         # First, because Ansible caches a file as it is first read; here its templates are trusted.
         raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
         statements = list(self._statements(variables))
@@ -162,6 +167,12 @@ class ActionModule(ActionBase):
             for path in reversed(self._loader.find_vars_files(folder, entity)):
                 # Not a copy: the values must be the very objects that Ansible has loaded.
                 yield _short(path), self._loader.load_from_file(path, unsafe=True) or {}
+
+
+def _wrong_tags(variables: Result, steps: dict[str, list[str]] | None) -> list[str]:
+    """Return why the playbook cannot do what C(--tags) and C(--skip-tags) ask for."""
+    run, skip = (variables.get(f"ansible_{name}_tags") for name in ("run", "skip"))
+    return [] if steps is None else wrong_tags(run or ["all"], skip or [], steps)
 
 
 def _look(

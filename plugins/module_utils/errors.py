@@ -33,6 +33,7 @@ REASONS = {
     "lost_program": "supervisord cannot signal a program, which would outlive its stop",
     "may_not_connect": "the socket's mode keeps this user out",
     "may_not_start": "the supervisord is down, and only another user may start it",
+    "missing_command": "a command of a release is not there, or its new code does not start",
     "no_constraints": "a constraints file on the control node cannot be read",
     "no_proc": "the host has no Linux /proc",
     "no_wheels": "no wheel on the control node matches a pattern, or several do",

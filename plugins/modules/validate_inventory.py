@@ -30,6 +30,15 @@ options:
     elements: str
     default: []
     version_added: 0.3.0
+  tags:
+    description:
+      - The tags that the playbook has, each with the list of the tags of what it needs in the same
+        run. An empty dictionary means that the playbook has no tags.
+      - C(--tags) and C(--skip-tags) are refused if they would leave out what is needed, or
+        everything, or name a tag that the playbook does not have.
+      - By default, this is not checked. The task itself needs the tag C(always).
+    type: dict
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -50,6 +59,12 @@ EXAMPLES = r"""
   jgi.jaws.validate_inventory:
     extra_vars: [programs]
   run_once: true
+
+- name: Refuse --tags activate, which would leave out what it needs
+  jgi.jaws.validate_inventory:
+    tags: {prepare: [], activate: [prepare]}
+  run_once: true
+  tags: always
 """
 
 RETURN = r"""

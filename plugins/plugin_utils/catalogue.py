@@ -33,6 +33,9 @@ SERVICE_KEYS: Service = {
     "component": "",
     "path": [],
     "command": [],
+    "trial": [],
+    "one_shot": False,
+    "holds": 0,
     "directory": "",
     "environment": {},
     "modules": [],
@@ -51,6 +54,8 @@ SERVICE_KEYS: Service = {
     "log_maxbytes": "50MB",
     "log_backups": 5,
 }
+# The only values, as text, that a service which ends by itself may have for these keys.
+ENDING = {"startsecs": "0", "autorestart": "false", "holds": "0", "health": "{}"}
 COMPONENT_KEYS = (
     "wheels",
     "optional_wheels",
@@ -122,9 +127,12 @@ def check_service(name: str, service: Service) -> Service:
     missing = [key for key in ("instance", "command") if not complete[key]]
     if missing:
         raise JawsError(f"{what}: {' and '.join(missing)} must be set.")
-    if complete["startsecs"] < MIN_STARTSECS:
+    if complete["one_shot"] or complete["startsecs"] == 0:
+        complete.update(_one_shot(what, service))
+    elif complete["startsecs"] < MIN_STARTSECS:
         raise JawsError(
-            f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed."
+            f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed. "
+            "A service that ends by itself needs one_shot: true."
         )
     _check_environment(what, complete["environment"])
     complete["modules"] = [
@@ -132,6 +140,19 @@ def check_service(name: str, service: Service) -> Service:
     ]
     complete["health"] = _checked_health(what, complete["health"])
     return complete
+
+
+def _one_shot(what: str, service: Service) -> Service:
+    """Return what is set for a service that ends by itself, and does not start again.
+
+    :raises JawsError: it has a key that only makes sense for one that goes on running.
+    """
+    wrong = [key for key, text in ENDING.items() if str(service.get(key, text)).lower() != text]
+    if wrong:
+        raise JawsError(
+            f"{what}: a service that ends by itself (one_shot) cannot have {' or '.join(wrong)}."
+        )
+    return {"one_shot": True, "startsecs": 0, "autorestart": "false"}
 
 
 def _typed(what: str, value: Any, default: Any) -> Any:

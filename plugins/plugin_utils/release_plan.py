@@ -80,7 +80,7 @@ def plan_release(
     configs: Mapping[str, Mapping[str, Any]],
     context: Context,
 ) -> dict[str, Any]:
-    """Return C(files), C(programs), C(links) and C(health), as the release module takes them.
+    """Return the plan of a release, as the release module takes it.
 
     :param services: as C(services_of) returns them.
     :param configs: by name: C(format) and C(data).
@@ -88,16 +88,21 @@ def plan_release(
     """
     files = [_config_file(name, config, context) for name, config in configs.items()]
     paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
-    sections, health = [], {}
+    sections: list[str] = []
+    found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
         service = _expand(given, _tokens(name, paths, context), f"service {name}")
         file = _file("shims", name, "", shim(name, service, context), context)
         files.append({**file, "mode": "0750"})
         sections.append(_program(name, service, file["path"], context))
-        if service["health"]:
-            health[name] = service["health"]
+        found["commands"][name] = _command(service, context)
+        for key in ("health", "holds"):
+            if service[key]:
+                found[key][name] = service[key]
     links = _links(paths, context)
-    return {"files": files, "programs": "\n".join(sections), "links": links, "health": health}
+    one_shot = sorted(name for name, service in services.items() if service["one_shot"])
+    programs = "\n".join(sections)
+    return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
 
 
 def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:
@@ -121,20 +126,13 @@ def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str
 
 def shim(name: str, service: Service, context: Context) -> str:
     """Return the script that a program's command= names: its environment, then exec."""
-    own = context.own_modules.get(service["component"], context.modules)
-    modules = [*(own if service["component"] else ()), *service["modules"]]
     lines = [
-        "#!/bin/bash -l" if modules else "#!/bin/bash",
+        "#!/bin/bash -l" if _modules(service, context) else "#!/bin/bash",
         f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
         "set -e",
         "umask 027",
+        *_set_up(service, context, [context.current(name) for name in service["path"]]),
     ]
-    lines += script(modules).splitlines()
-    if modules and (service["component"] or service["path"]):
-        # An environment holds all that it was checked with; a profile's Python is another one.
-        lines.append("unset ${!PYTHON*}")
-    lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
-    lines += [f"export {key}={value}" for key, value in _environment(service, context).items()]
     for source, target in service["copies"]:
         lines += _copy(source, target)
     if service["directory"]:
@@ -144,6 +142,48 @@ def shim(name: str, service: Service, context: Context) -> str:
     leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
     lines.append("exec " + " ".join(_quoted(word) for word in [*leash, *service["command"]]))
     return "\n".join(lines) + "\n"
+
+
+def _modules(service: Service, context: Context) -> list[str]:
+    own = context.own_modules.get(service["component"], context.modules)
+    return [*(own if service["component"] else ()), *service["modules"]]
+
+
+def _set_up(service: Service, context: Context, folders: Sequence[str]) -> list[str]:
+    """Return the lines of bash that set up a service's environment.
+
+    :param folders: the environments in its PATH besides its own.
+    """
+    modules = _modules(service, context)
+    lines = script(modules).splitlines()
+    if modules and (service["component"] or service["path"]):
+        # An environment holds all that it was checked with; a profile's Python is another one.
+        lines.append("unset ${!PYTHON*}")
+    lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
+    variables = _environment(service, context, folders)
+    return lines + [f"export {key}={value}" for key, value in variables.items()]
+
+
+def _command(service: Service, context: Context) -> dict[str, Any]:
+    """Return how to find a service's command before the switch, and what it reads.
+
+    The links to the current environments still lead to the old ones then.
+    """
+    paths = context.environments
+    word, text = str(service["command"][0]), " ".join(map(str, service["command"]))
+    for component, path in paths.items():
+        word = word.replace(context.current(component, ""), f"{path}/")
+    return {
+        "word": word,
+        "setup": "\n".join(
+            ["set -e", *_set_up(service, context, [paths[name] for name in service["path"]])]
+        ),
+        "login": bool(_modules(service, context)),
+        "directory": service["directory"],
+        "files": sorted(path for path in context.artifacts.values() if path in text),
+        "environment": paths[service["component"]] if service["component"] else "",
+        "trial": [str(word) for word in service["trial"]],
+    }
 
 
 def _signal(service: Service) -> int:
@@ -159,10 +199,9 @@ def _quoted(value: Any) -> str:
     return shlex.quote(str(value))
 
 
-def _environment(service: Service, context: Context) -> dict[str, str]:
+def _environment(service: Service, context: Context, others: Sequence[str]) -> dict[str, str]:
     """Return the variables to export, their values quoted for the shell."""
-    found = dict(LOCALE)
-    folders = [context.current(component) for component in service["path"]]
+    found, folders = dict(LOCALE), list(others)
     if service["component"]:
         own = context.environments[service["component"]]
         found["VIRTUAL_ENV"] = _quoted(own)

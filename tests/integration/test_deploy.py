@@ -273,6 +273,48 @@ def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it
     assert list(deployment.site.rglob("*.new")) == []
 
 
+SKIPPED = "no release was prepared in this run on local_dev_jaws"
+
+
+@CUT
+@pytest.mark.fault(51)
+@pytest.mark.parametrize(
+    ("playbook", "option", "value", "words"),
+    [
+        ("deploy", "--tags", "activate", "activate needs build and prepare in the same run."),
+        ("deploy", "--skip-tags", "prepare", "activate needs prepare in the same run."),
+        ("deploy", "--start-at-task", "switch | Switch to the release and verify it", SKIPPED),
+        ("deploy", "--start-at-task", "activate | Go back if another instance failed", SKIPPED),
+        ("rollback", "--tags", "activate", "this playbook has no tag activate; it has none."),
+        (
+            "rollback",
+            "--start-at-task",
+            "switch | Switch to the release and verify it",
+            "did not say in this run which releases there are",
+        ),
+    ],
+)
+def test_steps_that_are_left_out_are_named_and_nothing_is_switched(
+    deployment: Deployment, playbook: str, option: str, value: str, words: str
+) -> None:
+    confs = deployment.confs()
+    new = {"jaws-central.conf": {"JAWS": {"docs_url": "never switched to"}}}
+    run = deployment.play(playbook, option, value, jaws_configs=new)
+    assert run.returncode != 0
+    assert words in " ".join(run.stdout.split())
+    assert deployment.confs() == confs
+
+
+@CUT
+@pytest.mark.fault(46)
+def test_a_java_that_is_not_there_stops_nothing(deployment: Deployment) -> None:
+    pids, confs = deployment.pids(), deployment.confs()
+    run = deployment.deploy(jaws_java="/no/such/java")
+    assert run.returncode != 0
+    assert "jaws-cromwell: /no/such/java: No such file or directory" in run.stdout
+    assert (deployment.pids(), deployment.confs()) == (pids, confs)
+
+
 def current(deployment: Deployment) -> dict[str, str]:
     """Return the current release of each instance, according to the table of releases."""
     shown = deployment.play("releases")
@@ -419,6 +461,22 @@ def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
     assert differing(before, deployment.running()) == sorted(before)
     changes(deployment.play("start", **stopped))
     assert deployment.pids()
+
+
+@OPERATED
+def test_a_service_that_ends_by_itself_is_part_of_a_healthy_site(deployment: Deployment) -> None:
+    pids, before = deployment.pids(), deployment.variables.get("jaws_services", {})
+    migrate = {"instance": "jaws", "command": ["sh", "-c", "exit 0"], "priority": 1}
+    deployment.variables["jaws_services"] = {"migrate": {**migrate, "one_shot": True}}
+    assert changes(deployment.deploy())["local_dev_jaws"] == 2
+    assert deployment.programs()["migrate"][0] == "EXITED"
+    shown = deployment.play("status")
+    assert shown.returncode == 0, shown.stdout
+    assert "EXITED" in shown.stdout
+    assert changes(deployment.play("start")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    deployment.variables["jaws_services"] = before
+    assert changes(deployment.deploy())
+    assert deployment.pids() == pids
 
 
 @OPERATED

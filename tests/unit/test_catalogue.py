@@ -159,6 +159,34 @@ def test_health_checks_are_those_of_the_services_that_have_one() -> None:
     }
 
 
+def test_a_command_is_looked_for_in_the_new_environments_and_not_in_the_current_ones() -> None:
+    commands = release("jtm")["commands"]
+    assert (commands["jtm"]["word"], commands["jtm"]["environment"]) == ("jtm", "/v/jtm-1-aa")
+    assert 'export PATH=/v/jtm-1-aa/bin:"$PATH"' in commands["jtm"]["setup"]
+    cromwell = commands["cromwell"]
+    assert 'export PATH=/v/jtm-1-aa/bin:"$PATH"' in cromwell["setup"]
+    assert (cromwell["word"], cromwell["environment"]) == ("java", "")
+    assert cromwell["files"] == ["/a/cromwell-1.jar"]
+    linked = release("jtm", jtm={"command": ["@current@/jtm/bin/jtm"], "trial": ["--help"]})
+    assert linked["commands"]["jtm"]["word"] == "/v/jtm-1-aa/bin/jtm"
+    assert linked["commands"]["jtm"]["trial"] == ["--help"]
+
+
+@pytest.mark.parametrize("change", [{"one_shot": True}, {"startsecs": 0}, {"one_shot": "yes"}])
+def test_a_service_that_ends_by_itself_is_awaited_and_not_started_again(change: Data) -> None:
+    planned = release("jtm", jtm=change)
+    section = sections(planned)["jtm"]
+    assert planned["one_shot"] == ["jtm"]
+    assert (section["startsecs"], section["autorestart"]) == ("0", "false")
+
+
+def test_how_long_a_service_must_hold_is_part_of_the_release() -> None:
+    assert release("jtm", jtm={"holds": "40"})["holds"] == {"jtm": 40}
+    assert release("jtm")["holds"] == {}
+    same = [sections(release("jtm", jtm={"holds": holds})) for holds in (0, 40)]
+    assert same[0] == same[1]
+
+
 def test_configurations_are_closed_to_others_and_shims_are_executable() -> None:
     modes = {os.path.dirname(file["path"]): file["mode"] for file in release("jaws")["files"]}
     assert modes == {"/d/jaws/configs": "0640", "/d/jaws/shims": "0750"}
@@ -292,6 +320,19 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     (
         {"central-rest": {"startsecs": 2}},
         "jaws_services: central-rest: startsecs must be at least 3",
+    ),
+    (
+        {"central-rest": {"one_shot": True, "startsecs": 5, "holds": 9}},
+        "jaws_services: central-rest: a service that ends by itself (one_shot) cannot have "
+        "startsecs or holds",
+    ),
+    (
+        {"central-rest": {"startsecs": 0, "autorestart": True}},
+        "jaws_services: central-rest: a service that ends by itself (one_shot) cannot have autores",
+    ),
+    (
+        {"central-rest": {"holds": "long"}},
+        "jaws_services: central-rest: holds must be a whole number",
     ),
     (
         {"central-rest": {"startsecs": "soon"}},

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Mapping, NamedTuple
 
 from ..errors import JawsError
 from ..files import (
@@ -123,6 +123,12 @@ class Store:
         """Write a release's record."""
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
 
+    def correct(self, record: Record) -> None:
+        """Write a release's record without noting that the release is wanted."""
+        before = os.stat(self.path(record["id"]))
+        self.save(record)
+        os.utime(self.path(record["id"]), ns=(before.st_atime_ns, before.st_mtime_ns))
+
     def sweep(self, folders: Iterable[str] = ()) -> None:
         """Remove the temporary files that a killed run has left, here and in C(folders)."""
         sweep(self.config)
@@ -215,18 +221,3 @@ def new_id(inputs: Any, now: float | None = None) -> str:
     text = json.dumps(inputs, sort_keys=True)
     what = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{what}"
-
-
-def last_good(records: Sequence[Record], other_than: str) -> Record | None:
-    """Return the good release that was activated last, or None."""
-    good = [r for r in records if r["status"] == "good" and r["id"] != other_than]
-    return max(good, key=lambda record: float(record.get("activated") or 0), default=None)
-
-
-def next_deploy(records: Sequence[Record], now: float) -> int:
-    """Return a number for a new deploy: Unix seconds, but greater than any known number.
-
-    The clock may have been set back.
-    """
-    known = [record.get("deploy") or 0 for record in records]
-    return max([int(now), *(number + 1 for number in known)])

@@ -61,6 +61,7 @@ SECRET = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
+STOPWAITSECS = 10  # Supervisor's default
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
@@ -80,6 +81,17 @@ class ConfText(NamedTuple):
     def text(self) -> str:
         """The whole file."""
         return self.daemon + self.programs
+
+    @property
+    def stop_seconds(self) -> int:
+        """How many seconds a supervisord with these programs may take to shut down.
+
+        It stops one group after the other, and kills a process that has not ended after its
+        stopwaitsecs.
+        """
+        sections = definitions(self.programs).values()
+        found = [re.search(r"^stopwaitsecs=(\d+)", text, re.MULTILINE) for text in sections]
+        return sum((int(one.group(1)) if one else STOPWAITSECS) + 1 for one in found)
 
     @property
     def release(self) -> str | None:
