@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as UrlsError
 from ansible.module_utils.urls import open_url
 
-from .errors import JawsError
+from .errors import JawsError, quoted
 from .waiting import wait_until
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -49,6 +49,7 @@ def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
 
     def settled() -> bool:
         seen.update(ask_gitlab(params))
+        seen["saw"] = quoted(seen["saw"])
         return params["wait_for"] == "nothing" or seen[params["wait_for"]] or seen["valid"] is False
 
     wait_until(settled, params["timeout"], POLL_SECONDS)
