@@ -221,5 +221,5 @@ def _escapes(character: str) -> list[str]:
         f"&#x0*{code:x};",
     ] + [f"{back}x{code:02x}"] * (code < 256)
     octal = "".join(f"{back}0?{byte:03o}" for byte in data)
-    letter = [back + ESCAPED[character]] * (character in ESCAPED)
+    letter = [back + ESCAPED[character]] if character in ESCAPED else []
     return [f"(?i:{'|'.join(hexadecimal)})", octal, f"&#0*{code};", *letter]

@@ -62,10 +62,10 @@ CHECKS = {
     "wrong_jar": "Cromwell's jar, if this machine is the host: missing, empty or a directory",
     "copied_addresses": "an address that an inventory next to this one has for another site",
     "ambiguous_hosts": "a host in two deployments, or in two instances",
-    "shared_by_inventories": "two inventories at once, whose variables would apply to each other's "
-    "instances",
-    "wrong_extra_variables": "a variable given by `-e` that is a misspelt variable of the playbook, "
-    "or has no value",
+    "shared_by_inventories": "two inventories at once, whose variables would apply to each other's"
+    " instances",
+    "wrong_extra_variables": "a variable given by `-e` that is a misspelt variable of the playbook,"
+    " or has no value",
     "conflicts": "a path, a port or databases that two instances would share",
 }
 

@@ -268,7 +268,18 @@ def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
     deployment: Deployment,
 ) -> None:
     pids = deployment.pids()
-    odd = ["100%", "say \"hi\"", "it's", "back\\slash", "$HOME", "Grüße", "a&b<c>", "x y;z", "}}", "#"]
+    odd = [
+        "100%",
+        'say "hi"',
+        "it's",
+        "back\\slash",
+        "$HOME",
+        "Grüße",
+        "a&b<c>",
+        "x y;z",
+        "}}",
+        "#",
+    ]
     secrets = [f"{number}{part}{number}-secret" for number, part in enumerate(odd * 2, 10)]
     service = {"instance": "jaws", "command": ["/bin/bash", "-c", TELLTALE, "bash", "@mine.conf@"]}
     keys = {f"key_{number}": f"{{{{ vault_{number} }}}}" for number in range(20)}

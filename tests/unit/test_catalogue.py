@@ -659,9 +659,9 @@ def test_each_wrong_configuration_and_a_wrong_component_are_named() -> None:
 
 
 def test_a_token_that_means_no_file_is_named_as_it_is_written() -> None:
-    changes = {"jtm": {"command": ["jtm", "--config=@jtm.cnf@", "@log@"]}}
+    changes = {"site-daemon": {"command": ["x", "--config=@site.cnf@", "@log@"]}}
     assert told(services=changes) == [
-        "jaws_services: jtm: there is no token @jtm.cnf@; did you mean @jtm.conf@?"
+        "jaws_services: site-daemon: there is no token @site.cnf@; did you mean @site.conf@?"
     ]
 
 

