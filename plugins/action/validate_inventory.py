@@ -260,7 +260,9 @@ def _look(
 def _outcome(findings: list[str], instances: list[str]) -> Result:
     message = f"{len(instances)} instances are valid."
     if findings:
-        message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
+        number = f"{len(findings)} finding{'s' * (len(findings) > 1)}"
+        # Ansible shows a message more than once, and the findings once.
+        message = f"The inventory is wrong; nothing was done: {number}."
     return dict(changed=False, failed=bool(findings), msg=message, findings=findings)
 
 
