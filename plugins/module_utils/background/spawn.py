@@ -38,8 +38,8 @@ def spawn(wish: Wish, log: int) -> int:
     if problem:
         os.waitpid(pid, 0)
         raise JawsError(
-            f"Cannot start {wish.id}: {quoted(problem)}. Check that {program} exists, is executable "
-            f"and built for this machine, and that {wish.chdir} is accessible.",
+            f"Cannot start {wish.id}: {quoted(problem)}. Check that {program} exists, is executable"
+            f" and built for this machine, and that {wish.chdir} is accessible.",
             "cannot_start",
         )
     return pid
