@@ -126,8 +126,7 @@ class Host:
     @property
     def address(self) -> inventory.Address:
         """Where the host is."""
-        told = [str(self.values.get(f"ansible_{name}", "")) for name in ("host", "port", "user")]
-        return inventory.Address(*told, str(self.values.get("site_id", "")), "")
+        return inventory.address_of(self.values)
 
 
 class ActionModule(ActionBase):

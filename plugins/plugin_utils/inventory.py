@@ -298,6 +298,13 @@ def without_entity(
     ]
 
 
+def address_of(values: Mapping[str, Any], place: str = "") -> Address:
+    """Return where a host is, according to its variables."""
+    names = ("ansible_host", "ansible_port", "ansible_user", "site_id")
+    host, port, user, site = (str(values.get(name, "")) for name in names)
+    return Address(host, port, user, site, place)
+
+
 def copied_addresses(own: Iterable[Address], others: Iterable[Address]) -> list[str]:
     """Return a sentence for each address that a host has in common with one of another site."""
     known = {(one.host, one.port, one.user): one for one in others}

@@ -14,10 +14,10 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.manager import VariableManager
 
-from .inventory import Address
+from .inventory import Address, address_of
 
 
-class Lenient(DataLoader):  # type: ignore[misc]
+class Lenient(DataLoader):
     """Takes a file that cannot be read or decrypted for an empty one."""
 
     def load_from_file(self, *arguments: Any, **options: Any) -> Any:
@@ -33,11 +33,11 @@ def addresses_in(directory: Path, place: str) -> Iterator[Address]:
 
     :param place: the directory, for messages.
     """
-    loader = Lenient()
+    loader: DataLoader = Lenient()  # type: ignore[no-untyped-call]
     known = InventoryManager(loader=loader, sources=[str(directory)])
     manager = VariableManager(loader=loader, inventory=known)
     for host in known.get_hosts():
         said = manager.get_vars(host=host, include_hostvars=False)
-        told = [str(said.get(f"ansible_{name}", "")) for name in ("host", "port", "user")]
-        if told[0] and "{{" not in told[0]:
-            yield Address(*told, str(said.get("site_id", "")), place)
+        address = address_of(said, place)
+        if address.host and "{{" not in address.host:
+            yield address

@@ -30,14 +30,14 @@ author:
 ENCRYPTED = "$ANSIBLE_VAULT"
 
 
-class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
+class VarsModule(BaseVarsPlugin):
     """Reads each file once."""
 
     seen: set[str] = set()
 
     def get_vars(self, loader: Any, path: str, entities: Any) -> dict[str, Any]:
         """Return no variables; fail if a file of the entities cannot be parsed."""
-        super().get_vars(loader, path, entities)
+        super().get_vars(loader, path, entities)  # type: ignore[no-untyped-call]
         for entity in entities if isinstance(entities, list | tuple | set) else [entities]:
             kind = "host" if hasattr(entity, "get_groups") else "group"
             for name in loader.find_vars_files(os.path.join(path, f"{kind}_vars"), entity.name):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.jgi.jaws.plugins.module_utils.files import umask
 from tests.integration.conftest import CLONE, ansible
 
 CORI = CLONE / "inventories/cori"
@@ -305,6 +306,25 @@ def test_yaml_that_cannot_be_parsed_is_named_with_its_file_and_line(site: Site, 
     assert str(path) in told
     assert re.search(r"line[34]|:[34]:", told), output
     assert "changed=1" not in told
+
+
+@pytest.mark.parametrize(("site", "units"), [("lrc", '["gitlab-runner.service"]'), ("cori", "[]")])
+def test_where_the_user_s_systemd_runs_the_runner_a_deployment_starts_it_too(
+    site: str, units: str, tmp_path: Path
+) -> None:
+    shown = ("-m", "ansible.builtin.debug", "-a", "msg={{ boot_wanted_units | to_json }}")
+    call = ("--playbook-dir", "playbooks", "-i", f"inventories/{site}", *shown, "jaws")
+    done = ansible("adhoc", *call, "-e", "ansible_connection=local", home=tmp_path)
+    assert f"msg: '{units}'" in done.stdout
+
+
+def test_with_an_open_umask_no_directory_can_be_written_by_everybody(tmp_path: Path) -> None:
+    with umask(0):
+        code, output = validate(tmp_path, CLONE / "inventories/local")
+    assert code == 0, output
+    made = [tmp_path / "site", *(tmp_path / "site").rglob("*")]
+    assert len(made) > 2
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
 @pytest.fixture
