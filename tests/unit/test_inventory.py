@@ -201,6 +201,15 @@ def test_another_cause_is_reported_with_what_the_inventory_states() -> None:
     ]
 
 
+def test_a_secret_that_cannot_be_evaluated_is_named_and_not_the_list_of_all() -> None:
+    roles = {"jaws": {**SPEC.roles["jaws"], "jaws_secrets": {"description": "All secrets."}}}
+    error = "Attempting to decrypt but no vault secrets found."
+    errors = {"jaws_secrets": error, "vault_key": error}
+    assert without_value(errors, ONE, Spec(roles, SPEC.facts, SPEC.wiring)) == [
+        Finding("vault_key", f"vault_key: {error}")
+    ]
+
+
 def test_an_error_of_a_variable_that_no_role_uses_is_ignored() -> None:
     assert without_value({"site_id": "'x' is undefined", "jaws_dir": "'x'"}, {}, SPEC) == []
 
