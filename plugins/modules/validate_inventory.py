@@ -18,6 +18,8 @@ description:
   - For an unknown name that begins like a variable of this collection but is not similar to any,
     there is a warning, on hosts that use its roles.
   - A host uses a role if it states one of the options that the role requires.
+  - It reports files in C(host_vars) and C(group_vars) that are for no host or group, and an
+    C(ansible_host) that an inventory next to this one has for another site.
   - It reports hosts whose groups make them two instances or put them in two deployments, and
     several inventories (C(-i) twice) whose variables would apply to each other's instances.
 options:
@@ -38,6 +40,19 @@ options:
         everything, or name a tag that the playbook does not have.
       - By default, this is not checked. The task itself needs the tag C(always).
     type: dict
+    version_added: 0.3.0
+  hosts:
+    description:
+      - The hosts whose variables are checked, for example C(ansible_play_hosts_all) in a play for
+        gitlab-runners. By default all hosts of the inventory, which must have an instance.
+    type: list
+    elements: str
+    version_added: 0.3.0
+  files:
+    description:
+      - Whether to look for files that a deploy needs, on hosts with the connection C(local).
+    type: bool
+    default: false
     version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes

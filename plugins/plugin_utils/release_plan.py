@@ -10,16 +10,17 @@ command= of its section changes exactly when something that the program uses cha
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..module_utils.environments.module_commands import script
-from ..module_utils.errors import JawsError
-from ..module_utils.supervisor.conf import section
+from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
+from ..module_utils.supervisor.conf import section, with_secrets
 from .catalogue import TOKEN, Service
 from .formats import render
 
@@ -56,6 +57,7 @@ class Context(NamedTuple):
     :param modules: environment modules that the virtual environments' Python needs, where
         C(own_modules) has none by component.
     :param own_modules: the environment modules by component that its environment was built with.
+    :param secrets: texts that must not be shown where a log is quoted, if the release has them.
     """
 
     directory: str
@@ -64,6 +66,7 @@ class Context(NamedTuple):
     python: str
     modules: Sequence[str] = ()
     own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
+    secrets: Iterable[Any] = ()
 
     @property
     def logs(self) -> str:
@@ -101,8 +104,42 @@ def plan_release(
                 found[key][name] = service[key]
     links = _links(paths, context)
     one_shot = sorted(name for name, service in services.items() if service["one_shot"])
-    programs = "\n".join(sections)
+    secrets = secrets_of([configs, services], context.secrets)
+    files += [_secrets_file(secrets, context)] * bool(secrets)
+    programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
     return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
+
+
+def secrets_of(data: Any, known: Iterable[Any]) -> list[str]:
+    """Return the texts in a release that must not be shown where a log is quoted.
+
+    They are the values of keys with the name of a secret, passwords in urls, and known secrets.
+
+    :param known: secrets, of which the release may have some.
+    """
+    leaves = list(_leaves("", data))
+    found = {text for name, text in leaves if SECRET_NAME.search(name)}
+    found.update(part for _name, text in leaves for part in in_urls(text))
+    given = {secret for _name, secret in _leaves("", list(known))}
+    found.update(secret for secret in given if any(secret in text for _name, text in leaves))
+    return sorted(text for text in found if len(text) >= SHORTEST)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each value as text, with its key; that of an item is the key of its list."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(str(key), item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(name, item)
+    elif value is not None and not isinstance(value, bool):
+        yield name, str(value)
+
+
+def _secrets_file(secrets: Sequence[str], context: Context) -> dict[str, str]:
+    content = json.dumps(secrets, indent=1) + "\n"
+    return {**_file("configs", "secrets", ".json", content, context), "mode": "0640"}
 
 
 def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:

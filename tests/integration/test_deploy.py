@@ -255,6 +255,53 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
 
 
+TELLTALE = """
+cat "$1"; base64 -w0 "$1"; echo
+while IFS= read -r line; do printf '%q\\n' "$line"; done < "$1"
+exit 7
+"""
+
+
+@DEPLOYED
+@pytest.mark.fault(37)
+def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    odd = [
+        "100%",
+        'say "hi"',
+        "it's",
+        "back\\slash",
+        "$HOME",
+        "Grüße",
+        "a&b<c>",
+        "x y;z",
+        "}}",
+        "#",
+    ]
+    secrets = [f"{number}{part}{number}-secret" for number, part in enumerate(odd * 2, 10)]
+    service = {"instance": "jaws", "command": ["/bin/bash", "-c", TELLTALE, "bash", "@mine.conf@"]}
+    keys = {f"key_{number}": f"{{{{ vault_{number} }}}}" for number in range(20)}
+    run = deployment.deploy(
+        "-vvv",
+        "--diff",
+        jaws_services={"jaws-mine": service},
+        jaws_config_formats={"mine.conf": "ini"},
+        jaws_configs={**deployment.variables["jaws_configs"], "mine.conf": {"MINE": keys}},
+        **{f"vault_{number}": secret for number, secret in enumerate(secrets)},
+    )
+    assert run.returncode != 0
+    assert re.search(r"jaws-mine is .*exit status 7", run.stdout)
+    assert "key_19" in run.stdout
+    assert run.stdout.count("********") > 20
+    for secret in secrets:
+        number = secret[:2]
+        assert f"{number}-secret" not in run.stdout, secret
+        assert secret not in run.stdout
+    assert deployment.pids() == pids
+
+
 @CUT
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it(

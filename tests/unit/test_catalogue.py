@@ -658,7 +658,9 @@ def test_a_program_without_an_environment_of_its_own_loads_no_python_module() ->
 
 def told(**changes: Data) -> list[str]:
     """Return what is wrong with a site's changes to its instance jaws."""
+    configs = {"site.conf": {"GLOBUS": {"client_id": "x", "host_path": "/"}, "SITE:*": {}}}
     catalogues = {"services": CATALOGUE, "components": COMPONENTS, "formats": FORMATS}
+    catalogues["configs"] = configs
     options = {"services": {}, "components": {}, "configs": {}, "config_formats": {}, **changes}
     values = {f"jaws_{name}": value for name, value in options.items()}
     return mistakes(catalogues, {"jaws_instance": "jaws", "jaws_series": "2", **values}, ["condor"])
@@ -695,3 +697,35 @@ def test_each_wrong_configuration_and_a_wrong_component_are_named() -> None:
         "jaws_configs: there is no file site.cnf; did you mean site.conf?",
         "jaws_configs: there is no file central.cnf; did you mean central.conf?",
     ]
+
+
+def test_a_token_that_means_no_file_is_named_as_it_is_written() -> None:
+    changes = {"site-daemon": {"command": ["x", "--config=@site.cnf@", "@log@"]}}
+    assert told(services=changes) == [
+        "jaws_services: site-daemon: there is no token @site.cnf@; did you mean @site.conf@?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        ({"GLOBSU": {}}, ["jaws_configs: site.conf: there is no key GLOBSU; did you mean GLOBUS?"]),
+        ({"globus": {}}, ["jaws_configs: site.conf: there is no key globus; did you mean GLOBUS?"]),
+        (
+            {"GLOBUS": {"client_di": "x"}},
+            ["jaws_configs: site.conf: GLOBUS: there is no key client_di; did you mean client_id?"],
+        ),
+        ({"GLOBUS": {"client_id": "y", "client_name": "z"}, "MINE": {}}, []),
+        ({"SITE:A": {"x": 1}, "GLOBUS": None}, []),
+    ],
+)
+def test_a_key_that_resembles_one_of_a_configuration_is_named(
+    change: Data, sentences: list[str]
+) -> None:
+    assert told(configs={"site.conf": change}) == sentences
+
+
+def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> None:
+    (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
+    assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")
+    assert "hush" not in sentence

@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 
 Check = Mapping[str, Any]
 
@@ -28,7 +28,8 @@ KINDS = ("tcp", "http", "command")
 KEYS = (*KINDS, "status")
 ATTEMPT_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
-OUTPUT_BYTES = 300
+READ_BYTES = 4096
+SHOWN = 300  # characters of what a command has printed
 
 
 def refuse_wrong(checks: Mapping[str, Check]) -> None:
@@ -63,7 +64,7 @@ def refuse_check(what: str, check: Check) -> None:
 def failing(checks: Mapping[str, Check]) -> dict[str, str]:
     """Try every check once, and return by program the reason why its check failed."""
     seen = {name: attempt(check) for name, check in checks.items()}
-    return {name: reason for name, reason in seen.items() if reason is not None}
+    return {name: quoted(reason) for name, reason in seen.items() if reason is not None}
 
 
 def attempt(check: Check) -> str | None:
@@ -114,6 +115,6 @@ def _command(command: list[str]) -> str | None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
-        output.seek(max(0, output.tell() - OUTPUT_BYTES))
-        printed = output.read().decode("utf-8", "replace").strip()
+        output.seek(max(0, output.tell() - READ_BYTES))
+        printed = quoted(output.read().decode("utf-8", "replace").strip())[-SHOWN:]
     return None if code == 0 else f"{command[0]} ended with {code}: {printed}"

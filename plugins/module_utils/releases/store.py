@@ -19,6 +19,8 @@ from ..errors import JawsError
 from ..files import (
     file_mode,
     group_id,
+    has_acl,
+    keep_secrets_of,
     place_link,
     read_text,
     sweep,
@@ -113,6 +115,8 @@ class Store:
             raise JawsError(
                 f"there is no release {release} here; there are: {known}.", reason="unknown_release"
             )
+        for path in conf.secret_files(found["programs"]):
+            keep_secrets_of(path)
         return found
 
     def path(self, release: str) -> str:
@@ -156,6 +160,7 @@ class Store:
             with open(path, encoding="utf-8", newline="") as stream:
                 found = os.fstat(stream.fileno())
                 is_ours = self.gid in (None, found.st_gid) and found.st_mode & 0o7777 == mode
+                is_ours = is_ours and not has_acl(stream.fileno())
                 return is_ours and stream.read() == content
         except (FileNotFoundError, UnicodeDecodeError):
             return False

@@ -9,7 +9,7 @@ import time
 import xmlrpc.client
 from typing import Any, Callable, Sequence
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from .client import (
     ALREADY_ADDED,
     ALREADY_STARTED,
@@ -372,7 +372,7 @@ class Controller:
 
 def _refusal(fault: xmlrpc.client.Fault) -> str:
     """Return supervisord's reason without the name of its code; the last line of a traceback."""
-    text = fault.faultString.split(": ", 1)[-1].strip()
+    text = quoted(fault.faultString.split(": ", 1)[-1].strip())
     return FAULTS.get(fault.faultCode) or text.splitlines()[-1]
 
 
