@@ -256,7 +256,7 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
 
 
 TELLTALE = """
-cat "$1"; base64 -w0 "$1"; echo
+cat "$1"; base64 -w0 "$1"; echo; env | grep ODD
 while IFS= read -r line; do printf '%q\\n' "$line"; done < "$1"
 exit 7
 """
@@ -281,7 +281,8 @@ def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
         "#",
     ]
     secrets = [f"{number}{part}{number}-secret" for number, part in enumerate(odd * 2, 10)]
-    service = {"instance": "jaws", "command": ["/bin/bash", "-c", TELLTALE, "bash", "@mine.conf@"]}
+    command = ["/bin/bash", "-c", TELLTALE, "bash", "@mine.conf@"]
+    service = {"instance": "jaws", "command": command, "environment": {"ODD": "{{ vault_1 }}"}}
     keys = {f"key_{number}": f"{{{{ vault_{number} }}}}" for number in range(20)}
     run = deployment.deploy(
         "-vvv",
