@@ -129,3 +129,17 @@ def test_a_program_that_falls_and_is_started_again_is_counted(
     wait_until(lambda: logged(daemon).count("spawned: 'falls'") > 2, "two restarts")
     (falls,) = run_module("supervisorctl_info", config=str(daemon.conf), explain=True)["programs"]
     assert falls["restarts"] >= 2
+
+
+def test_a_secret_in_a_log_is_not_shown(daemon: Daemon, run_module: Run) -> None:
+    daemon.write(
+        "[program:tells]\nenvironment=DB_PASSWORD=swordfish\nstartsecs=0\nautorestart=false\n"
+        "command=sh -c 'echo connecting with $DB_PASSWORD; exit 1'\nredirect_stderr=true\n"
+        f"stdout_logfile={daemon.root}/tells.out\n"
+    )
+    daemon.start()
+    wait_until(lambda: "exited: tells" in logged(daemon), "its end")
+    result = run_module("log_info", config=str(daemon.conf), python=sys.executable)
+    assert shown(result, "tells") == ["connecting with ********"]
+    (tells,) = run_module("supervisorctl_info", config=str(daemon.conf), explain=True)["programs"]
+    assert tells["last_line"] == "connecting with ********"
