@@ -67,7 +67,7 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: Supervisor cannot read the configuration, or the time is none.
     """
-    SupervisordConf(params["config"])  # a missing or damaged file is reported in our own words
+    SupervisordConf(params["config"])  # This notes the secrets that must not be shown.
     configuration = resolve(params["config"], params["python"])
     reader = Reader(configuration, params["lines"], params["since"])
     programs: list[dict[str, Any]] = []
