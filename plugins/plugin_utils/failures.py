@@ -63,7 +63,7 @@ class Paper(NamedTuple):
 
 
 def cause(result: Mapping[str, Any], exception: Any = None) -> tuple[str, ...]:
-    """Return why a task failed: its message, and the end of what its command printed.
+    """Return why a task failed: its message, its findings, and the end of what its command printed.
 
     :param exception: what ansible-core 2.19 or later knows about it, which may say more.
     """
@@ -74,6 +74,7 @@ def cause(result: Mapping[str, Any], exception: Any = None) -> tuple[str, ...]:
     origin = "" if "censored" in result else _origin(exception)
     if origin not in "\n".join(lines):
         lines += _lines(origin)
+    lines += _lines(result.get("findings"))
     if "rc" in result:
         lines.append(f"exit status {result['rc']}")
     for stream in STREAMS:
