@@ -51,6 +51,7 @@ REASONS = {
     "partial_group": "only the whole group of a program can be removed or replaced",
     "program_failed": "a program could not be started or stopped, or failed after its start",
     "refused_by_supervisord": "supervisord refused a request for another reason",
+    "runs_elsewhere": "an instance that was moved still runs at its old path",
     "runs_this_play": "a process cannot be stopped because it runs this play",
     "runs_twice": "a background command or a supervisord runs more than once",
     "still_running": "a process or a program has not ended, or must be stopped first",

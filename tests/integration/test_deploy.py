@@ -616,6 +616,47 @@ def test_check_mode_on_a_bare_host_installs_nothing(installation: Deployment) ->
 
 
 @OPERATED
+@pytest.mark.fault(46)
+def test_a_killed_manager_leaves_no_child_beside_the_children_of_the_next_one(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    old = set(manager(deployment))
+    assert len(old) == 7
+    os.kill(int(pids["jaws-jtm"]), signal.SIGKILL)
+    wait_until(lambda: len(set(manager(deployment)) - old) == 7, "the next manager")
+    assert not old & set(manager(deployment))
+    # supervisord has started that one by itself; one that is stopped has to leave nothing either.
+    new = int(deployment.pids()["jaws-jtm"])
+    deployment.supervisorctl("jtm", "stop jaws-jtm")
+    assert not Path(f"/proc/{new}").exists()
+    assert changes(deployment.play("start"))["local_dev_jtm"] == 1
+    assert len(manager(deployment)) == 7
+
+
+def manager(deployment: Deployment) -> list[int]:
+    """Return the processes of JTM's manager: itself and its children."""
+    return bearing(f"{deployment.site}/jaws-dev/jtm/configs/jaws-jtm", ["cmdline"])
+
+
+@OPERATED
+@pytest.mark.fault(49)
+def test_a_site_that_was_moved_is_not_started_a_second_time(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    moved = deployment.root / "moved"
+    (moved / "secrets").mkdir(parents=True)
+    run = deployment.deploy(site_root=str(moved))
+    assert run.returncode != 0
+    said = " ".join(run.stdout.split())
+    for instance in ("jaws", "jtm"):
+        new = f"{moved}/jaws-supervisord/supervisord-{instance}.conf"
+        sentence = f"does the work of {new}, but was started with {deployment.conf(instance)}:"
+        assert sentence in said
+    assert bearing(str(moved), ["cmdline"]) == []
+    assert deployment.pids() == pids
+
+
+@OPERATED
 def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
     assert changes(deployment.play("remove", really="dev"))
     assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]

@@ -61,6 +61,7 @@ class Controller:
         often before startsecs, and later priorities are not started. If None, supervisord's
         startretries decides, and a failure does not stop other programs from starting.
     :param goes_on: whether later priorities are started in such a trial too.
+    :param after_stop: is called when everything that had to stop has stopped.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Controller:
         known: dict[str, Setting] | None = None,
         exits: int | None = None,
         goes_on: bool = False,
+        after_stop: Callable[[], None] | None = None,
     ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
         self.exits = exits
         self._halts = exits is not None and not goes_on
+        self._after_stop = after_stop
         self._settings = known
         self._seen: list[Program] | None = None
         self._errors: list[JawsError] = []
@@ -95,6 +98,8 @@ class Controller:
         self._errors, self._failed, self._unfinished = [], [], []
         self._ending = frozenset(plan.await_ended)
         stuck = self._stop(plan)
+        if self._after_stop and plan.stop:
+            self._after_stop()
         kept = self._remove(plan.remove, frozenset(group_of(name) for name in stuck))
         self._add([group for group in plan.add if group not in kept])
         self._send("signalProcess", plan.signal, signal)
