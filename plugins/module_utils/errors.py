@@ -55,6 +55,7 @@ REASONS = {
     "runs_this_play": "a process cannot be stopped because it runs this play",
     "runs_twice": "a background command or a supervisord runs more than once",
     "still_running": "a process or a program has not ended, or must be stopped first",
+    "stopped_by_others": "somebody stopped or restarted a program while it was watched",
     "system_error": "the operating system refused something that a background command needs",
     "timed_out": "something did not happen in time",
     "unhealthy": "a program's health check did not succeed in time",

@@ -19,10 +19,10 @@ from .client import (
     STILL_RUNNING,
     Supervisor,
 )
-from .diagnosis import MOST_LOGS, describe, failure, with_exit_status
+from .diagnosis import MOST_LOGS, describe, ended_by_request, failure, with_exit_status
 from .observation import observe, settings
 from .planning import Plan, phases
-from .programs import ALIVE, Program, Setting, from_info, group_of, is_down
+from .programs import ALIVE, Program, Setting, from_info, group_of, is_down, process_of
 
 UNKNOWN_STOPWAITSECS = 600  # for a program that is gone from disk: supervisord does not report it
 MOST_BACKOFF = 600  # how many seconds to wait for a program that is started again and again
@@ -279,9 +279,24 @@ class Controller:
         settled = [found[name] for name in names if name in found and name not in late]
         bad = [program for program in settled if not is_good(program)]
         described = self._described(bad)
-        told.update({program.name: described[program.name] + hint(program) for program in bad})
+        asked = self._ended_by_others(bad)
+        told.update({one.name: described[one.name] + hint(one) for one in bad if one not in asked})
         self._note(verb, told)
-        return late + list(told)
+        others = {program.name: described[program.name] for program in asked}
+        self._note(verb, others, "stopped_by_others")
+        return late + list(told) + list(others)
+
+    def _ended_by_others(self, bad: Sequence[Program]) -> list[Program]:
+        """Return what did not fail in a trial, but was stopped or restarted by another client."""
+        if self.exits is None or not bad:
+            return []
+        asked = ended_by_request(self.client)
+        return [
+            program
+            for program in bad
+            if program.state in ("STOPPED", "STOPPING")
+            or (program.state == "STARTING" and process_of(program.name) in asked)
+        ]
 
     def _await_stopped(self, names: Sequence[str], plan: Plan) -> list[str]:
         def limit() -> int:
