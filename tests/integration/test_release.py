@@ -1066,24 +1066,24 @@ def test_a_secret_is_in_its_file_only(site: Site) -> None:
 @pytest.mark.fault(51)
 @pytest.mark.parametrize("state", ["stopped", "restarted"])
 def test_what_people_do_while_a_release_is_watched_is_not_its_fault(
-    site: Site, spawn_module: Spawn, state: str
+    site: Site, spawn_module: Spawn, tmp_path: Path, state: str
 ) -> None:
+    watched = tmp_path / "watched"
     old = site.deploy(TWO)["id"]
-    new = site.prepare({"one": SLEEP, "two": "# new\n" + SLEEP})["id"]
+    check = {"two": {"command": ["touch", str(watched)]}}
+    new = site.prepare({"one": SLEEP, "two": f"# new\n{SLEEP}"}, health=check)["id"]
     limits = {**site.limits, "window": 60}
     run = spawn_module("release", state="active", id=new, **site.common, **limits)
-    two = site.pids()["two"]
-    wait_until(lambda: site.observe().programs[1].pid not in (two, None), "the new one")
-    # The last step before the watch.
-    wait_until(lambda: not list(site.directory.glob("releases/unfinished")), "its start")
+    wait_until(watched.exists, "the watch")
     config = str(site.daemon.conf)
     assert site.run_module("supervisorctl", name="two", state=state, config=config)["changed"]
     result = json.loads(run.communicate()[0].splitlines()[-1])
     assert result["reason"] == "stopped_by_others"
-    assert "omebody stopped or restarted" in result["msg"]
+    assert "could not be watched: somebody stopped or restarted two meanwhile" in result["msg"]
     assert f"The instance was put back to {old}." in result["msg"]
     assert site.statuses()[new] == "prepared"
-    assert site.states() == {"one": "RUNNING", "two": "STOPPED" if state == "stopped" else "RUNNING"}
+    two = "STOPPED" if state == "stopped" else "RUNNING"
+    assert site.states() == {"one": "RUNNING", "two": two}
 
 
 CHILD = "sleep 1000 &\necho $! >>{}\nexec sleep 1001\n"
