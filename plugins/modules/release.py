@@ -324,7 +324,7 @@ leftovers:
   returned: with O(state=active) and O(state=rolled_back)
   type: list
   elements: str
-  sample: ["jaws-jtm: /tmp/jaws-dev/jtm/venvs/jtm/bin/python /tmp/jaws-dev/jtm/venvs/jtm/bin/jtm manager (pid 4712, 4713)"]
+  sample: ["jaws-jtm: /usr/bin/python3 /tmp/jtm manager (pid 4712, 4713)"]
 pruned:
   version_added: 0.2.0
   description: What old releases had left and was removed.

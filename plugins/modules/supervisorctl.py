@@ -259,7 +259,7 @@ leftovers:
   type: list
   elements: str
   version_added: 0.3.0
-  sample: ["jaws-jtm: /tmp/jaws-dev/jtm/venvs/jtm/bin/python /tmp/jaws-dev/jtm/venvs/jtm/bin/jtm manager (pid 4712, 4713)"]
+  sample: ["jaws-jtm: /usr/bin/python3 /tmp/jtm manager (pid 4712, 4713)"]
 not_restarted:
   description: The programs that were not restarted because another one failed before.
   returned: when a program failed or timed out and O(serial) is set

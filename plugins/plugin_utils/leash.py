@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start a service in this process, so that exactly one copy of it runs: SIGNAL COMMAND [WORD ...].
 
-Every shim contains this and runs it with the Python of Supervisor, 3.8 or newer. Whoever starts the
-service, what an earlier process of the service has left ends first. And the service ends with its
-supervisord, even if that is killed; otherwise, the next one would start a second copy.
+Every shim contains this and runs it with the Python of Supervisor, 3.8 or newer. At every start of
+the service, also by supervisord itself, what an earlier process of it has left ends first. And the
+service ends with its supervisord, even if that is killed; otherwise, the next one would start a
+second copy.
 """
 
 from __future__ import annotations

@@ -632,6 +632,23 @@ def test_a_killed_manager_leaves_no_child_beside_the_children_of_the_next_one(
     assert len(manager(deployment)) == 7
 
 
+@OPERATED
+@pytest.mark.fault(52)
+def test_recover_rebuilds_an_environment_whose_python_an_update_has_removed(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    python = deployment.site / "jaws-supervisord/venv/bin/python"
+    link = python.parent.resolve() / "python"
+    link.unlink()
+    link.symlink_to("/usr/bin/python3-of-an-earlier-release")
+    assert deployment.supervisorctl("jaws").returncode == 126 + 1
+    assert changes(deployment.play("recover"))["local_dev_jaws"] > 0
+    assert deployment.pids() == pids
+    assert python.resolve().exists()
+    assert set(changes(deployment.play("recover")).values()) == {0}
+
+
 def manager(deployment: Deployment) -> list[int]:
     """Return the processes of JTM's manager: itself and its children."""
     return bearing(f"{deployment.site}/jaws-dev/jtm/configs/jaws-jtm", ["cmdline"])

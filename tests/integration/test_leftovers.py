@@ -64,7 +64,7 @@ class Worker:
         return bearing(f"{mark}\0{self.root}\0", ["cmdline"])
 
     def first(self) -> int:
-        (pid,) = [pid for pid in bearing(f"{self.root}/worker.py", ["cmdline"])]
+        (pid,) = bearing(f"{self.root}/worker.py", ["cmdline"])
         return pid
 
     def kill(self) -> None:
@@ -97,8 +97,10 @@ def test_what_a_killed_program_has_left_ends_before_its_next_start(
     assert len(worker.pids("child")) == 1
     assert worker.pids("child") != old
     (told,) = result["leftovers"]
-    assert told.startswith("worker: ") and told.endswith(f"(pid {old[0]})")
-    assert "was ended. An earlier process of worker had ended without it." in str(result["warnings"])
+    assert told.startswith("worker: ")
+    assert told.endswith(f"(pid {old[0]})")
+    sentence = "was ended. An earlier process of worker had ended without it."
+    assert sentence in str(result["warnings"])
 
 
 @pytest.mark.fault(46)
@@ -169,7 +171,9 @@ def test_what_another_program_has_left_is_not_touched(worker: Worker, run_module
 
 
 @pytest.mark.fault(46)
-def test_whoever_starts_a_service_nothing_of_its_earlier_process_is_left(worker: Worker) -> None:
+def test_supervisord_itself_starts_a_service_without_what_is_left(
+    worker: Worker,
+) -> None:
     through = [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(int(signal.SIGTERM))]
     worker.start("child", "job", autorestart=True, through=through)
     old, jobs = worker.pids("child"), worker.pids("job")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nodes that share a home directory: a deployment is started on one of them, whatever its domain."""
+"""Nodes with one home directory: a deployment is started on its own, whatever its domain."""
 
 from __future__ import annotations
 

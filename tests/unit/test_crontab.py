@@ -12,7 +12,8 @@ import pytest
 from collection import ROOT
 
 SPEC = importlib.util.spec_from_file_location("crontab", ROOT / "roles/purge/files/crontab.py")
-assert SPEC and SPEC.loader
+assert SPEC
+assert SPEC.loader
 crontab: Any = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(crontab)
 

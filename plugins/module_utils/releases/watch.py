@@ -19,9 +19,8 @@ from .convergence import done
 
 LOOK_SECONDS = 0.25
 INTERRUPTED = (
-    "could not be watched: somebody stopped or restarted {} meanwhile, through supervisord. That is "
-    "no fault of the release, which is not marked bad. Run this again when nobody else acts on the "
-    "instance."
+    "could not be watched: somebody stopped or restarted {} meanwhile, through supervisord. The "
+    "release is not marked bad. Run this again when nobody else acts on the instance."
 )
 
 
@@ -80,10 +79,15 @@ class Watch:
         moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
             fates = [self._fate(first[name], now.get(name), found) for name in moved]
-            message, reason = f"did not stay up for {self.window:g} s.", "unstable"
-            if self._others_did(moved, now):
-                message, reason = INTERRUPTED.format(", ".join(moved)), "stopped_by_others"
-            raise JawsError("\n".join([message, *fates]), reason, failed_programs=moved)
+            message = f"did not stay up for {self.window:g} s."
+            others = self._others_did(moved, now)
+            if others:
+                message = INTERRUPTED.format(", ".join(moved))
+            raise JawsError(
+                "\n".join([message, *fates]),
+                "stopped_by_others" if others else "unstable",
+                failed_programs=moved,
+            )
 
     def _others_did(self, moved: Sequence[str], now: Mapping[str, Program]) -> bool:
         """Whether somebody has asked supervisord to stop, restart or remove all of these."""

@@ -18,8 +18,8 @@ MOST_LOGS = 5  # if many programs fail together, the logs of the others say the 
 DAEMON_LOG_BYTES = 65536
 NEXT_STEPS = {
     "program_failed": "Correct the cause, then run this again.",
-    "stopped_by_others": "Somebody stopped or restarted it meanwhile, through supervisord. Run this "
-    "again when nobody else acts on it.",
+    "stopped_by_others": "Somebody stopped or restarted it meanwhile, through supervisord. Run "
+    "this again when nobody else acts on it.",
     "timed_out": "Find out why it takes so long, or raise timeout; then run this again.",
 }
 

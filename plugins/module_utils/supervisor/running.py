@@ -30,7 +30,7 @@ from .programs import namespec
 
 # A variable of a daemon that we have started, and so of everything that it runs.
 MARK = "SUPERVISORD_CONFIG"
-# And what it is, at whatever path its configuration is: the option identity of the module supervisord.
+# And what it is, at whatever path its configuration is.
 IDENTITY = "SUPERVISORD_IDENTITY"
 URL = "SUPERVISOR_SERVER_URL"  # a variable of every program, set by Supervisor
 MOST_LOOKS = 5  # for what prevents a start, in case something is started again and again
@@ -131,9 +131,7 @@ class Instance:
         marked = [
             process
             for process in processes.all_processes(having=("environ", b"SUPERVISOR"))
-            if process.start_ticks < before
-            and is_open(process)
-            and self._is_marked(process)
+            if process.start_ticks < before and is_open(process) and self._is_marked(process)
         ]
         return by_age(_spared(marked))
 
@@ -163,9 +161,11 @@ class Instance:
             process
             for process in _spared(left)
             if process.session in led
-            or (process.session in others or process.session not in everything)
-            and is_open(process)
-            and self._is_marked(process)
+            or (
+                (process.session in others or process.session not in everything)
+                and is_open(process)
+                and self._is_marked(process)
+            )
         )
 
     def only(self) -> Process | None:

@@ -54,7 +54,7 @@ def update(name, line, check):
 
 
 def changed(table, name, line):
-    """Return a table with a job in the place of the one with its name, or at the end."""
+    """Return a table in which a job replaces the one with its name, or is the last one."""
     lines = table.splitlines()
     mark = MARK + name
     at = lines.index(mark) if mark in lines else len(lines)
@@ -75,9 +75,8 @@ def run(option, text=None):
     done = subprocess.run(
         ["crontab", option],
         input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     if done.returncode == 0:
         return done.stdout
