@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import running
 from ansible_collections.jgi.jaws.plugins.plugin_utils import leash
 from tests.integration.conftest import Daemon, Run, bearing, has_ended, wait_until
 
@@ -22,14 +23,20 @@ stopasgroup=true
 killasgroup=true
 autorestart={autorestart}
 """
-# The first process, a child in its group, one in a group and one in a session of its own.
+# The first process and its children: in its group, there without hearing SIGTERM, in a group or a
+# session of its own, or without a parent in a session whose leader has ended.
 WORKER = """\
 import os, signal, subprocess, sys
 sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
-own = {{"child": {{}}, "group": {{"preexec_fn": os.setpgrp}}, "job": {{"start_new_session": True}}}}
-for mark, how in own.items():
-    if mark in {children!r}:
-        subprocess.Popen([*sleep, mark, "{root}"], **how)
+def ignore():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def detach():
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+how = {{"child": None, "deaf": ignore, "group": os.setpgrp, "job": os.setsid, "daemon": detach}}
+for mark in {children!r}:
+    subprocess.Popen([*sleep, mark, "{root}"], preexec_fn=how[mark])
 open("{root}/ready", "a").write("x")
 signal.pause()
 """
@@ -135,16 +142,31 @@ def test_a_stop_leaves_nothing_of_a_program_that_was_killed(
 
 
 @pytest.mark.fault(46)
+def test_a_restart_leaves_nothing_that_does_not_end_with_its_program(
+    worker: Worker, run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "STOPWAITSECS", 0.5)
+    worker.start("deaf")
+    (old,) = worker.pids("deaf")
+    result = run_module("supervisorctl", **options(worker, "restarted"))
+    assert str(old) in result["leftovers"][0]
+    worker.await_ready(2)
+    (new,) = worker.pids("deaf")
+    assert new != old
+
+
+@pytest.mark.fault(46)
 def test_what_leads_a_group_or_a_session_of_its_own_outlives_its_program(
     worker: Worker, run_module: Run
 ) -> None:
-    worker.start("child", "group", "job")
-    spared = [*worker.pids("group"), *worker.pids("job")]
-    assert len(spared) == 2
+    own = ("group", "job", "daemon")
+    worker.start("child", *own)
+    spared = [pid for mark in own for pid in worker.pids(mark)]
+    assert len(spared) == 3
     worker.kill()
     run_module("supervisorctl", **options(worker, "restarted"))
     worker.await_ready(2)
-    assert set(spared) < {*worker.pids("group"), *worker.pids("job")}
+    assert set(spared) < {pid for mark in own for pid in worker.pids(mark)}
     assert len(worker.pids("child")) == 1
 
 
