@@ -616,7 +616,7 @@ def test_check_mode_on_a_bare_host_installs_nothing(installation: Deployment) ->
 
 
 @OPERATED
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_killed_manager_leaves_no_child_beside_the_children_of_the_next_one(
     deployment: Deployment,
 ) -> None:
@@ -633,7 +633,7 @@ def test_a_killed_manager_leaves_no_child_beside_the_children_of_the_next_one(
 
 
 @OPERATED
-@pytest.mark.fault(52)
+@pytest.mark.fault(60)
 def test_recover_rebuilds_an_environment_whose_python_an_update_has_removed(
     deployment: Deployment,
 ) -> None:
@@ -655,7 +655,7 @@ def manager(deployment: Deployment) -> list[int]:
 
 
 @OPERATED
-@pytest.mark.fault(49)
+@pytest.mark.fault(57)
 def test_a_site_that_was_moved_is_not_started_a_second_time(deployment: Deployment) -> None:
     pids = deployment.pids()
     moved = deployment.root / "moved"

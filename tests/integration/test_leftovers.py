@@ -90,7 +90,7 @@ def options(worker: Worker, state: str) -> dict[str, object]:
     return dict(name="worker", state=state, config=str(worker.daemon.conf), end_leftovers=True)
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 @pytest.mark.parametrize("state", ["started", "restarted"])
 def test_what_a_killed_program_has_left_ends_before_its_next_start(
     worker: Worker, run_module: Run, state: str
@@ -110,7 +110,7 @@ def test_what_a_killed_program_has_left_ends_before_its_next_start(
     assert sentence in str(result["warnings"])
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_program_that_supervisord_has_restarted_keeps_its_children_and_loses_the_old_ones(
     worker: Worker, run_module: Run
 ) -> None:
@@ -130,7 +130,7 @@ def test_a_program_that_supervisord_has_restarted_keeps_its_children_and_loses_t
     assert (again["changed"], again["leftovers"]) == (False, [])
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_stop_leaves_nothing_of_a_program_that_was_killed(
     worker: Worker, run_module: Run
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_stop_leaves_nothing_of_a_program_that_was_killed(
     assert not run_module("supervisorctl", **options(worker, "stopped"))["changed"]
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_restart_leaves_nothing_that_does_not_end_with_its_program(
     worker: Worker, run_module: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +155,7 @@ def test_a_restart_leaves_nothing_that_does_not_end_with_its_program(
     assert new != old
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_what_leads_a_group_or_a_session_of_its_own_outlives_its_program(
     worker: Worker, run_module: Run
 ) -> None:
@@ -192,7 +192,7 @@ def test_what_another_program_has_left_is_not_touched(worker: Worker, run_module
     assert len(worker.pids("child")) == 1
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_supervisord_itself_starts_a_service_without_what_is_left(
     worker: Worker,
 ) -> None:

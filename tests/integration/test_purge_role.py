@@ -269,7 +269,7 @@ def test_two_instances_of_one_account_each_get_their_job(tmp_path: Path) -> None
     assert (tmp_path / "crontab").read_text() == ""
 
 
-@pytest.mark.fault(50)
+@pytest.mark.fault(58)
 def test_runs_that_write_one_crontab_at_once_lose_no_job(tmp_path: Path) -> None:
     script = CLONE / "roles/purge/files/crontab.py"
     jobs = {f"job{number}": f"5 * * * * run {number}" for number in range(6)}

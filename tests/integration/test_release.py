@@ -1063,7 +1063,7 @@ def test_a_secret_is_in_its_file_only(site: Site) -> None:
 # ---- Meanwhile on the host
 
 
-@pytest.mark.fault(51)
+@pytest.mark.fault(59)
 @pytest.mark.parametrize("state", ["stopped", "restarted"])
 def test_what_people_do_while_a_release_is_watched_is_not_its_fault(
     site: Site, spawn_module: Spawn, tmp_path: Path, state: str
@@ -1089,7 +1089,7 @@ def test_what_people_do_while_a_release_is_watched_is_not_its_fault(
 CHILD = "sleep 1000 &\necho $! >>{}\nexec sleep 1001\n"
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_deploy_ends_what_a_killed_program_has_left_and_says_so(
     site: Site, tmp_path: Path
 ) -> None:

@@ -1263,7 +1263,7 @@ def moved(instance: Daemon, manage: Run, same_socket: bool = False) -> Daemon:
     return other
 
 
-@pytest.mark.fault(49)
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("state", ["started", "restarted"])
 def test_an_instance_that_was_moved_is_not_started_beside_the_one_that_runs(
     instance: Daemon, manage: Run, state: str
@@ -1281,7 +1281,7 @@ def test_an_instance_that_was_moved_is_not_started_beside_the_one_that_runs(
     assert manage(state, config=str(other.conf), identity="LOCAL dev")["changed"]
 
 
-@pytest.mark.fault(49)
+@pytest.mark.fault(57)
 def test_an_instance_that_was_moved_is_found_although_its_old_file_is_gone(
     instance: Daemon, manage: Run
 ) -> None:
@@ -1302,7 +1302,7 @@ def test_an_instance_of_another_identity_is_started_beside_it(
     assert manage("started", config=str(other.conf), identity=identity)["changed"]
 
 
-@pytest.mark.fault(49)
+@pytest.mark.fault(57)
 def test_a_daemon_that_was_started_with_another_file_is_not_made_to_read_this_one(
     instance: Daemon, manage: Run, run_module: Run
 ) -> None:

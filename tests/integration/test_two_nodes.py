@@ -41,12 +41,17 @@ class Home:
     def deploy(self, node: str) -> str:
         """Apply the role on a node, and return the play's output."""
         (self.root / "node").write_text(f"{node}\n")
+        instance = {
+            "name": "jtm",
+            "run_dir": f"{self.root}/run/jtm",
+            "directory": f"{self.root}/jtm",
+        }
         options = {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
             "boot_script": str(self.script),
             "boot_supervisord_root": str(self.root),
-            "boot_instances": [{"name": "jtm", "run_dir": str(self.root / "run/jtm")}],
+            "boot_instances": [instance],
             "boot_unit": "jawsdev",
         }
         play = self.root / "play.yml"
@@ -75,7 +80,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-@pytest.mark.fault(47)
+@pytest.mark.fault(55)
 def test_the_start_script_starts_on_its_own_node_only(home: Home) -> None:
     home.deploy("services1")
     assert home.run("services1").returncode == 0
@@ -90,7 +95,7 @@ def test_the_start_script_starts_on_its_own_node_only(home: Home) -> None:
     assert home.started() == 1
 
 
-@pytest.mark.fault(48)
+@pytest.mark.fault(56)
 def test_a_node_that_gains_or_loses_its_domain_is_the_same_one(home: Home) -> None:
     home.deploy("services1.lbl.gov")
     assert home.run("services1").returncode == 0
@@ -100,7 +105,7 @@ def test_a_node_that_gains_or_loses_its_domain_is_the_same_one(home: Home) -> No
     assert home.run("services10").returncode == 1
 
 
-@pytest.mark.fault(48)
+@pytest.mark.fault(56)
 def test_a_renamed_node_is_the_deployments_own_after_the_next_deploy(home: Home) -> None:
     home.deploy("services1")
     assert home.run("renamed").returncode == 1
@@ -113,7 +118,7 @@ def conditions(unit: Path) -> list[str]:
     return [line for line in unit.read_text().splitlines() if line.startswith("ConditionHost")]
 
 
-@pytest.mark.fault(47)
+@pytest.mark.fault(55)
 def test_systemd_skips_the_units_on_another_node(home: Home) -> None:
     require("systemd-analyze")
     here = os.uname().nodename.split(".")[0]
@@ -140,7 +145,7 @@ UNITS = [
 ]
 
 
-@pytest.mark.fault(47)
+@pytest.mark.fault(55)
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def test_every_unit_names_its_node_with_and_without_a_domain(unit: Path) -> None:
     found = conditions(unit)
