@@ -75,6 +75,7 @@ def run(option, text=None):
     done = subprocess.run(
         ["crontab", option],
         input=text,
+        check=False,
         capture_output=True,
         text=True,
     )
