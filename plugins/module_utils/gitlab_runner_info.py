@@ -213,5 +213,7 @@ def host_facts(command: str | None) -> dict[str, Any]:
         "unit_directory": str(units),
         "units": [str(unit) for unit in found if f'"{command}" ' in unit.read_text()],
         "lingering": os.path.exists(f"/var/lib/systemd/linger/{user.pw_name}"),
+        # Without its domain, which a host may start or cease to report.
+        "node": os.uname().nodename.split(".")[0],
         "runtime_directory": f"/run/user/{user.pw_uid}",
     }

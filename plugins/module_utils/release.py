@@ -21,10 +21,12 @@ from .supervisor.conf import ConfText, differing, marked, redact
 from .supervisor.controller import Controller
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
+from .supervisor.leftovers import Leftovers
 from .supervisor.observation import observe, settings
 from .supervisor.parser import validate_text
 from .supervisor.planning import Plan, plan_stopped
 from .supervisor.programs import names, namespec
+from .supervisor.running import Instance
 
 Params = Dict[str, Any]
 
@@ -231,11 +233,22 @@ class Activation(Command):
         """Return what was switched and restarted."""
         if not check_mode:
             with switching(self.store, self.params) as switch:
-                return self._act(switch)
+                leftovers = self._leftovers()
+                leftovers.end()
+                result = self._act(switch)
+                leftovers.end()
+                return _reporting(leftovers, result)
         if not (self.store.exists and self.store.find(self.params["id"])):
             # It was prepared in check mode, so it does not exist.
             return dict(changed=True, id=self.params["id"], held=True)
-        return self._predict()
+        result, leftovers = self._predict(), self._leftovers()
+        leftovers.predict()
+        return _reporting(leftovers, result)
+
+    def _leftovers(self) -> Leftovers:
+        """Return what programs of any release have left running."""
+        url = SupervisordConf(self.store.config).endpoint.url
+        return Leftovers(Instance(self.store.config, url))
 
     def _wanted(self) -> Record:
         """Return the release to switch to."""
@@ -352,6 +365,13 @@ class Activation(Command):
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(id=record["id"], reverted_to=goal.release, put_back=put_back, changed=True)
         return JawsError(message, cause.reason, **{**cause.details, **details})
+
+
+def _reporting(leftovers: Leftovers, result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result with what was ended in addition."""
+    changed = result["changed"] or bool(leftovers.ended)
+    warn = leftovers.warnings + result.get("warn", [])
+    return dict(result, changed=changed, leftovers=leftovers.ended, warn=warn)
 
 
 class Rollback(Activation):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 from .errors import JawsError
 from .supervisor import planning
@@ -28,6 +28,7 @@ from .supervisor.programs import (
 
 Params = Dict[str, Any]
 Settings = Mapping[str, Setting]
+Act = Callable[[], None]
 
 # The states that depend on what the configuration on disk says.
 REREADING = ("present", "restarted", "updated")
@@ -68,7 +69,8 @@ def _result(params: Params, check_mode: bool) -> dict[str, Any]:
     try:
         endpoint = endpoint_for(params)
         with Supervisor(endpoint) as client:
-            return _manage(client, params, check_mode)
+            act = _end_leftovers if params["end_leftovers"] else _manage
+            return act(client, params, check_mode)
     except JawsError as error:
         is_answer = params["state"] == "absent" or (params["state"] in ADDING and check_mode)
         if is_answer and _is_not_there(params, endpoint, error):
@@ -123,7 +125,30 @@ def _without_supervisord(
 # --- observe, plan, act -------------------------------------------------------------------------
 
 
-def _manage(client: Supervisor, params: Params, check_mode: bool) -> dict[str, Any]:
+def _end_leftovers(client: Supervisor, params: Params, check_mode: bool) -> dict[str, Any]:
+    """Manage the programs, and end what they have left before, meanwhile and before now."""
+    # What looks at processes takes long to import.
+    from .supervisor.leftovers import Leftovers  # pylint: disable=import-outside-toplevel
+    from .supervisor.running import Instance  # pylint: disable=import-outside-toplevel
+
+    endpoint = client.endpoint
+    config = os.path.abspath(params["config"] or endpoint.source)
+    chosen = names(select(observe(client).programs, _wanted(params))[0])
+    leftovers = Leftovers(Instance(config, endpoint.url), chosen)
+    if check_mode:
+        leftovers.predict()
+        result = _manage(client, params, check_mode)
+    else:
+        leftovers.end()
+        result = _manage(client, params, check_mode, leftovers.end)
+    changed = result["changed"] or bool(leftovers.ended)
+    warn = leftovers.warnings + result["warn"]
+    return dict(result, changed=changed, leftovers=leftovers.ended, warn=warn)
+
+
+def _manage(
+    client: Supervisor, params: Params, check_mode: bool, after_stop: Act | None = None
+) -> dict[str, Any]:
     before = observe(client, reread=params["state"] in REREADING)
     asked = before.change.added or before.change.changed or params["serial"]
     configured = settings(client) if asked else {}
@@ -132,7 +157,7 @@ def _manage(client: Supervisor, params: Params, check_mode: bool) -> dict[str, A
     after = planning.predict(before.programs, work.whole, configured)
     programs, warn = before.programs, _warnings(params, before, missing)
     if not check_mode:
-        programs, failed = _act(client, params, work, before, configured)
+        programs, failed = _act(client, params, work, before, configured, after_stop)
         after = {program.name: program.state for program in programs}
         warn += failed
     return dict(
@@ -234,6 +259,7 @@ def _act(
     work: Work,
     before: Observation,
     configured: dict[str, Setting],
+    after_stop: Act | None,
 ) -> tuple[list[Program], list[str]]:
     """Do the work; return the programs after it, and what else went wrong."""
     if not work.whole.changes and not (params["wait"] and work.whole.waits):
@@ -245,7 +271,8 @@ def _act(
         programs, told = _update_others(Controller(*arguments, exits=1, goes_on=True), work.others)
     for done, plan in enumerate(work.plans):
         try:
-            programs = Controller(*arguments).execute(plan, params["signal"] or "")
+            controller = Controller(*arguments, after_stop=after_stop)
+            programs = controller.execute(plan, params["signal"] or "")
         except JawsError as error:
             raise _completed(client, params, work, done, error) from error
     return programs, told

@@ -83,11 +83,14 @@ def _look(params: dict[str, Any]) -> tuple[Daemon, Status | None, list[str]]:
         _refuse_other_user(daemon, state, status)
     moved = bool(status and state == "reopened" and _logs(daemon, status).moved())
     left = _left(daemon, status, state)
-    return daemon, status, plan(state, status is not None, left, moved)
+    steps = plan(state, status is not None, left, moved)
+    if "start" in steps:
+        daemon.refuse_copies()
+    return daemon, status, steps
 
 
 def _daemon(params: dict[str, Any]) -> Daemon:
-    options = ("python", "user", "timeout", "owner", "trusted_users")
+    options = ("python", "user", "timeout", "owner", "trusted_users", "identity")
     return Daemon(
         params["config"],
         params["supervisord_path"],

@@ -36,7 +36,13 @@ from .supervisor.daemon import LOCKED_OUT, Daemon, Living, environment_of, with_
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
 from .supervisor.observation import settings
-from .supervisor.running import Instance, listeners, refuse_deaf, refuse_hidden_orphans
+from .supervisor.running import (
+    Instance,
+    listeners,
+    refuse_deaf,
+    refuse_hidden_orphans,
+    refuse_other_config,
+)
 from .supervisor.states import States
 from .supervisor.trust import may_read
 
@@ -145,6 +151,8 @@ class ConfigFile:
         asked, shut = self._asked()
         new = self._daemon(path)
         process = Instance(self.path, (asked or new).instance.server_url).only()
+        if process:
+            refuse_other_config(self.path, process)
         if asked:  # it reads the file again in the surroundings that it was started in
             new.environment = asked.running_environment() or new.environment
         elif process:

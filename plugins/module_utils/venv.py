@@ -145,8 +145,11 @@ class Environment:
 
     @property
     def intact(self) -> bool:
-        """Whether it is complete, and its files are as they were then."""
+        """Whether it is complete, its files are as they were then, and its Python is there."""
         record = self.record
+        python = os.path.join(self.path, "bin/python")
+        if os.path.islink(python) and not os.path.exists(python):
+            return False  # an update of the system has removed what it leads to
         return record is not None and record.get("files") == self._fingerprint()
 
     def lacks(self, names: Iterable[str]) -> list[str]:
@@ -182,7 +185,11 @@ def place(directory: str, name: str, wanted: Iterable[str] = ()) -> tuple[Enviro
     one that lacks a distribution that is wanted.
     """
     base = os.path.join(directory, name)
-    known = [base, *sorted(glob.glob(glob.escape(base) + ".[0-9]*"))]
+    # Not the lock of one that another run builds.
+    later = [
+        path for path in glob.glob(glob.escape(base) + ".*") if path[len(base) + 1 :].isdigit()
+    ]
+    known = [base, *sorted(later)]
     for path in known:
         if Environment(path).intact and not Environment(path).lacks(wanted):
             return Environment(path), []

@@ -165,6 +165,12 @@ lingering:
   returned: success
   type: bool
   sample: true
+node:
+  description: The name of the host, as its kernel has it, without a domain.
+  returned: success
+  type: str
+  sample: cori20
+  version_added: 0.3.0
 runtime_directory:
   description: The directory in which C(systemctl --user) finds the user's systemd.
   returned: success

@@ -316,6 +316,15 @@ programs:
       spawn_error: null
       log_file: /tmp/jaws-dev/jaws/logs/jaws-central-rest.out
       error_log_file: null
+leftovers:
+  version_added: 0.3.0
+  description:
+    - What programs had left running, and was ended before and after the switch, as with
+      the option O(jgi.jaws.supervisorctl#module:end_leftovers).
+  returned: with O(state=active) and O(state=rolled_back)
+  type: list
+  elements: str
+  sample: ["jaws-jtm: /usr/bin/python3 /tmp/jtm manager (pid 4712, 4713)"]
 pruned:
   version_added: 0.2.0
   description: What old releases had left and was removed.

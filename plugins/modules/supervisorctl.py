@@ -84,6 +84,18 @@ options:
     type: list
     elements: str
     version_added: 0.3.0
+  end_leftovers:
+    description:
+      - End what the programs that O(name) matches have left running, before they are started and
+        after they are stopped. It gets SIGTERM and, after ten seconds, SIGKILL.
+      - These are members of the process group of a program whose first process has ended, for
+        example because it was killed. supervisord does not know them, and starts the program again
+        beside them. What has started a process group or a session of its own is left alone, because
+        it was meant to outlive the program. So are processes of other users; a warning names them.
+      - What was ended is in RV(leftovers) and in a warning.
+    type: bool
+    default: false
+    version_added: 0.3.0
   wait:
     description:
       - Wait until the programs have reached their final state.
@@ -241,6 +253,13 @@ failed_programs:
   type: list
   elements: str
   sample: [jaws-jtm]
+leftovers:
+  description: What the programs had left running, and was ended.
+  returned: when O(end_leftovers=true)
+  type: list
+  elements: str
+  version_added: 0.3.0
+  sample: ["jaws-jtm: /usr/bin/python3 /tmp/jtm manager (pid 4712, 4713)"]
 not_restarted:
   description: The programs that were not restarted because another one failed before.
   returned: when a program failed or timed out and O(serial) is set
@@ -270,6 +289,7 @@ def main() -> None:
             timeout=dict(type="int", default=60),
             serial=dict(type="str"),
             one_shot=dict(type="list", elements="str"),
+            end_leftovers=dict(type="bool", default=False),
         ),
         required_if=[("state", "signalled", ["signal"])]
         + [("state", state, ["name"]) for state in STATES if state != "updated"],

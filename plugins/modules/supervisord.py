@@ -91,6 +91,16 @@ options:
     description: How many seconds a step may take, in addition to the programs' C(stopwaitsecs).
     type: int
     default: 60
+  identity:
+    description:
+      - What the instance is, at whatever path its configuration is, for example the name of a
+        deployment. The daemon and everything that it runs have it in their environment, as
+        C(SUPERVISORD_IDENTITY).
+      - A start is refused while a supervisord of the same account has the same identity and another
+        O(config), because the instance was moved and both would do the same work.
+    type: str
+    default: ""
+    version_added: 0.3.0
   umask:
     description:
       - The umask that it is started with, octal. It applies to its log and its programs' files.
@@ -248,6 +258,7 @@ def main() -> None:
             owner=dict(type="str"),
             timeout=dict(type="int", default=60),
             umask=dict(type="str"),
+            identity=dict(type="str", default=""),
             environment=dict(type="dict", default={}),
             **TRUST_OPTION,
         ),

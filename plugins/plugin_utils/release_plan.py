@@ -15,6 +15,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,14 +37,8 @@ PROGRAM_KEYS = (
     "stopasgroup",
     "killasgroup",
 )
-# prctl(2): the kernel sends the signal when our parent, supervisord, dies. The setting survives
-# exec. Otherwise the program would outlive a killed supervisord, and the next supervisord would
-# start it a second time. setpriv can do the same from util-linux 2.33 on, which not all sites have.
-LEASH = (
-    "import ctypes, os, sys; PR_SET_PDEATHSIG = 1; "
-    "ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(sys.argv[1])); "
-    "os.execvp(sys.argv[2], sys.argv[2:])"
-)
+# What a shim becomes before it becomes the service: Python code, without the notice about copying.
+LEASH = '"""' + Path(__file__).with_name("leash.py").read_text(encoding="utf-8").split('"""', 1)[1]
 LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
 
 

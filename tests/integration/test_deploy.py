@@ -616,6 +616,62 @@ def test_check_mode_on_a_bare_host_installs_nothing(installation: Deployment) ->
 
 
 @OPERATED
+@pytest.mark.fault(54)
+def test_a_killed_manager_leaves_no_child_beside_the_children_of_the_next_one(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    old = set(manager(deployment))
+    assert len(old) == 7
+    os.kill(int(pids["jaws-jtm"].rstrip(",")), signal.SIGKILL)
+    wait_until(lambda: len(set(manager(deployment)) - old) == 7, "the next manager")
+    assert not old & set(manager(deployment))
+    wait_until(lambda: states(deployment) == {"RUNNING"}, "RUNNING")
+    assert deployment.pids()["jaws-jtm"] != pids["jaws-jtm"]
+    assert set(changes(deployment.play("start")).values()) == {0}
+    assert len(manager(deployment)) == 7
+
+
+@OPERATED
+@pytest.mark.fault(60)
+def test_recover_rebuilds_an_environment_whose_python_an_update_has_removed(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    python = deployment.site / "jaws-supervisord/venv/bin/python"
+    link = python.parent.resolve() / "python"
+    link.unlink()
+    link.symlink_to("/usr/bin/python3-of-an-earlier-release")
+    assert deployment.supervisorctl("jaws").returncode == 126 + 1
+    assert changes(deployment.play("recover"))["local_dev_jaws"] > 0
+    assert deployment.pids() == pids
+    assert python.resolve().exists()
+    assert set(changes(deployment.play("recover")).values()) == {0}
+
+
+def manager(deployment: Deployment) -> list[int]:
+    """Return the processes of JTM's manager: itself and its children."""
+    return bearing(f"{deployment.site}/jaws-dev/jtm/configs/jaws-jtm", ["cmdline"])
+
+
+@OPERATED
+@pytest.mark.fault(57)
+def test_a_site_that_was_moved_is_not_started_a_second_time(deployment: Deployment) -> None:
+    pids = deployment.pids()
+    moved = deployment.root / "moved"
+    (moved / "secrets").mkdir(parents=True)
+    run = deployment.deploy(site_root=str(moved))
+    assert run.returncode != 0
+    said = " ".join(run.stdout.split())
+    for instance in ("jaws", "jtm"):
+        new = f"{moved}/jaws-supervisord/supervisord-{instance}.conf"
+        sentence = f"does the work of {new}, but was started with {deployment.conf(instance)}:"
+        assert sentence in said
+    assert bearing(str(moved), ["cmdline"]) == []
+    assert deployment.pids() == pids
+
+
+@OPERATED
 def test_remove_leaves_the_secrets_and_what_services_wrote(deployment: Deployment) -> None:
     assert changes(deployment.play("remove", really="dev"))
     assert sorted(path.name for path in deployment.site.iterdir()) == ["scratch", "secrets"]

@@ -269,6 +269,22 @@ def test_two_instances_of_one_account_each_get_their_job(tmp_path: Path) -> None
     assert (tmp_path / "crontab").read_text() == ""
 
 
+@pytest.mark.fault(58)
+def test_runs_that_write_one_crontab_at_once_lose_no_job(tmp_path: Path) -> None:
+    script = CLONE / "roles/purge/files/crontab.py"
+    jobs = {f"job{number}": f"5 * * * * run {number}" for number in range(6)}
+    environment = {"HOME": str(tmp_path), "PATH": PATH}
+    runs = [
+        subprocess.Popen([sys.executable, script, *job], env=environment, stdout=subprocess.PIPE)
+        for job in jobs.items()
+    ]
+    assert [run.communicate()[0] for run in runs] == [b"changed\n"] * len(jobs)
+    lines = (tmp_path / "crontab").read_text().splitlines()
+    assert dict(zip(lines[0::2], lines[1::2], strict=True)) == {
+        f"#Ansible: {name}": line for name, line in jobs.items()
+    }
+
+
 SHOWN = """
 - hosts: supervisord
   gather_facts: false

@@ -1058,3 +1058,55 @@ def test_a_secret_is_in_its_file_only(site: Site) -> None:
     assert {path.stat().st_mode & 0o7777 for path in records} == {0o640}
     assert site.daemon.conf.stat().st_mode & 0o7777 == 0o600
     assert HEAD.format(root=site.daemon.root, key=KEY) in site.conf()
+
+
+# ---- Meanwhile on the host
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize("state", ["stopped", "restarted"])
+def test_what_people_do_while_a_release_is_watched_is_not_its_fault(
+    site: Site, spawn_module: Spawn, tmp_path: Path, state: str
+) -> None:
+    watched = tmp_path / "watched"
+    old = site.deploy(TWO)["id"]
+    check = {"two": {"command": ["touch", str(watched)]}}
+    new = site.prepare({"one": SLEEP, "two": f"# new\n{SLEEP}"}, health=check)["id"]
+    limits = {**site.limits, "window": 60}
+    run = spawn_module("release", state="active", id=new, **site.common, **limits)
+    wait_until(watched.exists, "the watch")
+    config = str(site.daemon.conf)
+    assert site.run_module("supervisorctl", name="two", state=state, config=config)["changed"]
+    result = json.loads(run.communicate()[0].splitlines()[-1])
+    assert result["reason"] == "stopped_by_others"
+    assert "could not be watched: somebody stopped or restarted two meanwhile" in result["msg"]
+    assert f"The instance was put back to {old}." in result["msg"]
+    assert site.statuses()[new] == "prepared"
+    two = "STOPPED" if state == "stopped" else "RUNNING"
+    assert site.states() == {"one": "RUNNING", "two": two}
+
+
+CHILD = "sleep 1000 &\necho $! >>{}\nexec sleep 1001\n"
+
+
+@pytest.mark.fault(54)
+def test_a_deploy_ends_what_a_killed_program_has_left_and_says_so(
+    site: Site, tmp_path: Path
+) -> None:
+    note = tmp_path / "children"
+    release = site.deploy({"one": CHILD.format(note)})["id"]
+    first = site.pids()["one"]
+    assert first
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(note.read_text().split()) == 2, "the next start")
+    wait_until(lambda: site.states()["one"] == "RUNNING", "RUNNING")
+    old, new = map(int, note.read_text().split())
+    assert site.activate(release, check=True)["changed"]
+    assert not has_ended(old)
+    result = site.activate(release)
+    assert result["changed"]
+    assert result["leftovers"] == [f"one: sleep 1000 (pid {old})"]
+    assert f"sleep 1000 (pid {old}) was ended" in str(result["warnings"])
+    assert has_ended(old)
+    assert not has_ended(new)
+    assert not site.activate(release)["changed"]

@@ -1247,3 +1247,76 @@ def test_a_daemon_that_ends_in_its_reload_is_reported_at_once(
     log.rmdir()
     assert manage()["running"]
     assert len(until_one_runs(instance)) == 1
+
+
+# ---- An instance that was moved
+
+
+def moved(instance: Daemon, manage: Run, same_socket: bool = False) -> Daemon:
+    """Start an instance, and return the one that it becomes in another directory."""
+    instance.write(SLEEPER.format(name="a"))
+    manage("started", identity="LOCAL dev")
+    other = Daemon(instance.root / "moved")
+    other.root.mkdir()
+    head = HEAD.replace("{root}/s", f"{instance.root}/s") if same_socket else HEAD
+    other.write(SLEEPER.format(name="a"), head=head)
+    return other
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize("state", ["started", "restarted"])
+def test_an_instance_that_was_moved_is_not_started_beside_the_one_that_runs(
+    instance: Daemon, manage: Run, state: str
+) -> None:
+    other = moved(instance, manage)
+    refused = manage(state, config=str(other.conf), identity="LOCAL dev")
+    assert refused["reason"] == "runs_elsewhere"
+    assert refused["pids"] == daemons(instance)
+    assert f"does the work of {other.conf}, but was started with {instance.conf}" in refused["msg"]
+    assert f"the module supervisord with config={instance.conf} and state=stopped" in refused["msg"]
+    assert daemons(other) == []
+    predicted = manage(state, check=True, config=str(other.conf), identity="LOCAL dev")
+    assert predicted["reason"] == "runs_elsewhere"
+    manage("stopped", identity="LOCAL dev")
+    assert manage(state, config=str(other.conf), identity="LOCAL dev")["changed"]
+
+
+@pytest.mark.fault(57)
+def test_an_instance_that_was_moved_is_found_although_its_old_file_is_gone(
+    instance: Daemon, manage: Run
+) -> None:
+    other = moved(instance, manage)
+    instance.conf.unlink()
+    refused = manage("started", config=str(other.conf), identity="LOCAL dev")
+    assert refused["reason"] == "runs_elsewhere"
+    assert f"config={instance.conf} and state=killed" in refused["msg"]
+    manage("killed")
+    assert manage("started", config=str(other.conf), identity="LOCAL dev")["changed"]
+
+
+@pytest.mark.parametrize("identity", ["LOCAL prod", "LOCAL", ""])
+def test_an_instance_of_another_identity_is_started_beside_it(
+    instance: Daemon, manage: Run, identity: str
+) -> None:
+    other = moved(instance, manage)
+    assert manage("started", config=str(other.conf), identity=identity)["changed"]
+
+
+@pytest.mark.fault(57)
+def test_a_daemon_that_was_started_with_another_file_is_not_made_to_read_this_one(
+    instance: Daemon, manage: Run, run_module: Run
+) -> None:
+    other = moved(instance, manage, same_socket=True)
+    pids = programs(instance)
+    sections = {
+        "supervisord": {"logfile": f"{other.root}/log", "pidfile": f"{other.root}/pid"},
+        "unix_http_server": {"file": f"{instance.root}/s"},
+        "supervisorctl": {"serverurl": f"unix://{instance.root}/s"},
+    }
+    other.conf.unlink()
+    refused = run_module("supervisord_config", config=str(other.conf), sections=sections,
+                         python=sys.executable)  # fmt: skip
+    assert refused["reason"] == "runs_elsewhere", refused
+    assert f"was started with {instance.conf}" in refused["msg"]
+    assert not other.conf.exists()
+    assert programs(instance) == pids

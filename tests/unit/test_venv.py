@@ -242,6 +242,25 @@ def test_what_was_marked_complete_without_its_wheel_is_built_again_beside_it(
     assert Environment(unusable[0]).lacks(["a", "jaws-site"]) == ["jaws-site"]
 
 
+def test_an_environment_whose_python_was_removed_is_built_again_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "site-1-ab"
+    (path / "bin").mkdir(parents=True)
+    (tmp_path / "python3.9").touch()
+    (path / "bin/python").symlink_to(tmp_path / "python3.9")
+    found = build(path)
+    assert found.intact
+    (tmp_path / "python3.9").unlink()
+    assert not found.intact
+    assert place(str(tmp_path), "site-1-ab")[0].path == f"{path}.1"
+
+
+def test_the_lock_of_a_build_beside_it_is_not_taken_for_an_environment(tmp_path: Path) -> None:
+    build(tmp_path / "site-1-ab")
+    edit(tmp_path / "site-1-ab")
+    (tmp_path / "site-1-ab.1.lock").touch()
+    assert place(str(tmp_path), "site-1-ab")[0].path == str(tmp_path / "site-1-ab.1")
+
+
 def test_another_environment_s_directory_is_not_taken_for_it(tmp_path: Path) -> None:
     build(tmp_path / "site-1-abc")
     assert place(str(tmp_path), "site-1-ab")[0].path == str(tmp_path / "site-1-ab")

@@ -11,13 +11,17 @@ from typing import Any, Mapping, Sequence
 from ..errors import JawsError
 from ..processes import read_process
 from ..supervisor.client import Supervisor
-from ..supervisor.diagnosis import describe, with_exit_status
+from ..supervisor.diagnosis import describe, ended_by_request, with_exit_status
 from ..supervisor.observation import observe, settings
-from ..supervisor.programs import Program, Setting
+from ..supervisor.programs import Program, Setting, process_of
 from . import health
 from .convergence import done
 
 LOOK_SECONDS = 0.25
+INTERRUPTED = (
+    "could not be watched: somebody stopped or restarted {} meanwhile, through supervisord. The "
+    "release is not marked bad. Run this again when nobody else acts on the instance."
+)
 
 
 class Watch:
@@ -45,8 +49,8 @@ class Watch:
             work are not watched.
         :param checks: by name; only those of the watched programs count.
         :param holds: by name: a longer window; the longest of the watched programs counts for all.
-        :raises JawsError: a program ended or was started again (unstable), or does not answer
-            (unhealthy).
+        :raises JawsError: a program ended or was started again, by itself (unstable) or by somebody
+            (stopped_by_others), or does not answer (unhealthy).
         """
         started = time.monotonic()
         self._settings = settings(self.client)
@@ -75,8 +79,20 @@ class Watch:
         moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
             fates = [self._fate(first[name], now.get(name), found) for name in moved]
-            message = "\n".join([f"did not stay up for {self.window:g} s.", *fates])
-            raise JawsError(message, "unstable", failed_programs=moved)
+            message = f"did not stay up for {self.window:g} s."
+            others = self._others_did(moved, now)
+            if others:
+                message = INTERRUPTED.format(", ".join(moved))
+            raise JawsError(
+                "\n".join([message, *fates]),
+                "stopped_by_others" if others else "unstable",
+                failed_programs=moved,
+            )
+
+    def _others_did(self, moved: Sequence[str], now: Mapping[str, Program]) -> bool:
+        """Whether somebody has asked supervisord to stop, restart or remove all of these."""
+        asked = ended_by_request(self.client)
+        return all(name not in now or process_of(name) in asked for name in moved)
 
     def _is_same(self, was: Program, now: Program | None) -> bool:
         if now is not None and done(now, self._settings):

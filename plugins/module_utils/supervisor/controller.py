@@ -19,10 +19,10 @@ from .client import (
     STILL_RUNNING,
     Supervisor,
 )
-from .diagnosis import MOST_LOGS, describe, failure, with_exit_status
+from .diagnosis import MOST_LOGS, describe, ended_by_request, failure, with_exit_status
 from .observation import observe, settings
 from .planning import Plan, phases
-from .programs import ALIVE, Program, Setting, from_info, group_of, is_down
+from .programs import ALIVE, Program, Setting, from_info, group_of, is_down, process_of
 
 UNKNOWN_STOPWAITSECS = 600  # for a program that is gone from disk: supervisord does not report it
 MOST_BACKOFF = 600  # how many seconds to wait for a program that is started again and again
@@ -61,6 +61,7 @@ class Controller:
         often before startsecs, and later priorities are not started. If None, supervisord's
         startretries decides, and a failure does not stop other programs from starting.
     :param goes_on: whether later priorities are started in such a trial too.
+    :param after_stop: is called when everything that had to stop has stopped.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Controller:
         known: dict[str, Setting] | None = None,
         exits: int | None = None,
         goes_on: bool = False,
+        after_stop: Callable[[], None] | None = None,
     ) -> None:
         self.client = client
         self.timeout = timeout
         self.wait = wait
         self.exits = exits
         self._halts = exits is not None and not goes_on
+        self._after_stop = after_stop
         self._settings = known
         self._seen: list[Program] | None = None
         self._errors: list[JawsError] = []
@@ -95,6 +98,8 @@ class Controller:
         self._errors, self._failed, self._unfinished = [], [], []
         self._ending = frozenset(plan.await_ended)
         stuck = self._stop(plan)
+        if self._after_stop and plan.stop:
+            self._after_stop()
         kept = self._remove(plan.remove, frozenset(group_of(name) for name in stuck))
         self._add([group for group in plan.add if group not in kept])
         self._send("signalProcess", plan.signal, signal)
@@ -274,9 +279,24 @@ class Controller:
         settled = [found[name] for name in names if name in found and name not in late]
         bad = [program for program in settled if not is_good(program)]
         described = self._described(bad)
-        told.update({program.name: described[program.name] + hint(program) for program in bad})
+        asked = self._ended_by_others(bad)
+        told.update({one.name: described[one.name] + hint(one) for one in bad if one not in asked})
         self._note(verb, told)
-        return late + list(told)
+        others = {program.name: described[program.name] for program in asked}
+        self._note(verb, others, "stopped_by_others")
+        return late + list(told) + list(others)
+
+    def _ended_by_others(self, bad: Sequence[Program]) -> list[Program]:
+        """Return what did not fail in a trial, but was stopped or restarted by another client."""
+        if self.exits is None or not bad:
+            return []
+        asked = ended_by_request(self.client)
+        return [
+            program
+            for program in bad
+            if program.state in ("STOPPED", "STOPPING")
+            or (program.state == "STARTING" and process_of(program.name) in asked)
+        ]
 
     def _await_stopped(self, names: Sequence[str], plan: Plan) -> list[str]:
         def limit() -> int:

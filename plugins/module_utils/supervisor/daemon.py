@@ -48,6 +48,7 @@ from .parser import (
 from .planning import plan_stopped
 from .programs import namespec
 from .running import (
+    IDENTITY,
     MARK,
     Cleared,
     Instance,
@@ -56,6 +57,7 @@ from .running import (
     how_to_thaw,
     last_resort,
     program_of,
+    refuse_copies,
     refuse_unstoppable,
     sockets,
     stop_limit,
@@ -111,6 +113,7 @@ class Daemon:
     :param trusted_users: accounts that may, and that may listen and own its files.
     :param environment: variables that it is started with, besides those of every daemon.
     :param umask: the one that it is started with, in octal; None: that of the configuration.
+    :param identity: what it is, at whatever path; no two with one identity run; empty: unknown.
     :raises JawsError: the configuration cannot be read, or has a foreign owner (foreign_owner).
     """
 
@@ -125,8 +128,10 @@ class Daemon:
         trusted_users: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         umask: str | None = None,
+        identity: str = "",
     ) -> None:
         self.config = os.path.abspath(config)
+        self.identity = identity
         self.environment = {**processes.clean_environment(), **(environment or {})}
         self.umask = mask_of(umask)
         self.commanders = user_id(owner) | uids_of(trusted_users)
@@ -252,7 +257,7 @@ class Daemon:
         """Return what a live daemon was started with and a new one will not have: only names."""
         given = environment_of(status.pid) or {}
         moved = {"HOME"} if given.get("HOME") not in (None, self.environment["HOME"]) else set()
-        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK} | moved)
+        return sorted({*given} - {*self.environment, *OF_A_SHELL, MARK, IDENTITY} | moved)
 
     def running_environment(self) -> dict[str, str] | None:
         """Return what the live daemon was started with, or None where the kernel hides it."""
@@ -301,6 +306,13 @@ class Daemon:
         self._spawn()
         return cleared
 
+    def refuse_copies(self) -> None:
+        """Refuse a start beside a daemon that is the same, at another path.
+
+        :raises JawsError: names it and what to do (runs_elsewhere).
+        """
+        refuse_copies(self.config, self.identity)
+
     def refuse_wrong_user(self) -> None:
         """Refuse a start that only another user may do."""
         if self.user and self.user != self.me:
@@ -347,7 +359,7 @@ class Daemon:
         with tempfile.TemporaryFile() as output, umask(mask):
             process = subprocess.Popen(
                 command,
-                env={**self.environment, MARK: self.config},
+                env={**self.environment, **self._marks()},
                 cwd=os.path.dirname(self.config),
                 stdin=subprocess.DEVNULL,
                 # In the foreground it logs there for as long as it lives.
@@ -356,6 +368,10 @@ class Daemon:
                 start_new_session=True,
             )
             self._await_start(process, output)
+
+    def _marks(self) -> dict[str, str]:
+        """Return the variables by which everything that it runs is recognised."""
+        return {MARK: self.config, **({IDENTITY: self.identity} if self.identity else {})}
 
     def _await_start(self, process: subprocess.Popen[bytes], output: Any) -> None:
         if not wait_until(lambda: self._has_started(process), self.timeout):

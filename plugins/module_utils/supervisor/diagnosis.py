@@ -18,6 +18,8 @@ MOST_LOGS = 5  # if many programs fail together, the logs of the others say the 
 DAEMON_LOG_BYTES = 65536
 NEXT_STEPS = {
     "program_failed": "Correct the cause, then run this again.",
+    "stopped_by_others": "Somebody stopped or restarted it meanwhile, through supervisord. Run "
+    "this again when nobody else acts on it.",
     "timed_out": "Find out why it takes so long, or raise timeout; then run this again.",
 }
 
@@ -58,13 +60,22 @@ def with_exit_status(
     return [completed(program) for program in programs]
 
 
-def _logged_exits(client: Supervisor) -> dict[str, int]:
+def ended_by_request(client: Supervisor) -> set[str]:
+    """Return the names, without groups, of what supervisord was last asked to end."""
+    last = {name: what for what, name in re.findall(r" (stopped|exited): (\S+) \(", _log(client))}
+    return {name for name, what in last.items() if what == "stopped"}
+
+
+def _log(client: Supervisor) -> str:
     try:
-        text = str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
+        return str(client.call("supervisor.readLog", -DAEMON_LOG_BYTES, 0))
     except (xmlrpc.client.Fault, JawsError):
-        return {}  # It has no log, or the log is not text: then the status is unknown.
+        return ""  # it has no log, or the log is not text: then nothing is known
+
+
+def _logged_exits(client: Supervisor) -> dict[str, int]:
     found = re.findall(
-        r"exited: (\S+) \((?:exit status (\d+)|terminated by [^;]*); not expected\)", text
+        r"exited: (\S+) \((?:exit status (\d+)|terminated by [^;]*); not expected\)", _log(client)
     )
     return {name: int(status) if status else -1 for name, status in found}
 

@@ -30,6 +30,8 @@ from .programs import namespec
 
 # A variable of a daemon that we have started, and so of everything that it runs.
 MARK = "SUPERVISORD_CONFIG"
+# And what it is, at whatever path its configuration is.
+IDENTITY = "SUPERVISORD_IDENTITY"
 URL = "SUPERVISOR_SERVER_URL"  # a variable of every program, set by Supervisor
 MOST_LOOKS = 5  # for what prevents a start, in case something is started again and again
 STOPWAITSECS = 10  # Supervisor's default
@@ -129,9 +131,7 @@ class Instance:
         marked = [
             process
             for process in processes.all_processes(having=("environ", b"SUPERVISOR"))
-            if process.start_ticks < before
-            and os.geteuid() in (0, process.uid)
-            and self._is_marked(process)
+            if process.start_ticks < before and is_open(process) and self._is_marked(process)
         ]
         return by_age(_spared(marked))
 
@@ -140,6 +140,33 @@ class Instance:
         marked = environ.get(MARK) == self.config
         told = bool(self.server_url) and environ.get(URL) == self.server_url
         return (marked or told) and not processes.is_contained(process.pid)
+
+    def leftovers(self) -> list[Process]:
+        """Return what programs that have ended have left, oldest first.
+
+        supervisord makes each program the leader of a process group, in its own session, and would
+        have ended the group with it. What leads a group or a session of its own does not count: it
+        was meant to outlive the program, as a job of a batch system is.
+        """
+        everything = {process.pid: process for process in processes.all_processes()}
+        left = [
+            process
+            for process in everything.values()
+            if process.pgid not in everything and process.pgid != process.session
+        ]
+        daemons = self.daemons() if left else []
+        led = {daemon.pid for daemon in daemons if daemon.pid == daemon.session}
+        others = {daemon.session for daemon in daemons} - led
+        return by_age(
+            process
+            for process in _spared(left)
+            if process.session in led
+            or (
+                (process.session in others or process.session not in everything)
+                and is_open(process)
+                and self._is_marked(process)
+            )
+        )
 
     def only(self) -> Process | None:
         """Return its daemon, if one runs.
@@ -255,6 +282,44 @@ def refuse_several(config: str, daemons: Sequence[Process]) -> None:
         )
 
 
+def refuse_copies(config: str, identity: str) -> None:
+    """Refuse to start a daemon if one with the same identity runs with another configuration.
+
+    :raises JawsError: names it, its configuration and what to do (runs_elsewhere).
+    """
+    same = processes.find_by_environment(IDENTITY, identity) if identity else []
+    for process in same:
+        other = (processes.read_environ(process) or {}).get(MARK, "")
+        moved = os.path.realpath(other) != os.path.realpath(config)
+        if moved and config_of(process.cmdline) is not None:
+            raise _runs_elsewhere(process, other, config)
+
+
+def refuse_other_config(config: str, daemon: Process) -> None:
+    """Refuse to make a daemon read a configuration if it was started with another one.
+
+    It would read that one again, and end if that has been moved.
+
+    :raises JawsError: names both (runs_elsewhere).
+    """
+    given = config_of(daemon.cmdline) or ""
+    if os.path.isabs(given) and os.path.realpath(given) != os.path.realpath(config):
+        raise _runs_elsewhere(daemon, given, config)
+
+
+def _runs_elsewhere(daemon: Process, other: str, config: str) -> JawsError:
+    state = "stopped" if os.path.exists(other) else "killed"
+    return JawsError(
+        f"{daemon} of {_user(daemon)} does the work of {config}, but was started with {other}: "
+        "the instance has been moved since. Nothing was started beside it, because both would use "
+        "the same queues, databases and ports. Either give the instance its old path again, or end "
+        f"what runs: the module supervisord with config={other} and state={state}, as "
+        f"{_user(daemon)}, stops it with its programs. Then run this again.",
+        "runs_elsewhere",
+        pids=[daemon.pid],
+    )
+
+
 def refuse_suspended(daemon: Process) -> None:
     """Refuse to wait for a daemon that was suspended by a signal (SIGSTOP).
 
@@ -347,6 +412,11 @@ def program_of(process: Process) -> str:
     environ = processes.read_environ(process) or {}
     name = environ.get("SUPERVISOR_PROCESS_NAME", "")
     return namespec(environ.get("SUPERVISOR_GROUP_NAME", name), name) if name else ""
+
+
+def is_open(process: Process) -> bool:
+    """Whether the kernel lets us read a process's environment, and end it."""
+    return os.geteuid() in (0, process.uid)
 
 
 def _spared(found: Iterable[Process]) -> list[Process]:
