@@ -17,6 +17,8 @@ from tests.integration.conftest import CLONE, ansible
 
 CORI = CLONE / "inventories/cori"
 SECRETS = CORI / "group_vars/all/vault.yml.example"
+# The findings are read from the whole result, of which our own callback shows what matters.
+WHOLE = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
 HEADING = "The inventory is wrong; nothing was done:"
 
 
@@ -25,7 +27,7 @@ def validate(home: Path, inventory: Path, *arguments: str, **variables: Any) -> 
     extra = ("-e", json.dumps({"site_root": str(home / "site"), **variables}))
     inventories = ("-i", str(inventory), *arguments)
     call = ("playbooks/deploy.yml", *inventories, "--tags", "inventory", *extra)
-    done = ansible("playbook", *call, home=home)
+    done = ansible("playbook", *call, home=home, **WHOLE)
     return done.returncode, done.stdout
 
 
@@ -281,7 +283,7 @@ def test_a_runner_is_checked_without_the_variables_of_the_instances(tmp_path: Pa
     vault.write_text("vault_gitlab_runner_token: change-me\n")
     call = ("playbooks/gitlab_runner.yml", "-i", str(inventory), "--check")
     local = ("-e", "ansible_connection=local", "-e", "ansible_become=false")
-    refused = ansible("playbook", *call, *local, home=tmp_path)
+    refused = ansible("playbook", *call, *local, home=tmp_path, **WHOLE)
     assert findings(refused.stdout) == [
         f"{vault}: vault_gitlab_runner_token is a placeholder, not a secret. Replace it, and "
         "encrypt the file."
