@@ -18,6 +18,14 @@ from .text import plain, width_of
 KINDS = ("FAILED", "UNREACHABLE")
 PRINTED_LINES = 8  # of each output of a command
 STREAMS = ("module_stderr", "module_stdout", "stderr", "stdout")
+SIMPLE = (str, int, float)
+# What the screen shows elsewhere, or what helps nobody to find the cause.
+USUAL = {
+    *STREAMS, *(f"{stream}_lines" for stream in STREAMS), "attempts", "censored", "changed", "cmd",
+    "delta", "deprecations", "diff", "end", "exception", "failed", "failed_programs",
+    "failed_when_result", "id", "invocation", "item", "msg", "not_running", "rc", "results",
+    "retries", "reverted_to", "skip_reason", "skipped", "start", "unreachable", "warnings",
+}  # fmt: skip
 NO_REASON = "The result has no message; run this again with -v to see all of it."
 LEAST = 4  # lines of a failure that still say something
 MOST_ROWS = 4  # of one line, if the width is unknown
@@ -74,7 +82,7 @@ def cause(result: Mapping[str, Any], exception: Any = None) -> tuple[str, ...]:
     origin = "" if "censored" in result else _origin(exception)
     if origin not in "\n".join(lines):
         lines += _lines(origin)
-    lines += _lines(result.get("findings"))
+    lines += _others(result, lines)
     if "rc" in result:
         lines.append(f"exit status {result['rc']}")
     for stream in STREAMS:
@@ -83,6 +91,20 @@ def cause(result: Mapping[str, Any], exception: Any = None) -> tuple[str, ...]:
             last = printed[-PRINTED_LINES:]
             lines += [f"last lines of {stream}:", *("  " + line for line in last)]
     return tuple(lines) or (NO_REASON,)
+
+
+def _others(result: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
+    """Return the lines of the other values of a result, such as findings, if they are simple."""
+    found: list[str] = []
+    known = "\n".join(shown)
+    for key, value in result.items():
+        parts = value if isinstance(value, list) else [value]
+        is_simple = all(isinstance(part, SIMPLE) for part in parts)
+        text = [line for part in parts if is_simple for line in _lines(part) if line not in known]
+        if text and key not in USUAL and not key.startswith(("_", "ansible_")):
+            is_short = len(text) == 1 and not isinstance(value, list)
+            found += [f"{key}: {text[0]}"] if is_short else [f"{key}:", *("  " + t for t in text)]
+    return found
 
 
 def _origin(exception: Any) -> str:

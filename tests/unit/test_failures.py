@@ -56,6 +56,30 @@ def test_the_cause_is_the_message_and_what_the_command_printed(
     assert list(cause(result)) == lines
 
 
+def test_the_other_simple_values_of_a_result_are_shown_too() -> None:
+    result = {
+        "msg": "The inventory is wrong: 2 findings.",
+        "findings": ["a is missing", "b is misspelt"],
+        "reason": "bad_option",
+        "assertion": "a > b",
+        "nested": {"deep": 1},
+        "empty": [],
+        "changed": False,
+        "id": "r1",
+        "_ansible_no_log": False,
+    }
+    assert list(cause(result)) == [
+        "The inventory is wrong: 2 findings.",
+        "findings:",
+        "  a is missing",
+        "  b is misspelt",
+        "reason: bad_option",
+        "assertion: a > b",
+    ]
+    said = "it said: a is missing"
+    assert cause({"msg": said, "findings": ["a is missing"]}) == (said,)
+
+
 def test_only_the_last_lines_of_an_output_are_shown() -> None:
     printed = "\n".join(f"line {number}" for number in range(100))
     lines = cause({"msg": "failed", "stdout": printed})
