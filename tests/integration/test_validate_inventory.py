@@ -44,7 +44,7 @@ def findings(output: str) -> list[str]:
             found += further_up.splitlines()[1:]
         else:
             found.append(line)
-    return [line.strip() for line in found]
+    return [line.strip() for line in found if line != "  findings:"]
 
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:

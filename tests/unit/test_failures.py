@@ -86,10 +86,6 @@ def test_only_the_last_lines_of_an_output_are_shown() -> None:
     assert lines == ("failed", "last lines of stdout:", *(f"  line {n}" for n in range(92, 100)))
 
 
-def test_what_a_check_has_found_follows_its_message() -> None:
-    assert cause({"msg": "2 findings", "findings": ["one", "two"]}) == ("2 findings", "one", "two")
-
-
 def test_an_exception_says_what_it_began_with_if_the_message_does_not() -> None:
     began = SimpleNamespace(msg="[Errno 2] No such file: '/x'", chain=None)
     chain = SimpleNamespace(event=began)
