@@ -284,7 +284,8 @@ def configs_of(
 ) -> dict[str, dict[str, Any]]:
     """Return the configurations that the services use, each with its C(format) and C(data).
 
-    A section C(X:*) of a default is merged into every section C(X:…) that a site gives.
+    A section C(X:*) of a default is merged into every section C(X:…) that a site gives. In it, the
+    value of a key C(KEY:*) is the beginning of KEY's value, and the member's name is its end.
 
     :raises JawsError: a configuration whose format is not known.
     """
@@ -356,6 +357,13 @@ def _fill_families(data: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, options in data.items():
         if not name.endswith(":*"):
-            family, colon, _member = name.partition(":")
-            found[name] = merge(families.get(family + colon, {}), options)
+            family, colon, member = name.partition(":")
+            found[name] = merge(_of_member(families.get(family + colon, {}), member), options)
     return found
+
+
+def _of_member(family: Mapping[str, Any], member: str) -> dict[str, Any]:
+    return {
+        key.removesuffix(":*"): f"{value}{member}" if key.endswith(":*") else value
+        for key, value in family.items()
+    }
