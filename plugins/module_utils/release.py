@@ -15,16 +15,16 @@ from .errors import JawsError
 from .releases import health, history, retention
 from .releases.convergence import apply, dead, drop
 from .releases.store import Links, Record, Store, last_good, new_id, next_deploy, planned
+from .releases.verification import Verification, lasting
 from .releases.watch import Watch
 from .supervisor.client import Supervisor
 from .supervisor.conf import ConfText, differing, marked, redact
-from .supervisor.controller import Controller
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
 from .supervisor.observation import observe, settings
 from .supervisor.parser import validate_text
-from .supervisor.planning import Plan, plan_stopped
-from .supervisor.programs import names, namespec
+from .supervisor.planning import plan_stopped
+from .supervisor.programs import Program, names, namespec
 
 Params = Dict[str, Any]
 
@@ -260,8 +260,10 @@ class Activation(Command):
         found = self._result(record, before, due or linked or bool(touched), touched)
         if due:
             found.update(self._prune(record["id"]))
-        now_running = [program.as_dict() for program in observe(switch.client).programs]
-        return dict(found, programs=now_running)
+        programs = observe(switch.client).programs
+        if proven:  # what it did not restart, nobody has looked at
+            found["warn"] = _unhealthy(record, programs)
+        return dict(found, programs=[program.as_dict() for program in programs])
 
     def _refuse_incomplete(self, record: Record) -> None:
         lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
@@ -323,6 +325,15 @@ class Activation(Command):
         return JawsError(message, cause.reason, **details)
 
 
+def _unhealthy(record: Record, programs: Sequence[Program]) -> list[str]:
+    found = lasting(record["health"], [p for p in programs if p.state == "RUNNING"])
+    return [
+        f"{name} is RUNNING, but unhealthy: {why}. It was left alone; the playbook recover "
+        "restarts it."
+        for name, why in found.items()
+    ]
+
+
 class Rollback(Activation):
     """Switches one instance to an earlier good release.
 
@@ -342,22 +353,6 @@ class Rollback(Activation):
 
     def _proof(self, record: Record, before: ConfText, _deploy: int) -> dict[str, Any]:
         return history.counting_again(record, self.store.find(before.release))
-
-
-class Verification(Command):
-    """Checks that what runs is stable and healthy; changes nothing."""
-
-    def run(self, _check_mode: bool) -> dict[str, Any]:
-        """Return the current release after everything that runs was found stable and healthy.
-
-        :raises JawsError: as Watch, and as Controller for what is being started.
-        """
-        with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
-            found = names(p for p in observe(client).programs if p.state != "STOPPED")
-            Controller(client, self.params["timeout"]).execute(Plan(await_running=found))
-            current = self.store.find(self.store.conf().release)
-            Watch(client, self.params).hold(found, current["health"] if current else {})
-        return dict(changed=False, id=current["id"] if current else None, held=True)
 
 
 class Reversion(Command):

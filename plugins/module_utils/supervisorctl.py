@@ -245,7 +245,8 @@ def _act(
         programs, told = _update_others(Controller(*arguments, exits=1, goes_on=True), work.others)
     for done, plan in enumerate(work.plans):
         try:
-            programs = Controller(*arguments).execute(plan, params["signal"] or "")
+            controller = Controller(*arguments, strict=params["strict_order"])
+            programs = controller.execute(plan, params["signal"] or "")
         except JawsError as error:
             raise _completed(client, params, work, done, error) from error
     return programs, told

@@ -42,7 +42,7 @@ SERVICE_KEYS: Service = {
     "autostart": True,
     "autorestart": "unexpected",
     "startsecs": MIN_STARTSECS,
-    "startretries": 3,
+    "startretries": 10,
     "exitcodes": "0",
     "stopsignal": "TERM",
     "stopwaitsecs": 10,

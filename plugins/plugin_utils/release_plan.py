@@ -56,6 +56,7 @@ class Context(NamedTuple):
     :param modules: environment modules that the virtual environments' Python needs, where
         C(own_modules) has none by component.
     :param own_modules: the environment modules by component that its environment was built with.
+    :param scripts: by name: the content of scripts that health checks run.
     """
 
     directory: str
@@ -64,6 +65,7 @@ class Context(NamedTuple):
     python: str
     modules: Sequence[str] = ()
     own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
+    scripts: Mapping[str, str] = MappingProxyType({})
 
     @property
     def logs(self) -> str:
@@ -88,16 +90,40 @@ def plan_release(
     """
     files = [_config_file(name, config, context) for name, config in configs.items()]
     paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
+    scripts = _scripts(services, context)
+    files += scripts.values()
+    known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
     sections, health = [], {}
     for name, given in sorted(services.items()):
-        service = _expand(given, _tokens(name, paths, context), f"service {name}")
-        file = _file("shims", name, "", shim(name, service, context), context)
-        files.append({**file, "mode": "0750"})
+        service = _expand(given, _tokens(name, known, context), f"service {name}")
+        file = _executable(name, shim(name, service, context), context)
+        files.append(file)
         sections.append(_program(name, service, file["path"], context))
-        if service["health"]:
-            health[name] = service["health"]
+        check = service["health"]
+        if "command" in check:
+            # In the environment of the service: its interpreter, libraries and modules.
+            content = check_shim(name, service, context)
+            files.append(_executable(f"{name}.health", content, context))
+            check = {"command": [files[-1]["path"]]}
+        if check:
+            health[name] = check
     links = _links(paths, context)
     return {"files": files, "programs": "\n".join(sections), "links": links, "health": health}
+
+
+def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dict[str, str]]:
+    """Return the files of the scripts that the services name."""
+    named = {name for service in services.values() for name in TOKEN.findall(str(service))}
+    found = {}
+    for name, content in context.scripts.items():
+        if name in named:
+            file = _file("shims", *os.path.splitext(name), content, context)
+            found[name] = {**file, "mode": "0640"}
+    return found
+
+
+def _executable(name: str, content: str, context: Context) -> dict[str, str]:
+    return {**_file("shims", name, "", content, context), "mode": "0750"}
 
 
 def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:
@@ -121,6 +147,29 @@ def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str
 
 def shim(name: str, service: Service, context: Context) -> str:
     """Return the script that a program's command= names: its environment, then exec."""
+    lines = _preamble(name, service, context)
+    for source, target in service["copies"]:
+        lines += _copy(source, target)
+    if service["directory"]:
+        # The directory is made by the instance's user, because it is in that user's scratch.
+        folder = _quoted(service["directory"])
+        lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
+    leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
+    return _executing(lines, [*leash, *service["command"]])
+
+
+def check_shim(name: str, service: Service, context: Context) -> str:
+    """Return the script of a program's health check: the same environment, then exec."""
+    lines = _preamble(f"the health check of {name}", service, context)
+    return _executing(lines, service["health"]["command"])
+
+
+def _executing(lines: Sequence[str], command: Sequence[Any]) -> str:
+    return "\n".join([*lines, "exec " + " ".join(map(_quoted, command))]) + "\n"
+
+
+def _preamble(name: str, service: Service, context: Context) -> list[str]:
+    """Return the lines that set the environment of a service."""
     own = context.own_modules.get(service["component"], context.modules)
     modules = [*(own if service["component"] else ()), *service["modules"]]
     lines = [
@@ -134,16 +183,7 @@ def shim(name: str, service: Service, context: Context) -> str:
         # An environment holds all that it was checked with; a profile's Python is another one.
         lines.append("unset ${!PYTHON*}")
     lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
-    lines += [f"export {key}={value}" for key, value in _environment(service, context).items()]
-    for source, target in service["copies"]:
-        lines += _copy(source, target)
-    if service["directory"]:
-        # The directory is made by the instance's user, because it is in that user's scratch.
-        folder = _quoted(service["directory"])
-        lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
-    leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
-    lines.append("exec " + " ".join(_quoted(word) for word in [*leash, *service["command"]]))
-    return "\n".join(lines) + "\n"
+    return lines + [f"export {key}={value}" for key, value in _environment(service, context).items()]
 
 
 def _signal(service: Service) -> int:
