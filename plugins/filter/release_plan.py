@@ -56,8 +56,8 @@ options:
   scripts:
     version_added: 0.3.0
     description: >-
-      By name, the content of scripts for health checks. A service that names one as C(@NAME@) gets it
-      published with the release.
+      By name, the content of scripts for health checks. A script that a service names as C(@NAME@)
+      is published with the release.
     type: dict
     default: {}
   modules:

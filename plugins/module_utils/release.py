@@ -258,12 +258,10 @@ class Activation(Command):
             self.store.save(dict(record, status="good", activated=now, why="", **proof))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
-        if due:
-            found.update(self._prune(record["id"]))
         programs = observe(switch.client).programs
-        if proven:  # what it did not restart, nobody has looked at
-            found["warn"] = _unhealthy(record, programs)
-        return dict(found, programs=[program.as_dict() for program in programs])
+        found["programs"] = [program.as_dict() for program in programs]
+        # What it did not restart, nobody has looked at.
+        return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
 
     def _refuse_incomplete(self, record: Record) -> None:
         lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
@@ -325,13 +323,13 @@ class Activation(Command):
         return JawsError(message, cause.reason, **details)
 
 
-def _unhealthy(record: Record, programs: Sequence[Program]) -> list[str]:
+def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[str]]:
+    """Return a warning for each program that runs, but does not work."""
     found = lasting(record["health"], [p for p in programs if p.state == "RUNNING"])
-    return [
-        f"{name} is RUNNING, but unhealthy: {why}. It was left alone; the playbook recover "
-        "restarts it."
-        for name, why in found.items()
-    ]
+    told = "It was left alone; the playbook recover restarts it."
+    return dict(
+        warn=[f"{name} is RUNNING, but unhealthy: {why}. {told}" for name, why in found.items()]
+    )
 
 
 class Rollback(Activation):

@@ -148,7 +148,7 @@ options:
     default: 60
   programs:
     version_added: 0.3.0
-    description: With O(state=verified), the names of the programs to check. By default all that run.
+    description: With O(state=verified), the programs to check. By default all that run.
     type: list
     elements: str
   restart_unhealthy:
@@ -156,6 +156,8 @@ options:
     description:
       - With O(state=verified), whether to restart, once, what has been C(RUNNING) for a while but
         does not pass its health check, and to warn about it.
+      - If a command ends with status 75, what the program needs is away, such as its database. Then
+        a restart does not help, and the program is left alone.
     type: bool
     default: false
   timeout:

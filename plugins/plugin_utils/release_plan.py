@@ -183,7 +183,9 @@ def _preamble(name: str, service: Service, context: Context) -> list[str]:
         # An environment holds all that it was checked with; a profile's Python is another one.
         lines.append("unset ${!PYTHON*}")
     lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
-    return lines + [f"export {key}={value}" for key, value in _environment(service, context).items()]
+    return lines + [
+        f"export {key}={value}" for key, value in _environment(service, context).items()
+    ]
 
 
 def _signal(service: Service) -> int:

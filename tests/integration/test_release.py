@@ -389,7 +389,7 @@ def dead_inside(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     dead.touch()
     check = {"command": ["sh", "-c", f"! grep -qx $PROGRAM_PID {dead} || {{ echo dead; exit 3; }}"]}
     result = site.deploy(TWO, health={"one": check, "two": check})
-    assert result["changed"] and not result.get("warnings")
+    assert (result["changed"], result.get("warnings")) == (True, None)
     return dead
 
 
@@ -422,6 +422,19 @@ def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
     assert site.pids()["two"] == before["two"]
     result = site.activate("", state="verified", health_timeout=1)
     assert result["failed_programs"] == ["one", "two"]
+
+
+def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
+    site: Site, dead_inside: Path
+) -> None:
+    check = {"one": {"command": ["sh", "-c", f"test ! -e {dead_inside}.db || exit 75"]}}
+    site.deploy(TWO, health=check)
+    before = site.pids()
+    Path(f"{dead_inside}.db").touch()
+    result = site.activate("", state="verified", health_timeout=1, restart_unhealthy=True)
+    assert (result["reason"], result["failed_programs"]) == ("unhealthy", ["one"])
+    assert "one: what it needs is away" in result["msg"]
+    assert site.pids() == before
 
 
 def test_a_deploy_that_changes_nothing_warns_of_what_is_unhealthy_and_leaves_it_alone(

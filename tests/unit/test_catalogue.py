@@ -167,7 +167,9 @@ def test_a_script_of_a_health_check_is_published_once_if_a_service_names_it() ->
     check = {"health": {"command": ["python", "@health.py@", "@site.conf@"]}}
     catalogue = {**CATALOGUE, "site-daemon": {**CATALOGUE["site-daemon"], **check}}
     scripts = {"health.py": "print()\n", "other.py": ""}
-    context = Context("/d/jaws", dict.fromkeys(["site", "central"], "/v"), {}, "/p", scripts=scripts)
+    context = Context(
+        "/d/jaws", dict.fromkeys(["site", "central"], "/v"), {}, "/p", scripts=scripts
+    )
     found = services_of(catalogue, {}, "jaws", "2")
     planned = plan_release(found, configs_of(CONFIGS, {}, FORMATS, found), context)
     (path,) = [file["path"] for file in planned["files"] if file["content"] == "print()\n"]

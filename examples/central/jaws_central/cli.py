@@ -91,7 +91,7 @@ def serve_rpc(ini: Ini, behaviour: Behaviour, logger: logging.Logger) -> int:
     service.require_broker(broker)
     number = ini.value("RPC_SERVER", "num_threads", int, 5)
     work.consume(broker, ini.value("RPC_SERVER", "queue", str, "central_rpc"), number)
-    service.watch(broker, lambda: service.give_up(logger, broker))
+    service.watch(broker, lambda: service.give_up(work, logger, broker))
     behaviour.arm(logger)
     return service.stay_alive(logger, behaviour, lambda: f"rpc, {threading.active_count()} threads")
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""RabbitMQ and the databases, which stand-ins do not have: both are always there, unless a test says
-that they are away.
+"""RabbitMQ and the databases, which stand-ins do not have.
+
+Both are always there, unless a test says that they are away.
 
 A consumer is a socket in Linux's abstract namespace that nobody connects to. Its name carries a
 digest of the connection and the queue, so every process of the machine can count consumers in
@@ -71,4 +72,3 @@ class Broker(NamedTuple):
     def _prefix(self, queue: str) -> str:
         text = "\0".join([*map(str, self), queue])
         return f"{PREFIX}/{hashlib.sha256(text.encode()).hexdigest()[:32]}/"
-

@@ -143,8 +143,9 @@ def watch(broker: Broker, lost: Callable[[], None]) -> None:
     threading.Thread(target=look, name="broker", daemon=True).start()
 
 
-def give_up(logger: logging.Logger, broker: Broker) -> None:
+def give_up(work: Work, logger: logging.Logger, broker: Broker) -> None:
     """End this process as a service does that has lost its broker."""
+    work.end()
     logger.critical("lost the connection to RabbitMQ at %s:%d", broker.host, broker.port)
     os._exit(1)
 

@@ -17,7 +17,7 @@ from .standin.behaviour import Behaviour
 from .standin.ini import Ini, flag
 from .standin.outside import LOOK_SECONDS, Broker
 
-# What the real manager's children do, and which of them is asked for tasks.
+# What the real manager's children do, and the one that is asked for tasks.
 CHILDREN = ("worker-heartbeats", "task-kill", "worker-cleanup", "results", "commands", "queries")
 CONSUMER = "commands"
 PROCESSES = 1 + len(CHILDREN)
@@ -46,7 +46,7 @@ def manage(ini: Ini, log_dir: str, debug: bool) -> int:
 
 
 def _serve_status(ini: Ini, behaviour: Behaviour) -> None:
-    """Consume the queue of series 2 that asks for the manager's status, unless it is dead inside."""
+    """Consume the queue of series 2 that asks for the manager's status."""
     section, work = "JTM_RPC_SERVER", service.Work(behaviour)
     broker = service.broker_of(ini, section) if ini.has(section) else None
     if broker and not broker.is_away:

@@ -26,7 +26,7 @@ class Connection:
         password: str,
         port: int = 5672,
         virtual_host: str = "/",
-        timeout: float = 10,
+        **_options: float,
     ) -> None:
         self._broker = Broker(hostname, port, virtual_host, username, password)
         if self._broker.is_away:
@@ -41,7 +41,7 @@ class Connection:
         """Return a channel."""
         return self
 
-    def declare(self, queue: str, passive: bool) -> Dict[str, int]:
+    def declare(self, queue: str, **_options: bool) -> Dict[str, int]:
         """Return what is known about a queue."""
         return {"consumer_count": self._broker.consumers(queue)}
 

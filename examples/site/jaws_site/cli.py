@@ -52,7 +52,7 @@ def start(ini: Ini, command: str, behaviour: Behaviour, logger: logging.Logger) 
         service.watch(broker, work.end)
     else:
         work.consume(broker, ini.value(section, "queue", str), config.consumers(ini, command))
-        service.watch(broker, lambda: service.give_up(logger, broker))
+        service.watch(broker, lambda: service.give_up(work, logger, broker))
 
 
 def main(argv: Optional[List[str]] = None) -> int:

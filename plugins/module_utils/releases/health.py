@@ -4,8 +4,8 @@
 """Health checks: whether a service answers, because RUNNING does not prove that.
 
 A check is a mapping with one of C(tcp) (HOST:PORT), C(http) (a url; C(status) lists the accepted
-codes, by default only 200) or C(command) (a list of words; it must exit with status 0, and finds the
-program's pid in the variable C(PROGRAM_PID)).
+codes, by default only 200) or C(command) (a list of words; it must exit with status 0, and finds
+the program's pid in the variable C(PROGRAM_PID)).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ KEYS = (*KINDS, "status")
 ATTEMPT_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
 OUTPUT_BYTES = 300
+# With this status (EX_TEMPFAIL), a command says that something else is at fault.
+NEEDS_STATUS = 75
+NEEDS = "what it needs is away: "
 
 
 def refuse_wrong(checks: Mapping[str, Check]) -> None:
@@ -132,4 +135,5 @@ def _command(command: list[str], pid: int | None) -> str | None:
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - OUTPUT_BYTES))
         printed = output.read().decode("utf-8", "replace").strip()
-    return None if code == 0 else f"{command[0]} ended with {code}: {printed}"
+    why = f"{command[0]} ended with {code}: {printed}"
+    return None if code == 0 else NEEDS + printed if code == NEEDS_STATUS else why

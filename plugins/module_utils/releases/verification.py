@@ -24,9 +24,7 @@ SETTLED_SECONDS = 15
 AGAIN_SECONDS = 1.0
 
 
-def lasting(
-    checks: Mapping[str, health.Check], programs: Sequence[Program]
-) -> dict[str, str]:
+def lasting(checks: Mapping[str, health.Check], programs: Sequence[Program]) -> dict[str, str]:
     """Return by program why its check fails, if it fails twice: once may be chance."""
     pids = {program.name: program.pid for program in programs}
     own = {name: check for name, check in checks.items() if name in pids}
@@ -77,7 +75,9 @@ class Verification:
         settled = time.time() - SETTLED_SECONDS
         old = [p for p in self._chosen(client) if (p.start_time or settled + 1) < settled]
         running = [p for p in old if p.state == "RUNNING"]
-        found = lasting(checks, running)
+        seen = lasting(checks, running)
+        # If something else is at fault, a restart would only make it worse.
+        found = {name: why for name, why in seen.items() if not why.startswith(health.NEEDS)}
         if found and not check_mode:
             again = Plan(stop=list(found), start=list(found))
             Controller(client, self.params["timeout"], exits=1, goes_on=True).execute(again)

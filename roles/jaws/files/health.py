@@ -3,14 +3,16 @@
 
 Runs in the service's own environment and reads the service's own configuration, so no password is
 an argument. Ends with 0 if every check succeeds, otherwise with 1 and one line that says what does
-not work. The variable PROGRAM_PID has the pid of the service.
+not work, or with 75 if a restart of the service would not help, because what it needs is away. The
+variable PROGRAM_PID has the pid of the service.
 
+  broker=SECTION             RabbitMQ accepts the section's user, if there is such a section
   consumers=SECTION          the section's queue has num_threads consumers or more
   consumer=SECTION:PART.KEY  the queue that KEY in the section PART names has exactly one
   database=SECTION           the section's database accepts the section's user
   login=URL                  the url refuses an unknown token, which needs a look into the database
-  status=SITE:URL            central's url of the status does not fail, and reports the site's broker
-  threads=N                  the service has N threads or more: those of its connection have not ended
+  status=SITE:URL            central's url of the status does not fail, and reports its broker
+  threads=N                  the service has N threads or more, with those of its connection
 """
 
 import configparser
@@ -31,6 +33,14 @@ TOKEN = "health-check"
 class Failure(Exception):
     """Says what does not work."""
 
+    status = 1
+
+
+class Away(Failure):
+    """Says what the service needs and does not get."""
+
+    status = 75
+
 
 def read(path):
     """Return the parsed configuration; JTM's has another interpolation than the others."""
@@ -43,39 +53,46 @@ def read(path):
     return parser
 
 
-def broker_of(section):
-    """Return host, user, password, port and virtual host, with the defaults that JAWS has."""
-    host, port = section.get("host", "localhost"), section.getint("port", 5672)
-    user, password = section.get("user", "guest"), section.get("password", "guest")
-    return host, user, password, port, section.get("vhost", "/")
+def connect(section):
+    """Return a connection to RabbitMQ, with the names and the defaults that JAWS has."""
+    import amqpstorm
+
+    prefix = "amqp_" if "amqp_host" in section else ""
+    host, port = section.get(f"{prefix}host", "localhost"), section.getint(f"{prefix}port", 5672)
+    user, password = (section.get(prefix + key, "guest") for key in ("user", "password"))
+    vhost = section.get(f"{prefix}vhost", "/")
+    try:
+        return amqpstorm.Connection(
+            host, user, password, port=port, virtual_host=vhost, timeout=SECONDS
+        )
+    except amqpstorm.AMQPError as error:
+        raise Away(f"RabbitMQ at {host}:{port}, virtual host {vhost}: {error}") from None
 
 
 def consumers_on(section, queue):
     """Return how many consumers the queue has; 0 if it does not exist."""
     import amqpstorm
 
-    host, user, password, port, vhost = broker_of(section)
-    where = f"RabbitMQ at {host}:{port}, virtual host {vhost}"
-    try:
-        connection = amqpstorm.Connection(
-            host, user, password, port=port, virtual_host=vhost, timeout=SECONDS
-        )
-    except amqpstorm.AMQPError as error:
-        raise Failure(f"{where}: {error}") from None
+    connection = connect(section)
     try:
         return connection.channel().queue.declare(queue, passive=True)["consumer_count"]
     except amqpstorm.AMQPError as error:
         if getattr(error, "error_code", 0) == 404:
             return 0
-        raise Failure(f"{where}, queue {queue}: {error}") from None
+        raise Failure(f"queue {queue}: {error}") from None
     finally:
         connection.close()
 
 
+def check_broker(config, name):
+    if name in config:
+        connect(config[name]).close()
+
+
 def check_consumers(config, name):
     section = config[name]
-    rpc = config["RPC"] if "RPC" in config else section
-    wanted = rpc.getint("num_threads", CONSUMERS)
+    # Series 1 has it in a section of its own.
+    wanted = dict(config).get("RPC", section).getint("num_threads", CONSUMERS)
     found = consumers_on(section, section["queue"])
     if found < wanted:
         raise Failure(f"queue {section['queue']} has {found} consumers instead of {wanted}")
@@ -105,7 +122,7 @@ def check_database(config, name):
             connection_timeout=SECONDS,
         ).close()
     except mysql.connector.Error as error:
-        raise Failure(f"database {section['db']} at {host}:{port}: {error}") from None
+        raise Away(f"database {section['db']} at {host}:{port}: {error}") from None
 
 
 def check_login(_config, url):
@@ -154,6 +171,7 @@ def check_threads(_config, number):
 
 
 CHECKS = {
+    "broker": check_broker,
     "consumers": check_consumers,
     "consumer": check_consumer,
     "database": check_database,
@@ -178,7 +196,7 @@ def main(path, *checks):
             CHECKS[kind](config, argument)
     except Failure as failure:
         print(failure, file=sys.stderr)
-        return 1
+        return failure.status
     except TimeoutError:
         print(f"no answer within {SECONDS} s", file=sys.stderr)
         return 1
