@@ -402,6 +402,7 @@ def test_a_newer_supervisor_waits_until_a_restart_is_asked_for(deployment: Deplo
     assert deployment.pids() == after
 
 
+@pytest.mark.fault(46)
 @OPERATED
 def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_restarts_them(
     deployment: Deployment,
@@ -429,6 +430,7 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     assert deployment.pids() == healed
 
 
+@pytest.mark.fault(47)
 @OPERATED
 def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing(
     deployment: Deployment,

@@ -393,6 +393,7 @@ def dead_inside(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return dead
 
 
+@pytest.mark.fault(46)
 def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
     site: Site, dead_inside: Path
 ) -> None:
@@ -409,6 +410,7 @@ def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
     assert site.pids() == after
 
 
+@pytest.mark.fault(46)
 def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
     site: Site, dead_inside: Path
 ) -> None:
@@ -424,6 +426,7 @@ def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
     assert result["failed_programs"] == ["one", "two"]
 
 
+@pytest.mark.fault(47)
 def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
     site: Site, dead_inside: Path
 ) -> None:
@@ -437,6 +440,7 @@ def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
     assert site.pids() == before
 
 
+@pytest.mark.fault(46)
 def test_a_deploy_that_changes_nothing_warns_of_what_is_unhealthy_and_leaves_it_alone(
     site: Site, dead_inside: Path
 ) -> None:
