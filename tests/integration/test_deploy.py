@@ -414,8 +414,8 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     wait_until(lambda: states(deployment) == {"RUNNING"}, "they start again by themselves", pause=1)
     # jaws_configs is empty, so rest has no connection that it could lose.
     dead = ["jaws-jtm", "jaws-site-daemon"]
-    since = [Path(f"/proc/{before[name]}").stat().st_mtime for name in dead]
-    wait_until(lambda: time.time() - max(since) > 16, "it has run for a while", pause=1)
+    since = [Path("/proc", before[name].rstrip(",")).stat().st_mtime for name in dead]
+    wait_until(lambda: time.time() - max(since) > 16, "they have run for a while", pause=1)
     broken = deployment.pids()
     assert {name: broken[name] for name in dead} == {name: before[name] for name in dead}
     deployed = deployment.deploy()

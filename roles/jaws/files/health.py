@@ -59,7 +59,9 @@ def connect(section):
 
     prefix = "amqp_" if "amqp_host" in section else ""
     host, port = section.get(f"{prefix}host", "localhost"), section.getint(f"{prefix}port", 5672)
-    user, password = (section.get(prefix + key, "guest") for key in ("user", "password"))
+    # JTM reads this section without interpolation.
+    raw = section.name == "JTM_RPC_SERVER"
+    user, password = (section.get(prefix + key, "guest", raw=raw) for key in ("user", "password"))
     vhost = section.get(f"{prefix}vhost", "/")
     try:
         return amqpstorm.Connection(
