@@ -399,6 +399,8 @@ def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
 ) -> None:
     before = site.pids()
     dead_inside.write_text(f"{before['one']}\n")
+    predicted = site.activate("", check=True, state="verified", restart_unhealthy=True)
+    assert (predicted["affected"], site.pids()) == (["one"], before)
     result = site.activate("", state="verified", restart_unhealthy=True)
     assert (result["changed"], result["affected"]) == (True, ["one"])
     (warning,) = result["warnings"]

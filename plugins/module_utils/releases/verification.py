@@ -53,7 +53,8 @@ class Verification:
             mended: dict[str, str] = {}
             try:
                 mended = self._mend(client, checks, check_mode)
-                self._hold(client, checks)
+                if not check_mode:  # nothing that this run would start has been started
+                    self._hold(client, checks)
             except JawsError as error:
                 raise self._complete(client, checks, mended, error) from error
         told = [f"{name} was RUNNING, but unhealthy: {why}." for name, why in mended.items()]
@@ -98,11 +99,12 @@ class Verification:
         """Return the error, with everything else that is unhealthy and what was restarted."""
         if "failed_programs" not in error.details:  # supervisord no longer answers
             return error
-        others = [p for p in self._chosen(client) if p.name not in error.details["failed_programs"]]
+        failed: Any = error.details["failed_programs"]
+        others = [program for program in self._chosen(client) if program.name not in failed]
         found = lasting(checks, [program for program in others if program.state == "RUNNING"])
         lines = [f"Unhealthy too: {name}: {why}" for name, why in found.items()]
         if mended:
             lines.append(f"Restarted because they were unhealthy: {', '.join(mended)}.")
         details = dict(error.details, changed=bool(mended))
-        details["failed_programs"] = sorted({*error.details["failed_programs"], *found})
+        details["failed_programs"] = sorted({*failed, *found})
         return JawsError("\n".join([str(error), *lines]), error.reason, **details)
