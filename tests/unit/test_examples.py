@@ -1039,7 +1039,7 @@ def test_a_manager_stays_dead_inside_when_its_broker_was_away_and_two_are_seen(
     assert second.poll() is None
 
 
-def test_rest_fails_for_ever_when_its_broker_was_away(
+def test_rest_fails_until_it_is_restarted_when_its_broker_was_away(
     installed: Installed, tmp_path: Path, start: Start, outside: Outside
 ) -> None:
     port, broker = free_port(), free_port()
