@@ -191,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the stand-ins.")
     parser.add_argument("--output", type=Path, default=here / "dist", metavar="DIR")
     args = parser.parse_args(argv)
+    os.umask(0o022)  # What others could write to would be deployed.
     try:
         for path in build(here, args.output):
             print(f"built {path}")

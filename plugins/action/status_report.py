@@ -41,7 +41,9 @@ class ActionModule(ActionBase):
         lines = [*format_table(COLUMNS, rows).splitlines(), *notes]
         self._display.display("\n".join(lines))
         wrong = [
-            f"{row['instance']} {row['program']}".strip() for row in rows if row["state"] != GOOD
+            f"{row['instance']} {row['program']}".strip()
+            for row in rows
+            if row["state"] != GOOD and not row.get("has_done")
         ]
         message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
         shown = {"not_running": wrong, "stdout_lines": lines}
@@ -63,6 +65,7 @@ def _rows(instance: Result) -> list[Result]:
             "pid": program["pid"],
             "uptime": duration(time.time() - program["start_time"] if program["pid"] else None),
             "release": release,
+            "has_done": program["name"] in (status.get("done") or []),
         }
         for program in status["programs"]
     ]

@@ -16,17 +16,28 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
+from ..module_utils.files import umask
 from ..plugin_utils import inventory
 from ..plugin_utils.catalogue import mistakes
 from ..plugin_utils.inventory import Finding, Spec, Statement
+from ..plugin_utils.other_inventories import addresses_in
+from ..plugin_utils.play import wrong_tags
 
 Result = dict[str, Any]
 
 # Before ansible-core 2.19, every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
-CONNECTION = ("ansible_host", "ansible_connection")
-OPTIONS = {"extra_vars": {"type": "list", "elements": "str", "default": []}}
-CHANGES = ("services", "components", "configs")
+CONNECTION = ("ansible_host", "ansible_port", "ansible_user", "ansible_connection")
+LOCAL = ("local", "ansible.builtin.local")
+OPTIONS = {
+    "extra_vars": {"type": "list", "elements": "str", "default": []},
+    "hosts": {"type": "list", "elements": "str"},
+    "files": {"type": "bool", "default": False},
+    "tags": {"type": "dict"},
+}
+HERE = ("localhost", "127.0.0.1", "::1")
+IGNORED = (".bak", ".example", ".md", ".orig", ".rst", ".swp", ".txt")
+HOSTS_FILES = ("hosts", "hosts.yml", "hosts.yaml", "hosts.ini")
 NO_INSTANCE = (
     "the inventory has no host in the group supervisord. Check that it is the right inventory (-i) "
     "and that it has this group."
@@ -45,7 +56,8 @@ class Host:
             for name, option in self.options.items()
             if "default" in option
         }
-        available = {**defaults, **raw}
+        self.available = {**defaults, **raw}
+        available = self.available
         self.templar = templar.copy_with_new_env(available_variables=available)
         self.values: Result = {}
         self.errors: dict[str, str] = {}
@@ -96,12 +108,27 @@ class Host:
             for claim in inventory.claims(host, self.values)
         ]
 
-    def wrong_changes(self, catalogues: Result, instances: list[str]) -> list[Finding]:
-        """Return what is wrong with the changes to services, components and configurations."""
-        if not any(self.values[f"jaws_{kind}"] for kind in CHANGES):
-            return []
-        known = self.templar.template(_trusted(catalogues))
+    def wrong_changes(self, variables: Result, instances: list[str]) -> list[Finding]:
+        """Return what is wrong with the changes to services, components and configurations.
+
+        :param variables: those of the role, as templates.
+        """
+        named = self.values["jaws_instance"], str(self.values["jaws_series"])
+        available = {**variables, **self.available}
+        templar = self.templar.copy_with_new_env(available_variables=available)
+        known = templar.template(inventory.catalogues_in(variables, *named))
         return inventory.wrong_changes(mistakes(known, self.values, instances), self.raw, self.spec)
+
+    def wrong_files(self) -> list[Finding]:
+        """Return what is wrong with files that must be on the host, if that is this machine."""
+        local = self.values.get("ansible_connection") in LOCAL
+        wrong = inventory.wrong_jar(self.values) if local else []
+        return inventory.wrong_changes(wrong, self.raw, self.spec)
+
+    @property
+    def address(self) -> inventory.Address:
+        """Where the host is."""
+        return inventory.address_of(self.values)
 
 
 class ActionModule(ActionBase):
@@ -117,9 +144,14 @@ class ActionModule(ActionBase):
         options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
         if options.error_messages:
             raise AnsibleActionFail("; ".join(options.error_messages))
-        spec = inventory.read_spec()
-        own = options.validated_parameters["extra_vars"]
-        sentences = inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
+        with umask(0o022):  # a lookup may make directories
+            return {**result, **self._checked(variables, options.validated_parameters)}
+
+    def _checked(self, variables: Result, options: Result) -> Result:
+        """Return the outcome and the warnings; the options say what to look at."""
+        spec, own = inventory.read_spec(), options["extra_vars"]
+        sentences = _wrong_tags(variables, options["tags"])
+        sentences += inventory.wrong_extra_variables(load_extra_vars(self._loader), own, spec)
         # First, because Ansible caches a file as it is first read; here its templates are trusted.
         raws = {host: variables["hostvars"].raw_get(host) for host in variables["groups"]["all"]}
         statements = list(self._statements(variables))
@@ -128,11 +160,27 @@ class ActionModule(ActionBase):
         places = {host: raw.get("inventory_dir", "") for host, raw in raws.items()}
         sentences += inventory.shared_by_inventories(places, variables["groups"], statements)
         sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring)
-        raws = {host: inventory.effective(raw, vain) for host, raw in raws.items()}
+        sentences += inventory.without_entity(self._named_files(variables), variables["groups"])
+        chosen = raws if options["hosts"] is None else options["hosts"]
+        raws = {host: inventory.effective(raws[host], vain) for host in chosen}
         hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
-        found, claims = _look(hosts, spec)
+        found, claims = _look(hosts, spec, options["files"])
         sentences += inventory.located(found, statements, raws) + inventory.conflicts(claims)
-        return {**result, **_outcome(sentences, variables), **_warnings(hosts, spec)}
+        sentences += inventory.copied_addresses(_addresses(hosts), _other_sites(variables))
+        instances = [name for name in variables["groups"].get("supervisord", []) if name in hosts]
+        if not instances and options["hosts"] is None:
+            sentences.append(NO_INSTANCE)
+        return {**_outcome(sentences, instances), **_warnings(hosts, spec)}
+
+    def _named_files(self, variables: Result) -> Iterator[tuple[str, str, str]]:
+        """Yield what each file of variables is for, and its path."""
+        for directory in _directories(variables):
+            for kind in ("host", "group"):
+                folder = Path(directory, f"{kind}_vars")
+                for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                    name = path.name if path.is_dir() else _entity(path.name)
+                    if name and not name.startswith("."):
+                        yield kind, name, _short(str(path))
 
     def _statements(self, variables: Result) -> Iterator[Statement]:
         """Yield what the inventory states: hosts before groups, small groups before large ones."""
@@ -156,37 +204,73 @@ class ActionModule(ActionBase):
 
     def _files(self, kind: str, entity: str, sources: list[str]) -> Iterator[tuple[str, Result]]:
         """Yield the variable files of a host or group, highest precedence first."""
-        for source in reversed(sources):
-            directory = source if os.path.isdir(source) else os.path.dirname(source)
+        for directory in reversed(_directories({"ansible_inventory_sources": sources})):
             folder = os.path.join(directory, f"{kind}_vars")
             for path in reversed(self._loader.find_vars_files(folder, entity)):
                 # Not a copy: the values must be the very objects that Ansible has loaded.
                 yield _short(path), self._loader.load_from_file(path, unsafe=True) or {}
 
 
+def _wrong_tags(variables: Result, steps: dict[str, list[str]] | None) -> list[str]:
+    """Return why the playbook cannot do what C(--tags) and C(--skip-tags) ask for."""
+    run, skip = (variables.get(f"ansible_{name}_tags") for name in ("run", "skip"))
+    return [] if steps is None else wrong_tags(run or ["all"], skip or [], steps)
+
+
+def _directories(variables: Result) -> list[str]:
+    """Return the directories of the inventories."""
+    sources = filter(os.path.exists, variables["ansible_inventory_sources"])
+    return [source if os.path.isdir(source) else os.path.dirname(source) for source in sources]
+
+
+def _entity(name: str) -> str:
+    """Return the host or group that a file of this name is for, empty if Ansible ignores it."""
+    stem, extension = os.path.splitext(name)
+    if extension in (".yml", ".yaml", ".json"):
+        return stem
+    return "" if name.endswith("~") or extension in IGNORED else name
+
+
+def _addresses(hosts: dict[str, Host]) -> Iterator[inventory.Address]:
+    """Yield where the hosts are that are reached from elsewhere."""
+    for host in hosts.values():
+        if host.address.host and host.address.host not in HERE:
+            yield host.address
+
+
+def _other_sites(variables: Result) -> Iterator[inventory.Address]:
+    """Yield the addresses in the inventories that lie next to those that are used."""
+    own = {Path(directory).resolve() for directory in _directories(variables)}
+    near = {path for directory in own for path in directory.parent.iterdir()} - own
+    for path in sorted(near):
+        if any((path / name).is_file() for name in HOSTS_FILES):
+            yield from addresses_in(path, _short(str(path)))
+
+
 def _look(
-    hosts: dict[str, Host], spec: Spec
+    hosts: dict[str, Host], spec: Spec, with_files: bool
 ) -> tuple[list[tuple[str, Finding]], list[inventory.Claim]]:
     """Return the findings by host, and what only one instance may have."""
     spelt = inventory.misspelt_names({name for host in hosts.values() for name in host.raw}, spec)
     found = {name: host.findings() for name, host in hosts.items()}
     sound = {name: host for name, host in hosts.items() if host.is_instance and not found[name]}
     instances = [host.values["jaws_instance"] for host in sound.values()]
-    catalogues = inventory.read_catalogues()
+    variables = _trusted(inventory.read_role_variables())
     for name, host in hosts.items():
         found[name][:0] = [finding for finding in spelt if finding.variable in host.raw]
     for name, host in sound.items():
-        found[name] += host.wrong_changes(catalogues, instances)
+        found[name] += host.wrong_changes(variables, instances)
+        found[name] += host.wrong_files() if with_files else []
     claims = [claim for name, host in sound.items() for claim in host.claims(name)]
     return [(name, finding) for name in hosts for finding in found[name]], claims
 
 
-def _outcome(sentences: list[str], variables: Result) -> Result:
-    instances = variables["groups"].get("supervisord", [])
-    findings = sentences + ([] if instances else [NO_INSTANCE])
+def _outcome(findings: list[str], instances: list[str]) -> Result:
     message = f"{len(instances)} instances are valid."
     if findings:
-        message = "The inventory is wrong; nothing was done:\n" + "\n".join(findings)
+        number = f"{len(findings)} finding{'s' * (len(findings) > 1)}"
+        # Ansible shows a message more than once, and the findings once.
+        message = f"The inventory is wrong; nothing was done: {number}."
     return dict(changed=False, failed=bool(findings), msg=message, findings=findings)
 
 

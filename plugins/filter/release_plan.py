@@ -67,6 +67,17 @@ options:
     type: list
     elements: str
     default: []
+  secrets:
+    description:
+      - Texts that are not shown where the log of a service is quoted. Those that the services or
+        configurations have are listed in a file of the release, which C(programs) names in a
+        comment.
+      - Values of keys such as C(password), C(secret) and C(token), and passwords in urls, are
+        listed in any case.
+    type: list
+    elements: raw
+    default: []
+    version_added: 0.3.0
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
@@ -104,11 +115,14 @@ def release_plan(
     artifacts: dict[str, str] | None = None,
     modules: list[str] | None = None,
     scripts: dict[str, str] | None = None,
+    secrets: list[Any] | None = None,
 ) -> Data:
     """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
     own = {name: found["modules"] for name, found in environments.items() if "modules" in found}
-    context = Context(directory, paths, artifacts or {}, python, modules or [], own, scripts or {})
+    context = Context(
+        directory, paths, artifacts or {}, python, modules or [], own, secrets or [], scripts or {}
+    )
     return plan_release(services, configs, context)
 
 

@@ -34,6 +34,15 @@ options:
     description: The hosts that switch. Without them, all hosts of O(_input).
     type: list
     elements: str
+  host:
+    description: The host that asks. It switches even if it is not in O(_input).
+    type: str
+    default: ""
+    version_added: 0.3.0
+  reverted:
+    description: What going back returned, by host, once that was done.
+    type: dict
+    version_added: 0.3.0
 seealso:
   - plugin: jgi.jaws.by_host
     plugin_type: filter
@@ -51,10 +60,19 @@ deployed: "{{ prepared | jgi.jaws.switch(switched) }}"
 RETURN = r"""
 _value:
   description: >-
-    C(hosts), those that switch; C(deploy), the number of the deploy that they have in common; and
-    C(unheld), those that failed or did not answer.
+    C(hosts), those that switch; C(deploy), the number of the deploy that they have in common;
+    C(unheld), those that failed or did not answer; C(problem), why there is nothing to switch to,
+    or empty; and C(summary), what each of them runs after a switch that failed.
   type: dict
-  sample: {hosts: [one_jaws, one_jtm], deploy: 1796000000, unheld: [one_jtm]}
+  sample:
+    hosts: [one_jaws, one_jtm]
+    deploy: 1796000000
+    unheld: [one_jtm]
+    problem: ""
+    summary: |-
+      The switch failed on one_jtm, for the reason above.
+      one_jaws runs 20261121T130000Z-4567cdef, as before.
+      one_jtm runs 20261121T130001Z-89abcdef, as before.
 """
 
 

@@ -22,7 +22,7 @@ from .background.pid_file import PidFile, PidRecord
 from .background.planning import Steps, plan
 from .background.spawn import ended_at_once, ended_within, open_log, rotate, spawn
 from .background.wish import Wish, wish_from
-from .errors import JawsError
+from .errors import JawsError, keep_named_secrets
 from .processes import PROC, Process, read_process, send_signal, started_at, terminate
 
 KILL_SECONDS = 10.0
@@ -50,6 +50,7 @@ def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC)
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Do what the task's options ask for, and return the module's result."""
+    keep_named_secrets(params["environment"])
     return converge(wish_from(params), params["state"], check_mode)
 
 

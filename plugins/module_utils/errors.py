@@ -1,12 +1,20 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one error type that utilities raise, and the list of reasons that it may give.
+"""The one error type that utilities raise, its reasons, and what its message may quote.
 
 Only a module's C(main()) turns the error into C(fail_json).
 """
 
 from __future__ import annotations
+
+import base64
+import itertools
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Callable, Iterable, Mapping
+from urllib.parse import unquote
 
 # The words that RV(reason) may have in a module's result, and what each means. They are public.
 REASONS = {
@@ -33,6 +41,7 @@ REASONS = {
     "lost_program": "supervisord cannot signal a program, which would outlive its stop",
     "may_not_connect": "the socket's mode keeps this user out",
     "may_not_start": "the supervisord is down, and only another user may start it",
+    "missing_command": "a command of a release is not there, or its new code does not start",
     "no_constraints": "a constraints file on the control node cannot be read",
     "no_proc": "the host has no Linux /proc",
     "no_wheels": "no wheel on the control node matches a pattern, or several do",
@@ -71,3 +80,147 @@ class JawsError(Exception):
         super().__init__(message)
         self.reason = reason
         self.details = details
+
+
+# --- what a message may quote -------------------------------------------------------------------
+
+HIDDEN = "********"  # as Ansible writes it
+SHORTEST = 4  # characters of a secret: without a shorter one, few texts would be left
+SHORTEST_LINE = 8  # of a secret that has several, such as a private key
+SECRET_NAME = re.compile(r"passw|secret|token|credential|(api|access|private)[_-]?key", re.I)
+LOGIN = re.compile(r"(\w+)://([^\s/'\"]+)@")  # in a url
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: control, format, surrogate, separators
+ESCAPED = {
+    "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r",
+    "\x1b": "[eE]",
+}  # fmt: skip
+OTHERWISE = {
+    " ": [r"\+"],
+    "\n": [r"\r?\n[ \t]*"],  # as configparser continues a line
+    "'": [r"\'\\+\'\'", """'"'"'"""],  # as shells quote it
+    '"': ["&quot;"],
+    "&": ["&amp;"],
+    "<": ["&lt;"],
+    ">": ["&gt;"],
+}
+DOUBLED = "%$'\""  # in configurations and SQL
+_secrets: set[str] = set()
+_withheld: set[str] = set()
+
+
+def keep_secret(*values: object) -> None:
+    """Note values that C(quoted) shows in none of the forms in which a program may write them."""
+    for text in (str(value) for value in values if value is not None):
+        lines = [line for line in text.splitlines() if len(line) >= SHORTEST_LINE]
+        _secrets.update(part for part in (text, *lines) if len(part.strip()) >= SHORTEST)
+
+
+def keep_named_secrets(variables: Mapping[str, object]) -> None:
+    """Note the values of variables that have the name of a secret, and passwords in urls."""
+    keep_secret(*(value for name, value in variables.items() if SECRET_NAME.search(name)))
+    keep_secret(*(part for value in variables.values() for part in in_urls(str(value))))
+
+
+def in_urls(text: str) -> list[str]:
+    """Return the password of each url in the text, or the token that it has instead of a user."""
+    found = [
+        login.partition(":")[2] or login
+        for scheme, login in LOGIN.findall(text)
+        if ":" in login or scheme in ("http", "https")
+    ]
+    return found + [unquote(part) for part in found if "%" in part]
+
+
+def withhold(why: str) -> None:
+    """Quote nothing any more, because the secrets are not known."""
+    _withheld.add(why)
+
+
+def forget_secrets() -> None:
+    """Forget all secrets, which are those of one run."""
+    _secrets.clear()
+    _withheld.clear()
+
+
+def quoted(text: str) -> str:
+    """Return what another program has written, as it may be shown.
+
+    Without secrets, and with control characters visible, which a terminal would obey.
+    """
+    if _withheld:
+        return f"(not shown, because {'; '.join(sorted(_withheld))})"
+    pattern, holds_any = _search(frozenset(_secrets))
+    text = BASE64.sub(lambda word: HIDDEN if holds_any(word[0]) else word[0], text)
+    text = LOGIN.sub(rf"\1://{HIDDEN}@", pattern.sub(HIDDEN, text) if pattern else text)
+    return "".join(map(_visible, text.replace("\r\n", "\n")))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in UNSEEN:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+@lru_cache(maxsize=1)
+def _search(
+    secrets: frozenset[str],
+) -> tuple[re.Pattern[str] | None, Callable[[str], bool]]:
+    """Return what finds the secrets, and what finds them in a word of base64."""
+    longest_first = sorted(secrets, key=len, reverse=True)
+    pattern = re.compile("|".join(map(_spellings, longest_first))) if secrets else None
+    inside = [part for secret in secrets for part in _in_base64(secret.encode("utf-8", "replace"))]
+
+    def holds_any(word: str) -> bool:
+        usual = word.replace("-", "+").replace("_", "/")
+        return any(part in usual for part in inside)
+
+    return pattern, holds_any
+
+
+def _in_base64(secret: bytes) -> Iterable[str]:
+    """Yield what every base64 of a text with the secret contains, for each place that it may have.
+
+    Three bytes make four characters. Those that also depend on what surrounds it are left out.
+    """
+    for before in range(3):
+        bits = 8 * (before + len(secret))
+        encoded = base64.b64encode(bytes(before) + secret).decode()
+        yield encoded[-(-8 * before // 6) : bits // 6]
+
+
+def _spellings(secret: str) -> str:
+    """Return a pattern for a secret in plain text, quoted for a shell, or escaped for a parser."""
+    return "".join(_run(character, len([*same])) for character, same in itertools.groupby(secret))
+
+
+def _run(character: str, times: int) -> str:
+    """Return a pattern for a character that is repeated: many equal ones must not be ambiguous."""
+    if character.isalnum() and character.isascii():
+        return character * times
+    forms = [*_escapes(character), *OTHERWISE.get(character, [])]
+    if character == "\\":
+        whole = [rf"\\{{{times},{4 * times}}}"]
+    else:
+        forms.insert(0, rf"\\{{0,4}}{re.escape(character)}")
+        whole = [rf"{re.escape(character)}{{{times},{2 * times}}}"] * (character in DOUBLED)
+    each = "|".join(forms)
+    return f"(?:{'|'.join([*whole, f'(?:{each}){{{times}}}'])})"
+
+
+def _escapes(character: str) -> list[str]:
+    """Return patterns for a character in urls, JSON, HTML, and Python's and shells' escapes."""
+    code, data = ord(character), character.encode("utf-8", "surrogatepass")
+    wide = character.encode("utf-16-be", "surrogatepass").hex()
+    units = [wide[at : at + 4] for at in range(0, len(wide), 4)]
+    back = r"\\{1,4}"
+    hexadecimal = [
+        "".join(f"%(?:25)?{byte:02x}" for byte in data),
+        "".join(f"{back}x{byte:02x}" for byte in data),
+        "".join(f"{back}u{unit}" for unit in units),
+        f"{back}u{code:08x}",
+        f"&#x0*{code:x};",
+    ] + [f"{back}x{code:02x}"] * (code < 256)
+    octal = "".join(f"{back}0?{byte:03o}" for byte in data)
+    letter = [back + ESCAPED[character]] if character in ESCAPED else []
+    return [f"(?i:{'|'.join(hexadecimal)})", octal, f"&#0*{code};", *letter]

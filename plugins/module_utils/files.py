@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import grp
+import json
 import os
 import pwd
 import re
@@ -16,11 +17,12 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import Any, Container, Iterator
 
-from .errors import JawsError
+from .errors import JawsError, keep_secret, quoted, withhold
 
 LINK_TRIES = 100
 TAIL_BYTES = 4096
 TAIL_LINES = 20
+ACL = "system.posix_acl_access"  # who else may use a file, besides what its mode says
 # What the reader of a refusal can do; {owner} is the account, which may run a live service.
 ADVICE = "Run this as {owner}, or choose another path."
 LINK_ADVICE = "Give the path that it leads to, or choose another one."
@@ -172,10 +174,40 @@ def read_text(path: str) -> str | None:
         ) from error
 
 
+def keep_secrets_of(path: str) -> None:
+    """Note the secrets in a file of the release, a list in JSON; without them nothing is quoted."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            keep_secret(*json.load(stream))
+    except (OSError, ValueError, TypeError):
+        withhold(f"{path}, which lists what is secret, cannot be read")
+
+
+def has_acl(file: int | str) -> bool:
+    """Whether an access control list lets other accounts use a file than its mode says."""
+    try:
+        return bool(os.getxattr(file, ACL))
+    except OSError:  # it has none, or its filesystem knows none
+        return False
+
+
+def remove_acl(file: int) -> None:
+    """Remove the access control list that a new file inherits from its directory.
+
+    :raises OSError: it has one that cannot be removed.
+    """
+    try:
+        os.removexattr(file, ACL)
+    except OSError:
+        if has_acl(file):
+            raise
+
+
 class Candidate:
     """A new file with a temporary name, which others can never read; C(commit) puts it in place.
 
-    As a context manager it leaves nothing behind if it is not committed. The next run removes what
+    An access control list that its directory prescribes is removed while it is still empty. As a
+    context manager it leaves nothing behind if it is not committed. The next run removes what
     a killed run has left; the file of a running writer is locked.
 
     :raises JawsError: it cannot be written (cannot_write).
@@ -196,6 +228,7 @@ class Candidate:
             raise self._failure(how, error) from error
 
     def _write(self, text: str, mode: int, gid: int | None) -> None:
+        remove_acl(self._handle)
         with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
             stream.write(text)
         if gid is not None and os.fstat(self._handle).st_gid != gid:
@@ -342,9 +375,10 @@ def sync_folder(path: str) -> None:
 
 
 def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | None:
-    """Return the last lines of a log, at most 4 KiB; None if it is not a readable regular file.
+    """Return the last lines of a log, as they may be shown, at most 4 KiB.
 
-    The file itself is read, because supervisord answers nobody else while it sends a large log.
+    The file itself is read, because supervisord answers nobody else while it sends a large log. It
+    is None if it is not a readable regular file.
 
     :param since: the offset in bytes before which nothing is read.
     """
@@ -353,8 +387,10 @@ def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | 
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return None
-            stream.seek(max(min(since, status.st_size), status.st_size - TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace").splitlines()[-max_lines:]
+            # More than is shown, because a secret must be found as a whole.
+            stream.seek(max(min(since, status.st_size), status.st_size - 2 * TAIL_BYTES))
+            shown = quoted(stream.read().decode("utf-8", "replace")).encode()[-TAIL_BYTES:]
+            return shown.decode("utf-8", "replace").splitlines()[-max_lines:]
     except OSError:
         return None
 

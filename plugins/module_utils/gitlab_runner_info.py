@@ -21,12 +21,23 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as UrlsError
 from ansible.module_utils.urls import open_url
 
-from .errors import JawsError
+from . import toml
+from .errors import JawsError, keep_secret, quoted
+from .files import read_text
 from .waiting import wait_until
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 REQUEST_SECONDS = 10
+ACCEPTED, REFUSED = 200, 403
 POLL_SECONDS = 0.5
+ROTATED = (
+    "GitLab accepts the token in %s, but not that of the inventory: the runner has rotated it. It "
+    "is kept. Put it into the vault."
+)
+UNDECIDED = (
+    "The token in %s differs from that of the inventory, and GitLab did not say which one it "
+    "accepts. That in the file is kept until it does."
+)
 CLOCK_SECONDS = 2  # GitLab's Date header has whole seconds
 
 
@@ -49,8 +60,10 @@ def look(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
 
     def settled() -> bool:
         seen.update(ask_gitlab(params))
+        seen["saw"] = quoted(seen["saw"])
         return params["wait_for"] == "nothing" or seen[params["wait_for"]] or seen["valid"] is False
 
+    keep_secret(own_token(params)[0])
     wait_until(settled, params["timeout"], POLL_SECONDS)
     if params["wait_for"] != "nothing" and not seen[params["wait_for"]]:
         raise JawsError(
@@ -67,7 +80,8 @@ def check(params: dict[str, Any]) -> None:
     :raises JawsError: names the option (bad_option).
     """
     parts = urlsplit(params["url"])
-    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    allowed = params["allow_http"] or parts.hostname in LOOPBACK
+    secure = parts.scheme == "https" or (parts.scheme == "http" and allowed)
     if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise JawsError(
             "url must be GitLab's https address, without a user name, ? or #.", "bad_option"
@@ -84,11 +98,12 @@ def check(params: dict[str, Any]) -> None:
 
 def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
     """Return valid, runner_id, online, contacted_at, and a sentence about all of it."""
-    answer = request(params, "runners/verify", {"token": params["token"]}, {})
+    answer, warning = verified(params)
     known: dict[str, Any] = dict.fromkeys(("valid", "runner_id", "online", "contacted_at"))
-    if answer.status == 403:
+    known.update(kept_token=bool(warning), warn=[warning] if warning else [])
+    if answer.status == REFUSED:
         return {**known, "valid": False, "saw": f"{params['url']} has no runner with this token."}
-    if answer.status != 200:
+    if answer.status != ACCEPTED:
         return {**known, "saw": f"{params['url']} did not answer properly: {answer.trouble}."}
     number = answer.body.get("id")  # GitLab returns it from 15.9 on
     known.update(valid=True, runner_id=number)
@@ -99,6 +114,37 @@ def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:
         }
     details = request(params, f"runners/{number}", None, {"PRIVATE-TOKEN": params["api_token"]})
     return {**known, **runner_state(params, number, details)}
+
+
+def verified(params: dict[str, Any]) -> tuple[Answer, str]:
+    """Return GitLab's answer about the better token, and a warning if that is the file's."""
+    answer = request(params, "runners/verify", {"token": params["token"]}, {})
+    other, number = own_token(params)
+    if not other or answer.status == ACCEPTED:
+        return answer, ""
+    path = config_file(params)
+    if answer.status != REFUSED:
+        return answer, UNDECIDED % path
+    second = request(params, "runners/verify", {"token": other}, {})
+    is_same = number in ("", str(second.body.get("id", number)))
+    if second.status == ACCEPTED and is_same:
+        return second, ROTATED % path
+    return answer, UNDECIDED % path if second.status != REFUSED and is_same else ""
+
+
+def own_token(params: dict[str, Any]) -> tuple[str, str]:
+    """Return the token in the configuration of the runner, if it is another one, and its number."""
+    path = config_file(params)
+    found = toml.parse(read_text(path) or "", path) if params["name"] else {}
+    for runner in found.get("runners", []):
+        told = {name: toml.text_of(runner, name) for name in ("url", "name", "token", "id")}
+        same = (told["url"].rstrip("/"), told["name"]) == (
+            params["url"].rstrip("/"),
+            params["name"],
+        )
+        if same and told["token"] != params["token"]:
+            return told["token"], told["id"]
+    return "", ""
 
 
 def runner_state(params: dict[str, Any], number: Any, answer: Answer) -> dict[str, Any]:
@@ -148,16 +194,22 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
+def config_file(params: dict[str, Any]) -> str:
+    """Return the path of the configuration: the given one, or the default of gitlab-runner."""
+    user = pwd.getpwuid(os.geteuid())
+    own = f"{user.pw_dir}/.gitlab-runner" if user.pw_uid else "/etc/gitlab-runner"
+    return params.get("config_file") or f"{own}/config.toml"
+
+
 def host_facts(command: str | None) -> dict[str, Any]:
     """Return what gitlab-runner and the user's systemd use on this host."""
     user = pwd.getpwuid(os.geteuid())
-    own = f"{user.pw_dir}/.gitlab-runner" if user.pw_uid else "/etc/gitlab-runner"
     units = Path(user.pw_dir, ".config/systemd/user")
     found = sorted(units.glob("*.service")) if command else []
     return {
         "user": user.pw_name,
         "home": user.pw_dir,
-        "config_file": f"{own}/config.toml",
+        "config_file": config_file({}),
         "unit_directory": str(units),
         "units": [str(unit) for unit in found if f'"{command}" ' in unit.read_text()],
         "lingering": os.path.exists(f"/var/lib/systemd/linger/{user.pw_name}"),

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+import os
+from typing import Any, Callable, Dict, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .errors import JawsError
+from .errors import JawsError, forget_secrets, keep_named_secrets, keep_secret
 
 Result = Dict[str, Any]
 
@@ -27,6 +28,9 @@ CLIENT_OPTIONS: Result = dict(
 
 def run(module: AnsibleModule, action: Callable[[Result, bool], Result]) -> None:
     """Exit with what C(action(params, check_mode)) returns, or fail with its JawsError."""
+    forget_secrets()
+    keep_named_secrets(os.environ)
+    keep_secret(*_secrets_in(module.params, module.argument_spec))
     try:
         result = action(module.params, module.check_mode)
     except JawsError as error:
@@ -38,3 +42,10 @@ def run(module: AnsibleModule, action: Callable[[Result, bool], Result]) -> None
     for warning in result.pop("warn", []):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _secrets_in(params: Result, spec: Result) -> Iterator[str]:
+    """Yield the texts that options of the module keep secret."""
+    for name, option in spec.items():
+        if option.get("no_log") and isinstance(params[name], (str, list)):
+            yield from [params[name]] if isinstance(params[name], str) else params[name]

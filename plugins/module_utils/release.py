@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any, Dict, Iterator, Sequence
 
 from .errors import JawsError
-from .releases import health, history, retention
-from .releases.convergence import apply, dead, drop
-from .releases.store import Links, Record, Store, last_good, new_id, next_deploy, planned
+from .releases import commands, health, history, retention
+from .releases.convergence import Applied, Wish, apply, dead, drop, own_files
+from .releases.store import Links, Record, Store, new_id, planned
 from .releases.verification import Verification, lasting
 from .releases.watch import Watch
 from .supervisor.client import Supervisor
@@ -31,6 +31,9 @@ Params = Dict[str, Any]
 # A program of a new release has failed if it has ended before startsecs this often. Once may mean
 # that a port is not free yet; using up all startretries would delay the return to the old release.
 EXITS = 2
+
+# What makes a release another one, besides its programs.
+INPUTS = ("links", "health", "holds", "one_shot", "uses", "files")
 
 # The failures that the release itself causes; a supervisord that went away is not one of them.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
@@ -82,15 +85,15 @@ class Preparation(Command):
                 self.store.publish(*file)
             text = current.daemon + record["programs"]
             self._refuse_idle_checks(validate(self.store, text, self.params["python"]))
-            if record["status"] == "new":
-                self.store.save(dict(record, status="prepared"))
+            self._refuse_unusable(current, record)
+            self._save(record)
             self.store.touch(record["id"])
         paths = [file.path for file in missing]
         return dict(
             changed=bool(missing) or record["status"] == "new",
             id=record["id"],
             current=current.release,
-            deploy=next_deploy(known, time.time()),
+            deploy=history.next_deploy(known, time.time()),
             differs=record["id"] != current.release,
             affected=differing(current.programs, record["programs"]),
             published=paths,
@@ -106,14 +109,30 @@ class Preparation(Command):
                 reason="bad_option",
             )
 
+    def _refuse_unusable(self, current: ConfText, record: Record) -> None:
+        """Refuse a release with a program that would not even start, of those that differ."""
+        due = differing(current.programs, record["programs"])
+        commands.refuse_unusable(self.plan["commands"], due)
+        now = self.store.find(current.release)
+        commands.refuse_failing(self.plan["commands"], due, now["uses"] if now else [])
+
+    def _save(self, record: Record) -> None:
+        """Write the record of a new release, or of one with an older description of commands."""
+        status = "prepared" if record["status"] == "new" else record["status"]
+        complete = dict(record, status=status, commands=self.plan["commands"])
+        if complete != record:
+            self.store.save(complete)
+
     def _record(self, known: Sequence[Record]) -> Record:
         """Return the record of the release with these inputs, a known one or a new one."""
         text = self.plan["programs"]
         inputs = {key: self.plan[key] for key in ("links", "health")}
+        # Records of 0.2.0 have none.
+        inputs.update({key: self.plan[key] for key in ("holds", "one_shot") if self.plan[key]})
         inputs["uses"] = self.params["uses"]
         inputs["files"] = [file.path for file in self.files]
         for record in known:
-            same = all(record.get(key) == value for key, value in inputs.items())
+            same = all((record.get(key) or {}) == (inputs.get(key) or {}) for key in INPUTS)
             if same and record["programs"] == marked(record["id"], text):
                 return record
         release = new_id([text, inputs])
@@ -137,20 +156,17 @@ class Switch:
     @cached_property
     def deploy(self) -> int:
         """The number of the deploy that this switch is part of."""
-        return int(self.params["deploy"] or next_deploy(self.store.all(), time.time()))
+        known = self.params["deploy"]
+        return int(known or history.next_deploy(self.store.all(), time.time()))
 
-    def switch(self, record: Record, before: ConfText) -> Record:
+    def switch(self, record: Record, before: ConfText, returning: bool) -> Record:
         """Switch, and return the record; it has what a rollback needs if this run is killed."""
         validate(self.store, before.daemon + record["programs"], self.params["python"])
-        known = self.store.find(before.release)
-        replaced = dict(
-            by=self.deploy,
-            after=history.number(known),
-            programs=before.programs,
-            links=known["links"] if known else {},
-            was={key: record.get(key) for key in ("status", "deploy", "deploys", "activated")},
-        )
-        record = dict(record, replaced=replaced)
+        about = (record, self.store.find(before.release), before.programs, self.deploy)
+        if returning:
+            record = history.returned(*about, self.store.all())
+        else:
+            record = history.switched(*about)
         self.store.save(record)
         self.store.switch(record["programs"])
         return record
@@ -161,14 +177,22 @@ class Switch:
         :param exits: as in Controller, for a trial.
         :param everything: watch all running programs, not only those that were started.
         """
-        applied = apply(self.client, self.params["timeout"], False, self.store.journal, exits)
+        returning = bool((record.get("replaced") or {}).get("returning"))
+        applied = self._apply(record["programs"], not returning, exits=exits)
         held = applied.started
         if everything:  # a run that was killed did not see whether the release is stable
             running = observe(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
         if held:
-            Watch(self.client, self.params).hold(held, record["health"])
+            holds = record.get("holds") if exits is not None else None
+            Watch(self.client, self.params).hold(held, record["health"], holds)
         return applied.touched
+
+    def _apply(self, programs: str, runs: bool, **options: Any) -> Applied:
+        record = self.store.find(ConfText("", programs).release) or {}
+        files = own_files(programs, record.get("files", []))
+        wish = Wish(record.get("one_shot") or [], runs, files, **options)
+        return apply(self.client, self.params["timeout"], self.store.journal, wish)
 
     def goal(self, record: Record) -> tuple[ConfText, Links]:
         """Return what to go back to: what ran before, unless a killed run never verified that."""
@@ -176,16 +200,16 @@ class Switch:
         if replaced:
             before = ConfText("", replaced["programs"])
             known = self.store.find(before.release)
-            if known is None or known["status"] == "good":
+            if known is None or known["id"] == record["id"] or history.is_sound(known):
                 return before, replaced["links"]
-        last = last_good(self.store.all(), record["id"])
+        last = history.last_good(self.store.all(), record["id"])
         return (ConfText("", last["programs"]), last["links"]) if last else (ConfText("", ""), {})
 
     def go_back(self, goal: ConfText, links: Links) -> list[str]:
         """Make supervisord run what it ran before; return the names of the programs touched."""
         self.store.switch(goal.programs)
         self.store.link(links)
-        return apply(self.client, self.params["timeout"], True, self.store.journal).touched
+        return self._apply(goal.programs, runs=False, removing=True).touched
 
 
 @contextmanager
@@ -200,6 +224,8 @@ def switching(store: Store, params: Params) -> Iterator[Switch]:
 class Activation(Command):
     """Switches one instance to a release, and back if the release fails."""
 
+    returning = False  # whether the release keeps its place among the deploys
+
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Return what was switched and restarted."""
         if not check_mode:
@@ -213,10 +239,6 @@ class Activation(Command):
     def _wanted(self) -> Record:
         """Return the release to switch to."""
         return self.store.get(self.params["id"])
-
-    def _proof(self, record: Record, _before: ConfText, deploy: int) -> dict[str, Any]:
-        """Return what is recorded about a release after a successful switch."""
-        return history.proven(record, deploy)
 
     def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
@@ -239,29 +261,31 @@ class Activation(Command):
         # This fails before any switch if supervisord does not answer or has lost a program.
         plan_stopped(observe(switch.client).programs)
         due = before.programs != record["programs"]
+        proven = not due and history.state(record, before.release) == "good"
         if due:
-            record = switch.switch(record, before)
-        proven = record["status"] == "good" and not due
-        interrupted = not (due or proven)  # a run that was killed has switched already
-        if interrupted and record.get("replaced"):
-            record = dict(record, replaced=dict(record["replaced"], by=switch.deploy))
+            self._refuse_unusable(record, before)
+            record = switch.switch(record, before, self.returning)
+        elif not proven:  # a run that was killed has switched already
+            record = history.continued(record, switch.deploy)
         try:
             linked = self.store.link(record["links"])
-            touched = switch.apply(record, None if proven else EXITS, everything=interrupted)
+            exits = None if proven else EXITS
+            touched = switch.apply(record, exits, everything=not (due or proven))
         except JawsError as error:
             if proven:  # this run has switched nothing
                 raise
             raise self._reverted(switch, record, error) from error
         if not proven:
-            proof = self._proof(record, before, switch.deploy)
-            now = round(time.time(), 3)
-            self.store.save(dict(record, status="good", activated=now, why="", **proof))
+            self.store.save(history.held(record, switch.deploy, time.time()))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
         programs = observe(switch.client).programs
         found["programs"] = [program.as_dict() for program in programs]
         # What it did not restart, nobody has looked at.
         return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
+
+    def _refuse_unusable(self, record: Record, before: ConfText) -> None:
+        """Refuse what has become unusable since it was prepared."""
 
     def _refuse_incomplete(self, record: Record) -> None:
         lost = [path for path in record["files"] + record["uses"] if not os.path.exists(path)]
@@ -278,6 +302,8 @@ class Activation(Command):
         known = self.store.all()
         gone = retention.expired(known, self.store.times(), current, self.params["keep"], limit)
         kept = [record for record in known if record not in gone]
+        for record in history.spliced(kept, gone):
+            self.store.correct(record)
         old = retention.leftovers(self.params["prune"], retention.used_by(kept), limit)
         busy = retention.running_from(old)
         paths = [path for path in old if path not in busy]
@@ -309,18 +335,22 @@ class Activation(Command):
     def _reverted(self, switch: Switch, record: Record, cause: JawsError) -> JawsError:
         """Put the instance back to what it ran before; return the error that reports it."""
         failed = str(cause)
-        if cause.reason in ITS_FAULT:
-            self.store.save(dict(record, status="bad", why=failed.splitlines()[0].rstrip(".")))
+        bad = cause.reason in ITS_FAULT
+        if bad:
+            record = history.failed(record, failed.splitlines()[0].rstrip("."))
+            self.store.save(record)
         goal, links = switch.goal(record)
         name = goal.release or "what it ran before"
         try:
             switch.go_back(goal, links)
-            end = f"The instance was put back to {name}."
+            end, put_back = f"The instance was put back to {name}.", True
+            if not bad and record.get("replaced"):
+                self.store.save(history.undone(record))
         except JawsError as error:
-            end = f"Putting the instance back to {name} failed too: {error}"
+            end, put_back = f"Putting the instance back to {name} failed too: {error}", False
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
-        details = dict(cause.details, id=record["id"], reverted_to=goal.release, changed=True)
-        return JawsError(message, cause.reason, **details)
+        details = dict(id=record["id"], reverted_to=goal.release, put_back=put_back, changed=True)
+        return JawsError(message, cause.reason, **{**cause.details, **details})
 
 
 def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[str]]:
@@ -338,6 +368,8 @@ class Rollback(Activation):
     The release keeps its place among the deploys, so that a second rollback goes further back.
     """
 
+    returning = True
+
     def _wanted(self) -> Record:
         record = super()._wanted()
         if record["status"] != "good":
@@ -349,8 +381,9 @@ class Rollback(Activation):
             )
         return record
 
-    def _proof(self, record: Record, before: ConfText, _deploy: int) -> dict[str, Any]:
-        return history.counting_again(record, self.store.find(before.release))
+    def _refuse_unusable(self, record: Record, before: ConfText) -> None:
+        due = differing(before.programs, record["programs"])
+        commands.refuse_unusable(record.get("commands") or {}, due)
 
 
 class Reversion(Command):
@@ -370,8 +403,8 @@ class Reversion(Command):
         record = self.store.get(self.params["id"])
         goal, links = switch.goal(record)
         touched = switch.go_back(goal, links)
-        # The release did not fail, so its old status is restored.
-        self.store.save(dict(record, **record["replaced"]["was"]))
+        # The release did not fail, so its old state is restored.
+        self.store.save(history.undone(record))
         return dict(changed=True, id=record["id"], reverted_to=goal.release, affected=touched)
 
     def _is_due(self, record: Record) -> bool:

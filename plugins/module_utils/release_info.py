@@ -8,19 +8,33 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .releases.history import deploys
-from .releases.store import Store, next_deploy
+from .releases import history
+from .releases.store import Record, Store
 
 # The parts of a release's record that are returned.
-SHOWN = ["id", "status", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
+SHOWN = ["id", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Return one instance's releases, newest first, and the id of the current one."""
     store = Store(params["directory"], params["config"])
-    known = store.all()
-    found = [
-        {**{key: record.get(key) for key in SHOWN}, "deploys": deploys(record)} for record in known
-    ]
-    deploy = next_deploy(known, time.time())
-    return dict(changed=False, current=store.conf().release, deploy=deploy, releases=found)
+    known, conf = store.all(), store.conf()
+    current = conf.release
+    now = next((record for record in known if record["id"] == current), None)
+    state = history.state(now, current) if now else None
+    return dict(
+        changed=False,
+        current=current,
+        stop_seconds=conf.stop_seconds,
+        state=state,
+        title=current if state in ("good", None) else f"{current} ({state})",
+        unproven_deploy=history.open_deploy(now),
+        deploy=history.next_deploy(known, time.time()),
+        releases=[_shown(record, current) for record in known],
+    )
+
+
+def _shown(record: Record, current: str | None) -> dict[str, Any]:
+    found = {key: record.get(key) for key in SHOWN}
+    known = history.deploys(record, record["id"] == current)
+    return dict(found, status=history.state(record, current), deploys=known)

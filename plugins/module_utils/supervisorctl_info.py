@@ -10,8 +10,8 @@ from typing import Any
 from .supervisor.client import Supervisor
 from .supervisor.endpoint import endpoint_for
 from .supervisor.installation import is_of_another_installation
-from .supervisor.observation import observe
-from .supervisor.programs import select_known
+from .supervisor.observation import observe, settings
+from .supervisor.programs import has_done, select_known
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -22,10 +22,13 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     outdated = None
     with Supervisor(endpoint_for(params)) as client:
         programs = observe(client).programs
+        # The answer is long, and seldom needed.
+        known = settings(client) if any(one.state == "EXITED" for one in programs) else {}
         if params["python"]:
             pid = client.call("supervisor.getPID")
             outdated = is_of_another_installation(pid, params["python"])
     if params["name"] is not None:
         programs = select_known(programs, params["name"])
     shown = [program.as_dict() for program in programs]
-    return dict(changed=False, programs=shown, outdated=outdated)
+    done = [program.name for program in programs if has_done(program, known.get(program.name))]
+    return dict(changed=False, programs=shown, done=done, outdated=outdated)

@@ -22,6 +22,7 @@ from .files import (
     Candidate,
     file_mode,
     group_id,
+    has_acl,
     read_text,
     refuse_unsafe,
     sweep,
@@ -76,7 +77,9 @@ class ConfigFile:
     @property
     def differs(self) -> bool:
         """Whether the file's text or its access differs from what is wanted."""
-        return self.new.text != self.text or self._access() != (self.mode, self.gid)
+        if self.new.text != self.text or self._access() != (self.mode, self.gid):
+            return True
+        return has_acl(self.path)
 
     def _access(self) -> tuple[int, int | None]:
         found = os.stat(self.path)

@@ -11,7 +11,17 @@ from contextlib import suppress
 from typing import Any, Dict
 
 from .errors import JawsError
-from .files import file_mode, group_id, ours, place_link, read_text, refuse_foreign, umask, write
+from .files import (
+    file_mode,
+    group_id,
+    has_acl,
+    ours,
+    place_link,
+    read_text,
+    refuse_foreign,
+    umask,
+    write,
+)
 
 Item = Dict[str, Any]
 
@@ -88,7 +98,8 @@ def is_right(item: Item) -> bool:
         return False
     if item["content"] is None:
         return stat.S_ISDIR(found.st_mode)
-    return stat.S_ISREG(found.st_mode) and read_text(path) == item["content"]
+    plain = stat.S_ISREG(found.st_mode) and not has_acl(path)
+    return plain and read_text(path) == item["content"]
 
 
 def _make(item: Item) -> None:

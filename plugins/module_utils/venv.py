@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
 from .environments import installed, module_commands, surroundings
-from .errors import JawsError
+from .errors import JawsError, in_urls, keep_secret, quoted
 from .files import umask
 from .locks import locked_file
 
@@ -38,7 +38,6 @@ IDENTIFY = (
     "print(json.dumps([os.path.realpath(sys.executable), '%d.%d.%d' % sys.version_info[:3]]))"
 )
 SHOW = "printf '\\0\\0'; exec env -0"  # a login shell may print before it
-CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@")
 NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
 CREATE = "create the virtual environment"
 LAST_LINES = 12
@@ -98,7 +97,7 @@ def refuse_credentials(spec: Spec) -> None:
     :raises JawsError: names the environment and the option (bad_option).
     """
     for option in ("requirements", "pip_arguments"):
-        if any(CREDENTIALS.search(text) for text in spec.get(option) or []):
+        if any(in_urls(text) for text in spec.get(option) or []):
             raise JawsError(
                 f"{spec['name']}: a url in {option} holds credentials, which every user of the "
                 "host would see in `ps`. Put them into ~/.netrc there, which pip and git read.",
@@ -232,10 +231,9 @@ class Builder:
                     self._build(contents, lock)
         except (OSError, configparser.Error) as error:
             # A broken configuration of pip is quoted, with its credentials.
-            told = CREDENTIALS.sub(r"\1***@", str(error))
             raise JawsError(
-                f"cannot build {path}: {told}. What runs now is untouched. Correct the cause, "
-                "then run this again.",
+                f"cannot build {path}: {quoted(str(error))}. What runs now is untouched. Correct "
+                "the cause, then run this again.",
                 reason="build_failed",
             ) from error
 
@@ -264,8 +262,9 @@ class Builder:
         arguments = self._inputs(inputs, wheels)
         if not arguments:
             return ""
-        config = os.path.join(inputs, "pip.conf")
-        write(config, os.fsencode(surroundings.pip_config(self.users)))
+        config, text = os.path.join(inputs, "pip.conf"), surroundings.pip_config(self.users)
+        keep_secret(*in_urls(text))
+        write(config, os.fsencode(text))
         environ = surroundings.for_pip(self.environ, config)
         command = self._pip_command("install", *self.spec["pip_arguments"], *arguments)
         return self._run(command, "pip install", lock, environ)
@@ -295,7 +294,7 @@ class Builder:
         """Return what C(pip check) finds."""
         command = self._pip_command("check")
         done = self._attempt(command, "pip check", lock, self.environ)
-        findings = os.fsdecode(done.stdout).strip().splitlines()
+        findings = quoted(os.fsdecode(done.stdout).strip()).splitlines()
         if done.returncode and not findings:
             raise failed(command, f"pip check for {self.spec['name']}", done)
         return findings if done.returncode else []
@@ -407,7 +406,8 @@ def _unimportable(
     for wheel, names in modules.items():
         for name in names:
             if name in faults:
-                yield f"{wheel.name} {wheel.version} cannot be imported: {name}: {faults[name]}"
+                fault = quoted(faults[name])
+                yield f"{wheel.name} {wheel.version} cannot be imported: {name}: {fault}"
 
 
 def _hashed(path: str) -> str:
@@ -523,8 +523,7 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
 
 def _last(output: bytes) -> str:
     """Return the last lines, after pip's own statement of the cause; a traceback may follow it."""
-    text = output.decode("utf-8", "replace").strip()
-    lines = CREDENTIALS.sub(r"\1***@", text).splitlines()
+    lines = quoted(output.decode("utf-8", "replace").strip()).splitlines()
     errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR: ")]
     return "\n".join(errors[-1:] + lines[-LAST_LINES:])
 

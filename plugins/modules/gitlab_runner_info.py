@@ -19,7 +19,7 @@ options:
   url:
     description:
       - GitLab's address, without C(/api). It must be https, because the tokens are sent there;
-        plain http is accepted only for a loopback address.
+        plain http is accepted only for a loopback address, or with O(allow_http).
     type: str
     required: true
   token:
@@ -50,6 +50,24 @@ options:
         time after it has ended.
     type: str
     default: ''
+  name:
+    description:
+      - The runner's name in its configuration. If it is given and GitLab refuses O(token), the
+        token that the configuration has for this name and O(url) is tried, because a runner
+        rotates its token itself.
+    type: str
+    default: ''
+    version_added: 0.3.0
+  config_file:
+    description: >-
+      The runner's configuration. By default the one that gitlab-runner uses if this user starts it.
+    type: path
+    version_added: 0.3.0
+  allow_http:
+    description: Whether the tokens may be sent over plain http, as in a closed network.
+    type: bool
+    default: false
+    version_added: 0.3.0
   command:
     description: The runner's executable, to look for in the user's systemd units.
     type: path
@@ -93,6 +111,14 @@ runner_id:
   returned: success
   type: int
   sample: 42
+kept_token:
+  description:
+    - Whether the token in the configuration is better than O(token), because GitLab accepts only
+      that one, or because GitLab did not answer.
+  returned: success
+  type: bool
+  sample: false
+  version_added: 0.3.0
 online:
   description: Whether the runner is online, or null if that is not known.
   returned: success
@@ -167,6 +193,9 @@ OPTIONS: dict[str, Any] = dict(
     ca_file=dict(type="path"),
     wait_for=dict(type="str", choices=["nothing", "valid", "online"], default="nothing"),
     since=dict(type="str", default=""),
+    name=dict(type="str", default=""),
+    config_file=dict(type="path"),
+    allow_http=dict(type="bool", default=False),
     command=dict(type="path"),
     timeout=dict(type="int", default=60),
 )

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - A release is the part of a C(supervisord.conf) that defines programs, together with the
     immutable files that these use.
-  - V(prepared) publishes the files and validates the new configuration with Supervisor's own
-    parser; what runs is untouched.
+  - V(prepared) publishes the files, validates the new configuration with Supervisor's own parser,
+    and finds and tries the commands of changed programs; what runs is untouched.
   - V(active) replaces the programs' part of the C(supervisord.conf) in one step, applies exactly
     what differs, and verifies it. Every changed program must stay C(RUNNING) with one process
     throughout a window, and pass its health check. Otherwise the instance is put back to what it
@@ -32,8 +32,8 @@ description:
   - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
   - The same inputs give the same release, so a second run changes nothing.
   - Programs that have died are started. Programs that an operator has stopped stay stopped, with
-    their new definition. Programs that a release no longer has are removed once the others are
-    verified.
+    their new definition, and do not run meanwhile if their command is a file of the release.
+  - Programs that a release no longer has are removed once the others are verified.
   - A run of V(active) that changes nothing warns of programs that run but do not pass their health
     check.
   - A published file that was changed by hand is repaired. Running programs keep what they have
@@ -115,6 +115,36 @@ options:
           - With C(http), C(status) is the list of the accepted codes, by default only 200.
         type: dict
         default: {}
+      holds:
+        description:
+          - For how many seconds a program must keep running, by its name, if that is longer than
+            O(window). The longest of the changed programs counts for all of them.
+        type: dict
+        default: {}
+        version_added: 0.3.0
+      one_shot:
+        description:
+          - The programs that end by themselves. They need C(startsecs=0) and
+            C(autorestart=false). Programs with a higher C(priority) are started when they have
+            ended successfully.
+          - They run if their definition is new. They do not run if an earlier release comes back.
+        type: list
+        elements: str
+        default: []
+        version_added: 0.3.0
+      commands:
+        description:
+          - How to find the command of each program before the switch, by the name of the program.
+          - C(word) is the command's first word, C(setup) the bash code that sets up its
+            environment, in a login shell if C(login) is true, and C(directory) its working
+            directory.
+          - C(files) are files that it reads. They must exist, and not be empty.
+          - C(trial) are arguments with which it ends at once. It is run with these if its code is
+            in an C(environment) that the current release does not use.
+          - This is done for programs that differ from those of the current release.
+        type: dict
+        default: {}
+        version_added: 0.3.0
   uses:
     version_added: 0.2.0
     description:
@@ -315,6 +345,12 @@ reverted_to:
   returned: if the switch failed, and with O(state=reverted)
   type: str
   sample: 20261121T130000Z-4567cdef
+put_back:
+  version_added: 0.3.0
+  description: Whether everything that ran before the switch runs again.
+  returned: if the switch failed
+  type: bool
+  sample: true
 reason:
   description:
     - One word for the cause of a failure, for example
@@ -352,6 +388,9 @@ PLAN = dict(
     files=dict(type="list", elements="dict", default=[], options=FILE, no_log=False),
     links=dict(type="dict", default={}),
     health=dict(type="dict", default={}),
+    holds=dict(type="dict", default={}),
+    one_shot=dict(type="list", elements="str", default=[]),
+    commands=dict(type="dict", default={}),
 )
 
 OPTIONS = dict(

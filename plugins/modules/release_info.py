@@ -50,6 +50,34 @@ deploy:
   returned: success
   type: int
   sample: 1790000000
+state:
+  version_added: 0.3.0
+  description: The RV(releases[].status) of the current release; null if there is none.
+  returned: success
+  type: str
+  sample: good
+title:
+  version_added: 0.3.0
+  description: The current release, with its state if that is not V(good); null if there is none.
+  returned: success
+  type: str
+  sample: 20261122T130000Z-0123abcd (unproven)
+stop_seconds:
+  version_added: 0.3.0
+  description: >-
+    How many seconds the supervisord may take to shut down. It stops one program after the other,
+    and kills one that has not ended after its C(stopwaitsecs).
+  returned: success
+  type: int
+  sample: 224
+unproven_deploy:
+  version_added: 0.3.0
+  description: >-
+    The number of the deploy that switched to the current release, if it was interrupted, so that
+    nobody knows if the release holds; otherwise null.
+  returned: success
+  type: int
+  sample: null
 releases:
   description: The releases, newest first.
   returned: success
@@ -61,7 +89,9 @@ releases:
       type: str
       sample: 20261122T130000Z-0123abcd
     status:
-      description: One of V(prepared), V(good) and V(bad).
+      description: >-
+        One of V(prepared), V(good) and V(bad), or V(unproven) if it is current, but the run that
+        switched to it was interrupted.
       type: str
       sample: good
     created:

@@ -11,7 +11,7 @@ short_description: Print the states of programs as one table
 version_added: 0.1.0
 description:
   - Prints one table of the programs of all given instances, and fails if any of them is not
-    C(RUNNING). The result contains the lines too.
+    C(RUNNING) or has done its work. The result contains the lines too.
   - A gitlab-runner has a row too. If it is not online, a note below the table has GitLab's report.
 options:
   instances:

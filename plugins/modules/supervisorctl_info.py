@@ -66,6 +66,15 @@ programs:
       spawn_error: null
       log_file: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
       error_log_file: null
+done:
+  version_added: 0.3.0
+  description: >-
+    The names of the programs that have done their work: one-shot programs (C(startsecs=0)) that are
+    C(EXITED) with one of their C(exitcodes).
+  returned: success
+  type: list
+  elements: str
+  sample: []
 outdated:
   version_added: 0.2.0
   description: >-

@@ -18,6 +18,8 @@ description:
   - For an unknown name that begins like a variable of this collection but is not similar to any,
     there is a warning, on hosts that use its roles.
   - A host uses a role if it states one of the options that the role requires.
+  - It reports files in C(host_vars) and C(group_vars) that are for no host or group, and an
+    C(ansible_host) that an inventory next to this one has for another site.
   - It reports hosts whose groups make them two instances or put them in two deployments, and
     several inventories (C(-i) twice) whose variables would apply to each other's instances.
 options:
@@ -29,6 +31,28 @@ options:
     type: list
     elements: str
     default: []
+    version_added: 0.3.0
+  tags:
+    description:
+      - The tags that the playbook has, each with the list of the tags of what it needs in the same
+        run. An empty dictionary means that the playbook has no tags.
+      - C(--tags) and C(--skip-tags) are refused if they would leave out what is needed, or
+        everything, or name a tag that the playbook does not have.
+      - By default, this is not checked. The task itself needs the tag C(always).
+    type: dict
+    version_added: 0.3.0
+  hosts:
+    description:
+      - The hosts whose variables are checked, for example C(ansible_play_hosts_all) in a play for
+        gitlab-runners. By default all hosts of the inventory, which must have an instance.
+    type: list
+    elements: str
+    version_added: 0.3.0
+  files:
+    description:
+      - Whether to look for files that a deploy needs, on hosts with the connection C(local).
+    type: bool
+    default: false
     version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
@@ -50,6 +74,12 @@ EXAMPLES = r"""
   jgi.jaws.validate_inventory:
     extra_vars: [programs]
   run_once: true
+
+- name: Refuse --tags activate, which would leave out what it needs
+  jgi.jaws.validate_inventory:
+    tags: {prepare: [], activate: [prepare]}
+  run_once: true
+  tags: always
 """
 
 RETURN = r"""

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils.errors import JawsError
 from ..module_utils.releases.health import refuse_check
-from .spelling import there_is_no
+from .formats import render
+from .spelling import LONG_WORD, misspelt, there_is_no
 
 Service = dict[str, Any]
 
 TOKEN = re.compile(r"@([A-Za-z0-9_.-]+)@")
+# Besides the configurations; see the filter release_plan.
+OWN_TOKENS = ("cromwell.jar", "current", "log", "logs")
 NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and of its files
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIN_STARTSECS = 3  # with 1, a program that dies at once was seen as RUNNING in 9 of 39 spawns
@@ -33,6 +36,9 @@ SERVICE_KEYS: Service = {
     "component": "",
     "path": [],
     "command": [],
+    "trial": [],
+    "one_shot": False,
+    "holds": 0,
     "directory": "",
     "environment": {},
     "modules": [],
@@ -51,6 +57,8 @@ SERVICE_KEYS: Service = {
     "log_maxbytes": "50MB",
     "log_backups": 5,
 }
+# The only values, as text, that a service which ends by itself may have for these keys.
+ENDING = {"startsecs": "0", "autorestart": "false", "holds": "0", "health": "{}"}
 COMPONENT_KEYS = (
     "wheels",
     "optional_wheels",
@@ -122,9 +130,12 @@ def check_service(name: str, service: Service) -> Service:
     missing = [key for key in ("instance", "command") if not complete[key]]
     if missing:
         raise JawsError(f"{what}: {' and '.join(missing)} must be set.")
-    if complete["startsecs"] < MIN_STARTSECS:
+    if complete["one_shot"] or complete["startsecs"] == 0:
+        complete.update(_one_shot(what, service))
+    elif complete["startsecs"] < MIN_STARTSECS:
         raise JawsError(
-            f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed."
+            f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed. "
+            "A service that ends by itself needs one_shot: true."
         )
     _check_environment(what, complete["environment"])
     complete["modules"] = [
@@ -132,6 +143,19 @@ def check_service(name: str, service: Service) -> Service:
     ]
     complete["health"] = _checked_health(what, complete["health"])
     return complete
+
+
+def _one_shot(what: str, service: Service) -> Service:
+    """Return what is set for a service that ends by itself, and does not start again.
+
+    :raises JawsError: it has a key that only makes sense for one that goes on running.
+    """
+    wrong = [key for key, text in ENDING.items() if str(service.get(key, text)).lower() != text]
+    if wrong:
+        raise JawsError(
+            f"{what}: a service that ends by itself (one_shot) cannot have {' or '.join(wrong)}."
+        )
+    return {"one_shot": True, "startsecs": 0, "autorestart": "false"}
 
 
 def _typed(what: str, value: Any, default: Any) -> Any:
@@ -200,10 +224,18 @@ def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(what: str, kind: str, given: Collection[str], known: Collection[str]) -> None:
+def _refuse_unknown(
+    what: str, kind: str, given: Collection[str], known: Collection[str], form: str = "{}"
+) -> None:
+    """Refuse a name that is not known.
+
+    :param form: how such a name is written.
+    :raises JawsError: with the name that was probably meant.
+    """
     for name in given:
         if name not in known:
-            raise JawsError(f"{what}: {there_is_no(kind, str(name), known)}")
+            written = {form.format(one) for one in known}
+            raise JawsError(f"{what}: {there_is_no(kind, form.format(name), written)}")
 
 
 def environments_of(
@@ -307,7 +339,8 @@ def mistakes(
 ) -> list[str]:
     """Return what is wrong with a site's changes, one sentence per service and file.
 
-    :param catalogues: C(services), C(components) and C(formats), as the role jaws has them.
+    :param catalogues: C(services), C(components), C(formats) and C(configs), as the role jaws has
+        them for this instance.
     :param values: the values of the role's options for one instance.
     :param instances: the names of all instances that the inventory has.
     """
@@ -320,8 +353,46 @@ def mistakes(
     formats = {**catalogues["formats"], **values["jaws_config_formats"]}
     components = (catalogues["components"], values["jaws_components"])
     found = [_refusal(_refuse_unknown_components, *components, services)]
+    tokens = {*formats, *OWN_TOKENS}
+    found += [_refusal(_refuse_tokens, name, one, tokens) for name, one in services.items()]
+    known = catalogues.get("configs", {})
     for name, change in values["jaws_configs"].items():
-        found.append(_refusal(configs_of, {}, {name: change}, formats, services))
+        refusal = _refusal(configs_of, {}, {name: change}, formats, services)
+        near = _near_keys(f"jaws_configs: {name}", change, known.get(name, {}))
+        found += [refusal] if refusal else near
+    return list(filter(None, found)) or _unwritable(values, known, formats, services)
+
+
+def _refuse_tokens(name: str, service: Service, known: Collection[str]) -> None:
+    tokens = TOKEN.findall(str(service))
+    _refuse_unknown(f"jaws_services: {name}", "token", tokens, known, "@{}@")
+
+
+def _near_keys(where: str, change: Any, known: Any) -> Iterator[str]:
+    """Yield a sentence for each key that is a typing error of one that a configuration has.
+
+    Any other key may be one that only this site needs.
+    """
+    if not isinstance(change, Mapping) or not isinstance(known, Mapping):
+        return
+    names = {str(key).lower(): key for key in known if not str(key).endswith(":*")}
+    long = [name for name in names if len(name) >= LONG_WORD]
+    for key, value in change.items():
+        if key in known:
+            yield from _near_keys(f"{where}: {key}", value, known[key])
+        elif len(str(key)) >= LONG_WORD and (meant := misspelt(str(key), long)):
+            yield f"{where}: there is no key {key}; did you mean {names[meant]}?"
+
+
+def _unwritable(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    formats: Mapping[str, str],
+    services: Mapping[str, Service],
+) -> list[str]:
+    """Return a sentence for each configuration that cannot be written so that it is read back."""
+    configs = configs_of(defaults, values["jaws_configs"], formats, services)
+    found = [_refusal(render, name, one["format"], one["data"]) for name, one in configs.items()]
     return list(filter(None, found))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from textwrap import shorten
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .spelling import misspelt
+from .spelling import misspelt, there_is_no
 from .wiring import (
     FACTS,
     Variables,
@@ -42,9 +43,33 @@ KINDS = {
     "dict": "a mapping",
     "path": "a path",
 }
+# The option that is all secrets of a vault, so that it is wrong if one of them is.
+ALL_SECRETS = "jaws_secrets"
 # What makes a host one instance of one deployment. All groups of a host must agree on these.
 IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
+
+# What is found, by the function that finds it; docs/sites.md has the same rows.
+CHECKS = {
+    "misspelt_names": "a misspelt variable: one character of its name, or one in each of two words",
+    "missing_options": "a fact or a secret that is missing",
+    "placeholders": "a placeholder instead of a secret",
+    "wrong_value": "a value of a wrong type, or not one of the choices",
+    "without_value": "a value that refers to a variable which does not exist, or is encrypted with "
+    "an unknown password",
+    "without_effect": "a value without effect, because the playbooks set that variable from a fact",
+    "without_entity": "a file of variables for a host or a group that does not exist",
+    "wrong_changes": "a service, instance, component, key, file or token that does not exist, or a "
+    "value that a service would read differently",
+    "wrong_jar": "Cromwell's jar, if this machine is the host: missing, empty or a directory",
+    "copied_addresses": "an address that an inventory next to this one has for another site",
+    "ambiguous_hosts": "a host in two deployments, or in two instances",
+    "shared_by_inventories": "two inventories at once, whose variables would apply to each other's"
+    " instances",
+    "wrong_extra_variables": "a variable given by `-e` that is a misspelt variable of the playbook,"
+    " or has no value",
+    "conflicts": "a path, a port or databases that two instances would share",
+}
 
 Options = dict[str, dict[str, Any]]
 
@@ -97,6 +122,16 @@ class Statement(NamedTuple):
     hosts: frozenset[str]
 
 
+class Address(NamedTuple):
+    """Where a host of an inventory is, the site that it belongs to, and where that is stated."""
+
+    host: str
+    port: str
+    user: str
+    site: str
+    place: str
+
+
 class Claim(NamedTuple):
     """Something that only one instance on a machine may have."""
 
@@ -137,13 +172,19 @@ def of_a_value(option: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in option.items() if key not in ("required", "default")}
 
 
-def read_catalogues(collection: Path = COLLECTION) -> dict[str, Any]:
-    """Return the catalogues of services, components and formats of the role jaws, as templates."""
+def read_role_variables(collection: Path = COLLECTION) -> dict[str, Any]:
+    """Return the variables of the role jaws, as templates."""
     found: dict[str, Any] = {}
     for path in sorted((collection / "roles/jaws/vars/main").glob("*.yml")):
         found.update(_load(path))
+    return found
+
+
+def catalogues_in(variables: Variables, instance: str, series: str) -> dict[str, Any]:
+    """Return what the role's variables say about services, components and configurations."""
     names = {"services": "catalogue", "components": "component_catalogue", "formats": "formats"}
-    return {kind: found[f"__jaws_{name}"] for kind, name in names.items()}
+    known = {kind: variables[f"__jaws_{name}"] for kind, name in names.items()}
+    return {**known, "configs": variables.get(f"__jaws_configs_{instance}_{series}", {})}
 
 
 # ---- Names
@@ -244,6 +285,42 @@ def shared_by_inventories(
     ]
 
 
+def without_entity(
+    files: Iterable[tuple[str, str, str]], groups: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Return a sentence for each file of variables that no host or group of the inventory has.
+
+    :param files: C(host) or C(group), the name that the file is for, and its path.
+    """
+    known = {"host": set(groups["all"]), "group": set(groups)}
+    return [
+        f"{path} has no effect: {there_is_no(kind, name, known[kind])}"
+        for kind, name, path in files
+        if name not in known[kind]
+    ]
+
+
+def address_of(values: Mapping[str, Any], place: str = "") -> Address:
+    """Return where a host is, according to its variables."""
+    names = ("ansible_host", "ansible_port", "ansible_user", "site_id")
+    host, port, user, site = (str(values.get(name, "")) for name in names)
+    return Address(host, port, user, site, place)
+
+
+def copied_addresses(own: Iterable[Address], others: Iterable[Address]) -> list[str]:
+    """Return a sentence for each address that a host has in common with one of another site."""
+    known = {(one.host, one.port, one.user): one for one in others}
+    pairs = [(mine, known.get((mine.host, mine.port, mine.user))) for mine in own]
+    return list(
+        dict.fromkeys(
+            f"ansible_host is {mine.host}, as at site {theirs.site} in {theirs.place}. Change it "
+            f"to the address of site {mine.site}, whose services would be deployed there."
+            for mine, theirs in pairs
+            if theirs and theirs.site != mine.site
+        )
+    )
+
+
 # ---- Values
 
 
@@ -268,7 +345,8 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
     causes: dict[str, list[str]] = {}
     for name in used.keys() & errors.keys():
         cause = _undefined(name, errors[name], raw, spec) or _common(errors[name])
-        causes.setdefault(cause, []).append(name)
+        secrets = [fact for fact in errors if fact.startswith("vault_") and name == ALL_SECRETS]
+        causes.setdefault(cause, []).extend(secrets or [name])
     return [
         _missing(cause, known[cause]) if cause in known else _broken(names, cause, raw, spec)
         for cause, names in sorted(causes.items())
@@ -303,6 +381,24 @@ def placeholders(values: Mapping[str, Any]) -> list[Finding]:
         for name, value in values.items()
         if name.startswith("vault_") and PLACEHOLDER.fullmatch(str(value).strip())
     ]
+
+
+def wrong_jar(values: Mapping[str, Any]) -> list[str]:
+    """Return a sentence if Cromwell's jar, which must be on this machine, cannot be used."""
+    path = values.get("jaws_cromwell_jar")
+    dropped = values["jaws_services"].get("jaws-cromwell", {}) is None
+    made = values["jaws_cromwell_jar_url"] or values["jaws_wheels_command"]
+    if values["jaws_instance"] != "jtm" or not path or dropped or made:
+        return []
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return [f"jaws_cromwell_jar: {path} does not exist."]
+    except OSError:  # the account that deploys may see it
+        return []
+    if not stat.S_ISREG(found.st_mode):
+        return [f"jaws_cromwell_jar: {path} is not a regular file."]
+    return [] if found.st_size else [f"jaws_cromwell_jar: {path} is empty."]
 
 
 def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:

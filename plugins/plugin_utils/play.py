@@ -30,6 +30,8 @@ def switch(
     releases: Mapping[str, Result],
     results: Mapping[str, Result],
     hosts: Iterable[str] | None = None,
+    host: str = "",
+    reverted: Mapping[str, Result] | None = None,
 ) -> dict[str, Any]:
     """Return which hosts switch, the number of the deploy, and on which hosts the switch failed.
 
@@ -39,14 +41,53 @@ def switch(
         the largest C(deploy) in it.
     :param results: what the switch returned, by host, of every host that is still reachable.
     :param hosts: the hosts that switch; by default all in C(releases).
+    :param host: a host that switches in any case: the one that asks.
+    :param reverted: what going back returned, by host.
     """
-    switching = list(releases if hosts is None else hosts)
-    numbers = [int(releases[host]["deploy"]) for host in switching]
+    named = list(releases if hosts is None else hosts)
+    switching = list(dict.fromkeys([*named, host] if host else named))
+    numbers = [int(releases[one]["deploy"]) for one in switching if one in releases]
+    unheld = [one for one in switching if not has_held(results.get(one))]
+    problem = _unprepared([one for one in switching if one not in releases])
+    fates = [_fate(one, releases, results, reverted or {}) for one in switching]
+    failed = f"The switch failed on {', '.join(unheld)}, for the reason above."
     return {
         "hosts": switching,
         "deploy": max(numbers, default=None),
-        "unheld": [host for host in switching if not has_held(results.get(host))],
+        "unheld": unheld,
+        "problem": problem,
+        "summary": problem or "\n".join([failed, *fates]),
     }
+
+
+def _unprepared(hosts: Sequence[str]) -> str:
+    if not hosts:
+        return ""
+    return (
+        f"There is nothing to switch to: no release was prepared in this run on {', '.join(hosts)}."
+        " Nothing was changed. Run the playbook from its start, without --tags, --skip-tags and "
+        "--start-at-task."
+    )
+
+
+def _fate(
+    host: str,
+    releases: Mapping[str, Result],
+    results: Mapping[str, Result],
+    reverted: Mapping[str, Result],
+) -> str:
+    """Return what an instance runs after a switch that failed on one of them."""
+    result, back = results.get(host) or {}, reverted.get(host) or {}
+    if not back or boolean(back.get("unreachable", False)):
+        return (
+            f"{host} could not be reached any more: it may run the old or the new release. As soon "
+            "as it can be reached, run the playbook again: it brings all instances to one state."
+        )
+    if boolean(back.get("failed", False)) or not boolean(result.get("put_back", True)):
+        return f"{host} could not be put back, for the reason above. Run the playbook again."
+    known = [found.get("reverted_to") for found in (result, back)]
+    release = next(filter(None, known), releases.get(host, {}).get("current"))
+    return f"{host} runs {release or 'nothing'}, as before."
 
 
 def has_held(result: Result | None) -> bool:
@@ -64,13 +105,17 @@ def chosen_programs(
 
     :param instances: by host: what M(jgi.jaws.supervisorctl_info) returned.
     :param wanted: names, as a list or separated by commas, or C(all).
-    :param keep_stopped: C(all) does not include programs that are C(STOPPED).
+    :param keep_stopped: C(all) does not include programs that are C(STOPPED). It never includes
+        one-shot programs that have done their work.
     """
     states = {host: _states(found) for host, found in instances.items()}
     known = sorted({name for found in states.values() for name in found})
     named = _listed(wanted)
     left_out = [STOPPED] if keep_stopped else []
-    chosen = {host: _meant(named, found, left_out) for host, found in states.items()}
+    chosen = {
+        host: _meant(named, found, left_out, instances[host].get("done", []))
+        for host, found in states.items()
+    }
     return {"programs": chosen, "problem": _problem(named, known)}
 
 
@@ -84,8 +129,14 @@ def _listed(wanted: str | Sequence[str]) -> list[str]:
     return [name for name in names if name]
 
 
-def _meant(named: Sequence[str], own: Mapping[str, str], left_out: Collection[str]) -> list[str]:
-    every = [name for name, state in own.items() if state not in left_out] if ALL in named else []
+def _meant(
+    named: Sequence[str],
+    own: Mapping[str, str],
+    left_out: Collection[str],
+    done: Collection[str],
+) -> list[str]:
+    due = [name for name, state in own.items() if state not in left_out and name not in done]
+    every = due if ALL in named else []
     return [*every, *(name for name in named if name in own and name not in every)]
 
 
@@ -95,3 +146,36 @@ def _problem(named: Sequence[str], known: Collection[str]) -> str:
         return f"-e programs is empty. Name programs (NAME,NAME), or leave it out; {there_are}"
     unknown = [name for name in named if name not in known and name != ALL]
     return f"no instance has {', '.join(unknown)}; {there_are}" if unknown else ""
+
+
+SPECIAL = ("all", "always", "never", "tagged", "untagged")
+
+
+def wrong_tags(
+    run: Sequence[str], skip: Sequence[str], steps: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return why a playbook cannot do what C(--tags) and C(--skip-tags) ask for.
+
+    :param steps: by each tag that the playbook has: the tags of what it needs in the same run.
+    """
+    if list(run) == ["all"] and not skip:
+        return []
+    named = [f"--tags {tag}" for tag in run if tag != "all"]
+    asked = ", ".join([*named, *(f"--skip-tags {tag}" for tag in skip)])
+    have = f"it has {', '.join(steps)}" if steps else "it has none"
+    unknown = [tag for tag in [*run, *skip] if tag not in steps and tag not in SPECIAL]
+    if unknown:
+        return [f"this playbook has no tag {', '.join(unknown)}; {have}. Leave out {asked}."]
+    chosen = [tag for tag in steps if _is_chosen(tag, run, skip)]
+    if not chosen:
+        return [f"with {asked}, this playbook would do nothing; {have}. Leave it out."]
+    return [
+        f"{tag} needs {' and '.join(missing)} in the same run. Leave out {asked}."
+        for tag in chosen
+        if (missing := [need for need in steps[tag] if need not in chosen])
+    ]
+
+
+def _is_chosen(tag: str, run: Sequence[str], skip: Sequence[str]) -> bool:
+    is_run = tag in run or "all" in run or "tagged" in run
+    return is_run and not {tag, "all", "tagged"}.intersection(skip)

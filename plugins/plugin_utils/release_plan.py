@@ -10,16 +10,17 @@ command= of its section changes exactly when something that the program uses cha
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..module_utils.environments.module_commands import script
-from ..module_utils.errors import JawsError
-from ..module_utils.supervisor.conf import section
+from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
+from ..module_utils.supervisor.conf import section, with_secrets
 from .catalogue import TOKEN, Service
 from .formats import render
 
@@ -56,6 +57,7 @@ class Context(NamedTuple):
     :param modules: environment modules that the virtual environments' Python needs, where
         C(own_modules) has none by component.
     :param own_modules: the environment modules by component that its environment was built with.
+    :param secrets: texts that must not be shown where a log is quoted, if the release has them.
     :param scripts: by name: the content of scripts that health checks run.
     """
 
@@ -65,6 +67,7 @@ class Context(NamedTuple):
     python: str
     modules: Sequence[str] = ()
     own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
+    secrets: Iterable[Any] = ()
     scripts: Mapping[str, str] = MappingProxyType({})
 
     @property
@@ -82,7 +85,7 @@ def plan_release(
     configs: Mapping[str, Mapping[str, Any]],
     context: Context,
 ) -> dict[str, Any]:
-    """Return C(files), C(programs), C(links) and C(health), as the release module takes them.
+    """Return the plan of a release, as the release module takes it.
 
     :param services: as C(services_of) returns them.
     :param configs: by name: C(format) and C(data).
@@ -93,22 +96,26 @@ def plan_release(
     scripts = _scripts(services, context)
     files += scripts.values()
     known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
-    sections, health = [], {}
+    sections: list[str] = []
+    found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
         service = _expand(given, _tokens(name, known, context), f"service {name}")
         file = _executable(name, shim(name, service, context), context)
-        files.append(file)
+        checking = _checking(name, service, context)
+        files += [file, *checking]
+        if checking:
+            service["health"] = {"command": [checking[0]["path"]]}
         sections.append(_program(name, service, file["path"], context))
-        check = service["health"]
-        if "command" in check:
-            # In the environment of the service: its interpreter, libraries and modules.
-            content = check_shim(name, service, context)
-            files.append(_executable(f"{name}.health", content, context))
-            check = {"command": [files[-1]["path"]]}
-        if check:
-            health[name] = check
+        found["commands"][name] = _command(service, context)
+        for key in ("health", "holds"):
+            if service[key]:
+                found[key][name] = service[key]
     links = _links(paths, context)
-    return {"files": files, "programs": "\n".join(sections), "links": links, "health": health}
+    one_shot = sorted(name for name, service in services.items() if service["one_shot"])
+    secrets = secrets_of([configs, services], context.secrets)
+    files += [_secrets_file(secrets, context)] * bool(secrets)
+    programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
+    return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
 
 
 def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dict[str, str]]:
@@ -122,8 +129,48 @@ def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dic
     return found
 
 
+def _checking(name: str, service: Service, context: Context) -> list[dict[str, str]]:
+    """Return the file that runs a command as the health check, in its service's environment."""
+    if "command" not in service["health"]:
+        return []
+    content = check_shim(name, service, context)
+    return [_executable(f"{name}.health", content, context)]
+
+
 def _executable(name: str, content: str, context: Context) -> dict[str, str]:
     return {**_file("shims", name, "", content, context), "mode": "0750"}
+
+
+def secrets_of(data: Any, known: Iterable[Any]) -> list[str]:
+    """Return the texts in a release that must not be shown where a log is quoted.
+
+    They are the values of keys with the name of a secret, passwords in urls, and known secrets.
+
+    :param known: secrets, of which the release may have some.
+    """
+    leaves = list(_leaves("", data))
+    found = {text for name, text in leaves if SECRET_NAME.search(name)}
+    found.update(part for _name, text in leaves for part in in_urls(text))
+    given = {secret for _name, secret in _leaves("", list(known))}
+    found.update(secret for secret in given if any(secret in text for _name, text in leaves))
+    return sorted(text for text in found if len(text) >= SHORTEST)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each value as text, with its key; that of an item is the key of its list."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(str(key), item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(name, item)
+    elif value is not None and not isinstance(value, bool):
+        yield name, str(value)
+
+
+def _secrets_file(secrets: Sequence[str], context: Context) -> dict[str, str]:
+    content = json.dumps(secrets, indent=1) + "\n"
+    return {**_file("configs", "secrets", ".json", content, context), "mode": "0640"}
 
 
 def _config_file(name: str, config: Mapping[str, Any], context: Context) -> dict[str, str]:
@@ -169,23 +216,55 @@ def _executing(lines: Sequence[str], command: Sequence[Any]) -> str:
 
 
 def _preamble(name: str, service: Service, context: Context) -> list[str]:
-    """Return the lines that set the environment of a service."""
-    own = context.own_modules.get(service["component"], context.modules)
-    modules = [*(own if service["component"] else ()), *service["modules"]]
-    lines = [
-        "#!/bin/bash -l" if modules else "#!/bin/bash",
+    return [
+        "#!/bin/bash -l" if _modules(service, context) else "#!/bin/bash",
         f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
         "set -e",
         "umask 027",
+        *_set_up(service, context, [context.current(name) for name in service["path"]]),
     ]
-    lines += script(modules).splitlines()
+
+
+def _modules(service: Service, context: Context) -> list[str]:
+    own = context.own_modules.get(service["component"], context.modules)
+    return [*(own if service["component"] else ()), *service["modules"]]
+
+
+def _set_up(service: Service, context: Context, folders: Sequence[str]) -> list[str]:
+    """Return the lines of bash that set up a service's environment.
+
+    :param folders: the environments in its PATH besides its own.
+    """
+    modules = _modules(service, context)
+    lines = script(modules).splitlines()
     if modules and (service["component"] or service["path"]):
         # An environment holds all that it was checked with; a profile's Python is another one.
         lines.append("unset ${!PYTHON*}")
     lines += ['HOME=$(eval echo "~$(id -un)")', "export HOME"]
-    return lines + [
-        f"export {key}={value}" for key, value in _environment(service, context).items()
-    ]
+    variables = _environment(service, context, folders)
+    return lines + [f"export {key}={value}" for key, value in variables.items()]
+
+
+def _command(service: Service, context: Context) -> dict[str, Any]:
+    """Return how to find a service's command before the switch, and what it reads.
+
+    The links to the current environments still lead to the old ones then.
+    """
+    paths = context.environments
+    word, text = str(service["command"][0]), " ".join(map(str, service["command"]))
+    for component, path in paths.items():
+        word = word.replace(context.current(component, ""), f"{path}/")
+    return {
+        "word": word,
+        "setup": "\n".join(
+            ["set -e", *_set_up(service, context, [paths[name] for name in service["path"]])]
+        ),
+        "login": bool(_modules(service, context)),
+        "directory": service["directory"],
+        "files": sorted(path for path in context.artifacts.values() if path in text),
+        "environment": paths[service["component"]] if service["component"] else "",
+        "trial": [str(word) for word in service["trial"]],
+    }
 
 
 def _signal(service: Service) -> int:
@@ -201,10 +280,9 @@ def _quoted(value: Any) -> str:
     return shlex.quote(str(value))
 
 
-def _environment(service: Service, context: Context) -> dict[str, str]:
+def _environment(service: Service, context: Context, others: Sequence[str]) -> dict[str, str]:
     """Return the variables to export, their values quoted for the shell."""
-    found = dict(LOCALE)
-    folders = [context.current(component) for component in service["path"]]
+    found, folders = dict(LOCALE), list(others)
     if service["component"]:
         own = context.environments[service["component"]]
         found["VIRTUAL_ENV"] = _quoted(own)

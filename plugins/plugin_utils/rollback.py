@@ -30,7 +30,14 @@ def choose(
     """Return C(targets), as rollback_targets does, and C(problem), which says why there are none.
 
     :param sites: by host: the site that its deployment belongs to, if there are several sites.
+    :raises JawsError: an instance was not asked, because steps of the playbook were left out.
     """
+    silent = [host for host in deployments if host not in instances]
+    if silent:
+        raise JawsError(
+            f"{', '.join(silent)} did not say in this run which releases there are. Nothing was "
+            "changed. Run the playbook from its start, without --start-at-task."
+        )
     of_sites = sites or {}
     names = {host: f"{of_sites.get(host, '')} {deployments[host]}".strip() for host in instances}
     try:
@@ -78,6 +85,11 @@ def _find(release: str, instances: Mapping[str, Instance]) -> Record:
     record: Record = next(record for record in records if record["id"] == release)
     if record["status"] == "bad":
         raise JawsError(f"release {release} is marked bad: {record['why']}. Choose another one.")
+    if record["status"] == "unproven":
+        raise JawsError(
+            f"release {release} is current, but the switch to it was interrupted. Deploy again to "
+            "complete it, or choose another one."
+        )
     if record["status"] != "good":
         raise JawsError(f"release {release} was never in use. Deploy it, or choose another one.")
     return record
@@ -90,12 +102,16 @@ def _good(instance: Instance) -> Iterator[Record]:
 def _deploy_of_current(instance: Instance) -> float:
     """Return the number of the deploy that made the current release current.
 
-    If the switch to it did not succeed, as after a killed run, its deploy is later than all others.
+    A deploy that did not succeed, as after a killed run, is later than all others. A rollback that
+    was killed counts as done.
     """
     numbers = (
-        record["deploy"] for record in _good(instance) if record["id"] == instance["current"]
+        record["deploy"]
+        for record in instance["releases"]
+        if record["id"] == instance["current"] and record["status"] in ("good", "unproven")
     )
-    return next(numbers, math.inf)
+    is_open = bool(instance.get("unproven_deploy"))
+    return math.inf if is_open else next(numbers, None) or math.inf
 
 
 def _before_the_last(instances: Mapping[str, Instance], deployment: str) -> dict[str, str]:
@@ -135,9 +151,9 @@ def _before(instance: Instance) -> Record | None:
 def _last_deploy(instance: Instance) -> Any:
     """Return the number of the deploy of the current release, even if it did not succeed."""
     current = (record for record in instance["releases"] if record["id"] == instance["current"])
-    unproven = [int(number) for record in current for number in record.get("deploys") or {}]
+    known = [int(number) for record in current for number in record.get("deploys") or {}]
     number = _deploy_of_current(instance)
-    return number if number != math.inf else max(unproven, default=math.inf)
+    return number if number != math.inf else max(known, default=math.inf)
 
 
 def _as_of(instances: Mapping[str, Instance], number: float) -> dict[str, str]:

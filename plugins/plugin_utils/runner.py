@@ -14,6 +14,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ..module_utils import toml
+
 DISABLE = (
     "{units} would start this runner a second time. As {user}, run `systemctl --user disable --now "
     "UNIT`, which waits for running jobs, and remove the file."
@@ -63,6 +65,11 @@ def _has_to_end(look: Result, main_pid: int | str) -> bool:
     """
     is_unit = str(look["pid"]) == str(main_pid)
     return not is_unit or (bool(look["outdated"]) and not boolean(look["inside"]))
+
+
+def runner_config(settings: Mapping[str, Any], global_settings: Mapping[str, Any]) -> str:
+    """Return a C(config.toml) with one runner; a setting without a value is left out."""
+    return toml.dump(toml.from_data({**global_settings, "runners": [settings]}))
 
 
 def is_in_own_job(runner_id: int | str | None, url: str, job_runner: str, job_url: str) -> bool:

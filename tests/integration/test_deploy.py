@@ -269,6 +269,53 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
 
 
+TELLTALE = """
+cat "$1"; base64 -w0 "$1"; echo
+while IFS= read -r line; do printf '%q\\n' "$line"; done < "$1"
+exit 7
+"""
+
+
+@DEPLOYED
+@pytest.mark.fault(37)
+def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
+    deployment: Deployment,
+) -> None:
+    pids = deployment.pids()
+    odd = [
+        "100%",
+        'say "hi"',
+        "it's",
+        "back\\slash",
+        "$HOME",
+        "Grüße",
+        "a&b<c>",
+        "x y;z",
+        "}}",
+        "#",
+    ]
+    secrets = [f"{number}{part}{number}-secret" for number, part in enumerate(odd * 2, 10)]
+    service = {"instance": "jaws", "command": ["/bin/bash", "-c", TELLTALE, "bash", "@mine.conf@"]}
+    keys = {f"key_{number}": f"{{{{ vault_{number} }}}}" for number in range(20)}
+    run = deployment.deploy(
+        "-vvv",
+        "--diff",
+        jaws_services={"jaws-mine": service},
+        jaws_config_formats={"mine.conf": "ini"},
+        jaws_configs={**deployment.variables["jaws_configs"], "mine.conf": {"MINE": keys}},
+        **{f"vault_{number}": secret for number, secret in enumerate(secrets)},
+    )
+    assert run.returncode != 0
+    assert re.search(r"jaws-mine is .*exit status 7", run.stdout)
+    assert "key_19" in run.stdout
+    assert run.stdout.count("********") > 20
+    for secret in secrets:
+        number = secret[:2]
+        assert f"{number}-secret" not in run.stdout, secret
+        assert secret not in run.stdout
+    assert deployment.pids() == pids
+
+
 @CUT
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it(
@@ -285,6 +332,48 @@ def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it
     assert deployment.pids()
     assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
     assert list(deployment.site.rglob("*.new")) == []
+
+
+SKIPPED = "no release was prepared in this run on local_dev_jaws"
+
+
+@CUT
+@pytest.mark.fault(51)
+@pytest.mark.parametrize(
+    ("playbook", "option", "value", "words"),
+    [
+        ("deploy", "--tags", "activate", "activate needs build and prepare in the same run."),
+        ("deploy", "--skip-tags", "prepare", "activate needs prepare in the same run."),
+        ("deploy", "--start-at-task", "switch | Switch to the release and verify it", SKIPPED),
+        ("deploy", "--start-at-task", "activate | Go back if another instance failed", SKIPPED),
+        ("rollback", "--tags", "activate", "this playbook has no tag activate; it has none."),
+        (
+            "rollback",
+            "--start-at-task",
+            "switch | Switch to the release and verify it",
+            "did not say in this run which releases there are",
+        ),
+    ],
+)
+def test_steps_that_are_left_out_are_named_and_nothing_is_switched(
+    deployment: Deployment, playbook: str, option: str, value: str, words: str
+) -> None:
+    confs = deployment.confs()
+    new = {"jaws-central.conf": {"JAWS": {"docs_url": "never switched to"}}}
+    run = deployment.play(playbook, option, value, jaws_configs=new)
+    assert run.returncode != 0
+    assert words in " ".join(run.stdout.split())
+    assert deployment.confs() == confs
+
+
+@CUT
+@pytest.mark.fault(46)
+def test_a_java_that_is_not_there_stops_nothing(deployment: Deployment) -> None:
+    pids, confs = deployment.pids(), deployment.confs()
+    run = deployment.deploy(jaws_java="/no/such/java")
+    assert run.returncode != 0
+    assert "jaws-cromwell: /no/such/java: No such file or directory" in run.stdout
+    assert (deployment.pids(), deployment.confs()) == (pids, confs)
 
 
 def current(deployment: Deployment) -> dict[str, str]:
@@ -402,7 +491,7 @@ def test_a_newer_supervisor_waits_until_a_restart_is_asked_for(deployment: Deplo
     assert deployment.pids() == after
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 @OPERATED
 def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_restarts_them(
     deployment: Deployment,
@@ -430,7 +519,7 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     assert deployment.pids() == healed
 
 
-@pytest.mark.fault(47)
+@pytest.mark.fault(55)
 @OPERATED
 def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing(
     deployment: Deployment,
@@ -477,6 +566,22 @@ def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
     assert differing(before, deployment.running()) == sorted(before)
     changes(deployment.play("start", **stopped))
     assert deployment.pids()
+
+
+@OPERATED
+def test_a_service_that_ends_by_itself_is_part_of_a_healthy_site(deployment: Deployment) -> None:
+    pids, before = deployment.pids(), deployment.variables.get("jaws_services", {})
+    migrate = {"instance": "jaws", "command": ["sh", "-c", "exit 0"], "priority": 1}
+    deployment.variables["jaws_services"] = {"migrate": {**migrate, "one_shot": True}}
+    assert changes(deployment.deploy())["local_dev_jaws"] == 2
+    assert deployment.programs()["migrate"][0] == "EXITED"
+    shown = deployment.play("status")
+    assert shown.returncode == 0, shown.stdout
+    assert "EXITED" in shown.stdout
+    assert changes(deployment.play("start")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    deployment.variables["jaws_services"] = before
+    assert changes(deployment.deploy())
+    assert deployment.pids() == pids
 
 
 @OPERATED

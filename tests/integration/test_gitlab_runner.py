@@ -240,6 +240,60 @@ def test_a_changed_token_is_read_again_by_the_same_process(site, gitlab):
     assert site.log.read_text().count("Configuration loaded") == 2
 
 
+ADDED = """
+[session_server]
+  session_timeout = 1800
+
+[[runners]]
+  name = "of another project"
+  url = "https://gitlab.example.org"
+  token = "glrt-of-another-project"
+  executor = "shell"
+"""
+ROTATED = "glrt-r0tated_by.the-runner"
+
+
+@pytest.mark.fault(52)
+def test_what_only_the_runner_and_people_wrote_into_its_configuration_is_kept(site):
+    site.play()
+    site.config.write_text(site.config.read_text() + ADDED)
+    output = site.play("--diff")
+    assert "has other runners too: of another project. They are kept" in " ".join(output.split())
+    assert changed(output) == ["Start, reload or replace the runner"]  # it reads the file again
+    settings = {"request_concurrency": 2, "custom_build_dir": {"enabled": True}}
+    more = {
+        "gitlab_runner_settings": settings,
+        "gitlab_runner_global_settings": {"listen_address": "127.0.0.1:0"},
+    }
+    site.play(**more)
+    found = tomllib.loads(site.config.read_text())
+    assert found["session_server"] == {"session_timeout": 1800}
+    assert found["listen_address"] == "127.0.0.1:0"
+    assert found["runners"][1] == tomllib.loads(ADDED)["runners"][0]
+    assert {name: found["runners"][0][name] for name in settings} == settings
+    assert changed(site.play(**more)) == []
+    site.config.write_text("what is this\n")
+    assert "config.toml: line 1 cannot be understood" in site.play(fails=True)
+
+
+@pytest.mark.fault(52)
+def test_a_token_that_the_runner_has_rotated_is_kept_and_the_vault_is_behind(site, gitlab):
+    site.play()
+    gitlab.ask("runners", id=RUNNER, token=ROTATED)  # GitLab no longer accepts the old one
+    site.config.write_text(site.config.read_text().replace(TOKEN, ROTATED))
+    send_signal(site.runners[0], signal.SIGTERM)
+    wait_until(lambda: not site.runners, "the end of the first")
+    for entry in ("start", "main"):
+        output = site.play("-vvv", "--diff", entry=entry)
+        told = " ".join(output.split())
+        assert f"reports runner {RUNNER} as online" in told
+        assert "the runner has rotated it. It is kept. Put it into the vault." in told
+        assert ROTATED not in output
+    assert tomllib.loads(site.config.read_text())["runners"][0]["token"] == ROTATED
+    gitlab.ask("runners", id=RUNNER, token=OTHER_TOKEN)  # neither is accepted any more
+    assert "has no runner with this token." in " ".join(site.play(fails=True).split())
+
+
 def waiting_job(site, gitlab):
     """Queue a job that runs until a file appears, wait until it runs, and return both."""
     file = site.root / "go on"
@@ -529,6 +583,11 @@ def test_a_silent_gitlab_is_an_answer_with_what_was_seen(info, gitlab):
     assert "refused" in result["saw"]
 
 
+def test_in_a_closed_network_http_may_be_allowed(info):
+    result = info(url="http://no-such-host.invalid", allow_http=True)
+    assert result["valid"] is None
+
+
 def test_online_is_waited_for_and_the_last_contact_is_reported(info, gitlab):
     result = info(api_token=API_TOKEN, wait_for="online", timeout=0)
     assert result["reason"] == "timed_out"
@@ -558,6 +617,7 @@ def test_an_access_token_that_may_not_read_the_runner_is_reported(info):
         ({"url": "http://gitlab.example.org"}, "https"),
         ({"url": "https://user:word@gitlab.example.org"}, "https"),
         ({"url": "gitlab.example.org"}, "https"),
+        ({"url": "ftp://gitlab.example.org", "allow_http": True}, "https"),
         ({"token": "glrt-a b"}, "token contains a space"),
         ({"token": "glrt-a\nb"}, "token contains a space"),
         ({"wait_for": "online"}, "needs api_token"),

@@ -39,7 +39,7 @@ CRASH_LATE = "sleep 1.5\necho lost the broker\nexit 4\n"
 SECRET = "hunter2-%$-very-secret"
 
 
-PLAN = ("programs", "files", "links", "health")
+PLAN = ("programs", "files", "links", "health", "holds", "one_shot", "commands")
 
 
 class Site:
@@ -68,10 +68,13 @@ class Site:
             command = path.replace("%", "%%").replace("'", "'\\''")
             # Even if a busy machine lets it crash late, it has not been RUNNING.
             startsecs = 60 if script == CRASH else 1
+            own = lines
+            if name in options.get("one_shot", []):
+                startsecs, own = 0, f"autorestart=false\npriority=1\n{lines}"
             sections.append(
                 f"[program:{name}]\ncommand='{command}'\n"
                 f"startsecs={startsecs}\nstartretries={retries}\n"
-                f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{lines}"
+                f"redirect_stderr=true\nstdout_logfile={self.daemon.root}/{name}.log\n{own}"
             )
         plan = {"programs": "\n".join(sections), "files": files}
         plan.update({key: options.pop(key) for key in PLAN if key in options})
@@ -305,6 +308,187 @@ def test_a_bad_release_is_tried_again_only_when_it_is_deployed_again(
     assert site.statuses() == {bad["id"]: "good"}
 
 
+@pytest.mark.fault(49)
+def test_a_program_that_dies_after_the_window_but_before_it_has_held_takes_everything_back(
+    site: Site,
+) -> None:
+    site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    late = "sleep 4\necho wrong password\nexit 4\n"
+    result = site.deploy({"one": SLEEP, "two": late}, holds={"two": 30, "one": 3})
+    assert_reverted(site, result, conf, pids, "two")
+    assert result["reason"] == "unstable"
+    for part in ("did not stay up for 30 s", "exit status 4", "wrong password"):
+        assert part in result["msg"]
+
+
+# ---- One-shot programs
+
+
+def migrate(log: Path, version: str, ending: str = "exit 0\n") -> str:
+    return f"echo begin {version} >> {log}\nsleep 1\necho end {version} >> {log}\n{ending}"
+
+
+def serve(log: Path, version: str) -> str:
+    return f"echo serve {version} >> {log}\n{SLEEP}"
+
+
+def test_what_has_a_later_priority_waits_for_a_one_shot_program(site: Site, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    scripts = {"migrate": migrate(log, "1"), "one": serve(log, "1")}
+    result = site.deploy(scripts, one_shot=["migrate"])
+    assert result["changed"], result
+    assert log.read_text().split("\n") == ["begin 1", "end 1", "serve 1", ""]
+    assert site.states() == {"migrate": "EXITED", "one": "RUNNING"}
+    again = site.deploy(scripts, one_shot=["migrate"])
+    assert again["changed"] is False, again
+    assert site.activate("", state="verified")["held"]
+    config = str(site.daemon.conf)
+    assert site.run_module("supervisorctl_info", config=config)["done"] == ["migrate"]
+    scripts = {"migrate": migrate(log, "2"), "one": serve(log, "2")}
+    assert site.deploy(scripts, one_shot=["migrate"])["changed"]
+    assert log.read_text().split("\n")[3:] == ["begin 2", "end 2", "serve 2", ""]
+
+
+@pytest.mark.fault(50)
+def test_a_one_shot_program_that_fails_takes_everything_back_and_the_old_one_does_not_run_again(
+    site: Site, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    scripts = {"migrate": migrate(log, "1"), "one": serve(log, "1")}
+    good = site.deploy(scripts, one_shot=["migrate"])
+    bad = {"migrate": migrate(log, "2", "echo no such table\nexit 3\n"), "one": serve(log, "2")}
+    result = site.deploy(bad, one_shot=["migrate"])
+    assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
+    for part in ("migrate is EXITED, exit status 3", "no such table"):
+        assert part in result["msg"]
+    told = log.read_text().split()
+    assert (told.count("begin"), told.count("serve")) == (2, 2)
+    assert told[-2:] == ["serve", "1"]
+    assert site.states() == {"migrate": "STOPPED", "one": "RUNNING"}
+    # It was not an operator who stopped it, so the next deploy runs it.
+    scripts = {"migrate": migrate(log, "3"), "one": serve(log, "3")}
+    assert site.deploy(scripts, one_shot=["migrate"])["changed"]
+    assert log.read_text().split("\n")[-4:] == ["begin 3", "end 3", "serve 3", ""]
+
+
+def test_a_rollback_does_not_run_a_one_shot_program(site: Site, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    releases = [
+        site.deploy(
+            {"migrate": migrate(log, version), "one": serve(log, version)}, one_shot=["migrate"]
+        )
+        for version in "12"
+    ]
+    assert site.activate(releases[0]["id"], state="rolled_back")["changed"]
+    assert log.read_text().split("\n")[-2:] == ["serve 1", ""]
+    assert log.read_text().count("begin") == 2
+
+
+def test_a_one_shot_program_that_a_killed_run_has_started_is_waited_for(
+    site: Site, spawn_module: Spawn, tmp_path: Path
+) -> None:
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"echo begin >> {log}\nread x < {gate}\necho end >> {log}\nexit 0\n"
+    site.deploy({"one": SLEEP})
+    scripts = {"migrate": script, "one": serve(log, "2")}
+    prepared = site.prepare(scripts, one_shot=["migrate"])
+    step = "supervisor.controller:Controller._await_running"
+    kill_at(site, spawn_module, prepared["id"], step)
+    wait_until(log.exists, "the one-shot program")
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; echo go > {gate}"]):
+        result = site.activate(prepared["id"])
+    assert result["changed"], result
+    assert log.read_text().split("\n") == ["begin", "end", "serve 2", ""]
+
+
+# ---- Commands that cannot run
+
+
+def command(word: str, **more: Any) -> Result:
+    known = {"setup": "", "login": False, "directory": "", "files": [], "environment": ""}
+    return {"word": word, "trial": [], **known, **more}
+
+
+@pytest.mark.fault(46)
+def test_a_command_that_is_not_there_when_it_runs_is_named_before_anything_stops(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.jar").touch()
+    (tmp_path / "plain").write_text("no program")
+    site.deploy(TWO)
+    pids, conf, known = site.pids(), site.conf(), site.statuses()
+    wrong = {
+        "nowhere": (command("/no/such/java"), "/no/such/java: No such file or directory"),
+        "folder": (command(str(tmp_path)), f"{tmp_path} is not a regular file"),
+        "plain": (command(f"{tmp_path}/plain"), f"{tmp_path}/plain is not executable"),
+        "path": (
+            command("my-java", setup=f"export PATH={tmp_path}:/usr/bin"),
+            f"there is no my-java in its PATH, {tmp_path}:/usr/bin",
+        ),
+        "module": (
+            command("sh", setup="echo no such module >&2; exit 1"),
+            "its environment cannot be set up: \n  no such module",
+        ),
+        "jar": (command("sh", files=[f"{tmp_path}/empty.jar"]), f"{tmp_path}/empty.jar is empty"),
+        "lost": (
+            command("sh", files=[f"{tmp_path}/lost.jar"]),
+            f"{tmp_path}/lost.jar: No such file or directory",
+        ),
+    }
+    scripts = {**TWO, **dict.fromkeys(wrong, SLEEP)}
+    commands = {name: given for name, (given, _told) in wrong.items()}
+    result = site.prepare(scripts, commands={**commands, "one": command("/not/changed")})
+    assert refused(site, result, "missing_command", conf, pids)
+    for name, (_given, told) in wrong.items():
+        assert f"{name}: {told}" in result["msg"]
+    assert "Nothing was changed" in result["msg"]
+    assert "/not/changed" not in result["msg"]
+    assert site.statuses() == known
+    fine = {name: command("sh", files=[f"{tmp_path}/plain"]) for name in wrong}
+    assert site.prepare(scripts, commands=fine)["changed"]
+
+
+@pytest.mark.fault(47)
+def test_new_code_that_does_not_start_is_named_before_anything_stops(
+    site: Site, tmp_path: Path
+) -> None:
+    tried = tmp_path / "tried"
+    service = tmp_path / "service"
+    service.write_text(f"#!{sys.executable}\nopen('{tried}', 'a').write('x')\nimport lost_code\n")
+    service.chmod(0o755)
+    known = command(str(service), environment=str(tmp_path), trial=["--help"])
+    site.deploy(TWO)
+    pids, conf = site.pids(), site.conf()
+    scripts = {"one": f"# new\n{SLEEP}", "two": f"# new\n{SLEEP}"}
+    options: Result = {"commands": {"one": known, "two": known}, "uses": [str(tmp_path)]}
+    result = site.prepare(scripts, **options)
+    assert refused(site, result, "missing_command", conf, pids)
+    assert f"one: {service} --help ended with 1: " in result["msg"]
+    assert "ModuleNotFoundError: No module named 'lost_code'" in result["msg"]
+    assert tried.read_text() == "x"
+    service.write_text(service.read_text().replace("import lost_code", ""))
+    assert site.deploy(scripts, **options)["changed"]
+    # Code that runs already is not tried.
+    assert site.deploy({"one": f"# newer\n{SLEEP}"}, **options)["changed"]
+    assert tried.read_text() == "xx"
+
+
+@pytest.mark.fault(46)
+def test_a_rollback_to_a_command_that_is_gone_stops_nothing(site: Site, tmp_path: Path) -> None:
+    java = tmp_path / "java"
+    java.touch(0o755)
+    known = {"one": command(str(java))}
+    old = site.deploy({"one": f"# old\n{SLEEP}"}, commands=known)
+    site.deploy({"one": SLEEP}, commands=known)
+    pids, conf = site.pids(), site.conf()
+    java.unlink()
+    result = site.activate(old["id"], state="rolled_back")
+    assert refused(site, result, "missing_command", conf, pids)
+    assert f"one: {java}: No such file or directory" in result["msg"]
+
+
 # ---- Going back
 
 
@@ -393,7 +577,7 @@ def dead_inside(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return dead
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
     site: Site, dead_inside: Path
 ) -> None:
@@ -412,7 +596,7 @@ def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
     assert site.pids() == after
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
     site: Site, dead_inside: Path
 ) -> None:
@@ -428,7 +612,7 @@ def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
     assert result["failed_programs"] == ["one", "two"]
 
 
-@pytest.mark.fault(47)
+@pytest.mark.fault(55)
 def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
     site: Site, dead_inside: Path
 ) -> None:
@@ -442,7 +626,7 @@ def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
     assert site.pids() == before
 
 
-@pytest.mark.fault(46)
+@pytest.mark.fault(54)
 def test_a_deploy_that_changes_nothing_warns_of_what_is_unhealthy_and_leaves_it_alone(
     site: Site, dead_inside: Path
 ) -> None:
@@ -521,6 +705,33 @@ def test_what_is_stopped_gets_its_new_definition_and_stays_stopped(site: Site) -
     result = site.deploy({"one": SLEEP, "two": f"# new\n{SLEEP}"})
     assert (result["changed"], result["affected"]) == (True, ["two"]), result
     assert site.states() == {"one": "RUNNING", "two": "STOPPED"}
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("command", ["own file", "another file"])
+def test_what_is_stopped_does_not_run_even_for_a_moment(
+    site: Site, tmp_path: Path, command: str
+) -> None:
+    site.deploy(TWO)
+    site.stop("two")
+    marker, log = tmp_path / "ran", site.daemon.root / "supervisord.log"
+    spawned = log.read_text().count("spawned: 'two'")
+    new = f"echo ran >> {marker}\n{SLEEP}"
+    if command == "own file":
+        result = site.deploy({"one": SLEEP, "two": new})
+    else:  # this one cannot be prevented from starting, but is stopped at once
+        (tmp_path / "two").write_text(f"#!/bin/sh\n{SLEEP}")
+        (tmp_path / "two").chmod(0o755)
+        options = "startsecs=1\nstartretries=1\nredirect_stderr=true\n"
+        text = f"[program:two]\ncommand={tmp_path}/two\n{options}"
+        result = site.deploy({}, programs=text)
+    assert result["affected"][-1] == "two", result
+    assert (site.states()["two"], marker.exists()) == ("STOPPED", False)
+    assert log.read_text().count("spawned: 'two'") == spawned + (command == "another file")
+    shim = [path for path in site.directory.glob("two-*") if not os.access(path, os.X_OK)]
+    assert shim == []
+    site.run_module("supervisorctl", name="two", state="started", config=str(site.daemon.conf))
+    assert marker.exists() == (command == "own file")
 
 
 def test_a_release_is_not_judged_by_stopped_programs(site: Site) -> None:
@@ -778,6 +989,24 @@ def test_killed_around_the_commit_the_old_release_serves_and_a_rerun_converges(
     assert (result["changed"], result["affected"]) == (True, ["two"]), result
     assert site.pids()["one"] == pids["one"]
     assert litter(site) == []
+
+
+@pytest.mark.fault(3)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_release_is_unproven_until_an_interrupted_deploy_was_completed(
+    site: Site, spawn_module: Spawn, known: bool
+) -> None:
+    site.deploy(TWO)
+    site.deploy(NEW)
+    before = max(found["deploy"] for found in site.releases()["releases"])
+    prepared = site.prepare(TWO if known else {"one": SLEEP, "two": f"# newer\n{SLEEP}"})
+    kill_at(site, spawn_module, prepared["id"], "releases.watch:Watch.hold")
+    info = site.releases()
+    assert (info["current"], info["state"]) == (prepared["id"], "unproven")
+    assert site.statuses()[prepared["id"]] == "unproven"
+    assert info["unproven_deploy"] > before
+    assert site.activate(prepared["id"])["held"]
+    assert (site.releases()["state"], site.releases()["unproven_deploy"]) == ("good", None)
 
 
 @pytest.mark.fault(3)

@@ -480,7 +480,7 @@ def test_one_changed_program_that_fails_keeps_no_other_down(daemon: Daemon, ctl:
     assert states(result) == {"a": "FATAL", "b": "RUNNING"}
 
 
-@pytest.mark.fault(48)
+@pytest.mark.fault(56)
 def test_in_strict_order_what_comes_after_a_failing_program_is_not_started_and_is_named(
     daemon: Daemon, ctl: Ctl
 ) -> None:

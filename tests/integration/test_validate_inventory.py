@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.jgi.jaws.plugins.module_utils.files import umask
 from tests.integration.conftest import CLONE, ansible
 
 CORI = CLONE / "inventories/cori"
@@ -35,9 +36,11 @@ def secrets() -> dict[str, str]:
 
 
 def findings(output: str) -> list[str]:
-    """Return the sentences of the message."""
-    lines = output.rpartition(HEADING)[2].partition("\n\n")[0] if HEADING in output else ""
-    return [line.strip() for line in lines.splitlines() if line.strip()]
+    """Return the sentences, each of which is printed once."""
+    if HEADING not in output:
+        return []
+    found: list[str] = yaml.safe_load(output.partition("findings:\n")[2].partition("    msg:")[0])
+    return found
 
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
@@ -213,6 +216,125 @@ def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(si
         f"{path}: site_services: there is no service jaws-cromwel; did you mean jaws-cromwell?",
         f"{path}: site_services: jaws-jtm: there is no key stopwaitsec; did you mean stopwaitsecs?",
     ]
+
+
+def test_a_misspelt_token_or_key_and_a_value_that_would_not_arrive_are_named_once(
+    site: Site,
+) -> None:
+    path = site.write(
+        "group_vars/all/more.yml",
+        site_configs={"jaws-jtm.conf": {"SLURM": {"partitoin": "x"}}},
+        site_services={"jaws-jtm": {"command": ["jtm", "--config=@jaws-jmt.conf@"]}},
+    )
+    found, output = site.check()
+    assert found == [
+        f"{path}: site_services: jaws-jtm: there is no token @jaws-jmt.conf@; did you mean "
+        "@jaws-jtm.conf@?",
+        f"{path}: site_configs: jaws-jtm.conf: SLURM: there is no key partitoin; did you mean "
+        "partition?",
+    ]
+    assert output.count("there is no token") == 1
+    site.write("group_vars/all/more.yml", site_configs={"jaws-jtm.conf": {"JTM": {"x": " y"}}})
+    assert site.check()[0] == [
+        "local_dev_jtm: jaws-jtm.conf: [JTM] x would not arrive as given: the service's parser "
+        "drops leading and trailing spaces and lines that begin with # or ;, ends a line at a "
+        "carriage return, and splits a key at = or :. Change it."
+    ]
+
+
+def test_a_file_of_variables_for_no_host_or_group_is_named(site: Site) -> None:
+    host = site.write("host_vars/local_dev_jwas.yml", jaws_window=4)
+    group = site.write("group_vars/devel.yml", jaws_window=4)
+    site.write("group_vars/dev.yml.bak", jaws_window=4)
+    assert site.check()[0] == [
+        f"{host} has no effect: there is no host local_dev_jwas; did you mean local_dev_jaws?",
+        f"{group} has no effect: there is no group devel; did you mean dev?",
+    ]
+
+
+@pytest.mark.parametrize("jar", ["none.jar", "."])
+def test_a_jar_that_is_not_on_this_machine_is_named_before_anything_is_built(
+    site: Site, jar: str
+) -> None:
+    path = site.write("group_vars/all/more.yml", site_cromwell_jar=f"{site.home}/{jar}")
+    facts = site.directory / "group_vars/all/site.yml"
+    lines = yaml.safe_load(facts.read_text())
+    del lines["site_wheels_command"], lines["site_cromwell_jar"]
+    facts.write_text(yaml.safe_dump(lines))
+    (found,) = site.check()[0]
+    assert found.startswith(f"{path}: site_cromwell_jar: {site.home}/{jar} ")
+
+
+def test_an_address_that_was_copied_from_another_site_is_named(tmp_path: Path) -> None:
+    inventories = tmp_path / "inventories"
+    shutil.copytree(CORI, inventories / "cori")
+    shutil.copytree(CORI, inventories / "newsite")
+    facts = inventories / "newsite/group_vars/all/site.yml"
+    facts.write_text(facts.read_text().replace("site_id: NERSC", "site_id: NEW"))
+    # The other site's vault is encrypted with another password.
+    vault = "$ANSIBLE_VAULT;1.1;AES256\n" + "61" * 40 + "\n"
+    (inventories / "cori/group_vars/all/vault.yml").write_text(vault)
+    code, output = validate(tmp_path, inventories / "newsite", **secrets())
+    assert code != 0
+    assert findings(output) == [
+        f"ansible_host is cori20.nersc.gov, as at site NERSC in {inventories}/cori. Change it to "
+        "the address of site NEW, whose services would be deployed there."
+    ]
+    facts.write_text(facts.read_text().replace("cori20.", "perlmutter."))
+    assert validate(tmp_path, inventories / "newsite", **secrets())[0] == 0
+
+
+def test_a_runner_is_checked_without_the_variables_of_the_instances(tmp_path: Path) -> None:
+    inventory = tmp_path / "cori"
+    shutil.copytree(CORI, inventory)
+    vault = inventory / "group_vars/all/vault.yml"
+    vault.write_text("vault_gitlab_runner_token: change-me\n")
+    call = ("playbooks/gitlab_runner.yml", "-i", str(inventory), "--check")
+    local = ("-e", "ansible_connection=local", "-e", "ansible_become=false")
+    refused = ansible("playbook", *call, *local, home=tmp_path)
+    assert findings(refused.stdout) == [
+        f"{vault}: vault_gitlab_runner_token is a placeholder, not a secret. Replace it, and "
+        "encrypt the file."
+    ]
+    vault.write_text("vault_gitlab_runner_token: glrt-a-token-0123\n")
+    passed = ansible("playbook", *call, *local, "--list-tasks", home=tmp_path)
+    assert "Check what the inventory says about the runners" in passed.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["hosts.yml", "group_vars/all/site.yml", "host_vars/local_dev_jtm.yml"]
+)
+def test_yaml_that_cannot_be_parsed_is_named_with_its_file_and_line(site: Site, name: str) -> None:
+    path = site.directory / name
+    path.parent.mkdir(exist_ok=True)
+    # There is another file of hosts, which can be parsed.
+    (site.directory / "more_hosts.yml").write_text("all: {hosts: {x: }}\n")
+    path.write_text("a: 1\nb: 2\nc: [3\n")
+    code, output = validate(site.home, site.directory)
+    assert code != 0
+    told = "".join(output.split())
+    assert str(path) in told
+    assert re.search(r"line[34]|:[34]:", told), output
+    assert "changed=1" not in told
+
+
+@pytest.mark.parametrize(("site", "units"), [("lrc", '["gitlab-runner.service"]'), ("cori", "[]")])
+def test_where_the_user_s_systemd_runs_the_runner_a_deployment_starts_it_too(
+    site: str, units: str, tmp_path: Path
+) -> None:
+    shown = ("-m", "ansible.builtin.debug", "-a", "msg={{ boot_wanted_units | to_json }}")
+    call = ("--playbook-dir", "playbooks", "-i", f"inventories/{site}", *shown, "jaws")
+    done = ansible("adhoc", *call, "-e", "ansible_connection=local", home=tmp_path)
+    assert f"msg: '{units}'" in done.stdout
+
+
+def test_with_an_open_umask_no_directory_can_be_written_by_everybody(tmp_path: Path) -> None:
+    with umask(0):
+        code, output = validate(tmp_path, CLONE / "inventories/local")
+    assert code == 0, output
+    made = [tmp_path / "site", *(tmp_path / "site").rglob("*")]
+    assert len(made) > 2
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
 @pytest.fixture

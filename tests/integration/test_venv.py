@@ -296,7 +296,7 @@ def test_a_broken_configuration_of_pip_is_named_without_its_credentials(
     path.write_text("index-url = https://me:hunter2@host/simple\n")
     result = venvs(make_wheel(tmp_path))
     assert str(path) in result["msg"]
-    assert "https://***@host/simple" in result["msg"]
+    assert "https://********@host/simple" in result["msg"]
     assert names(venvs.folder) == []
 
 

@@ -178,6 +178,34 @@ def test_a_script_of_a_health_check_is_published_once_if_a_service_names_it() ->
     assert not any("other" in file["path"] for file in planned["files"])
 
 
+def test_a_command_is_looked_for_in_the_new_environments_and_not_in_the_current_ones() -> None:
+    commands = release("jtm")["commands"]
+    assert (commands["jtm"]["word"], commands["jtm"]["environment"]) == ("jtm", "/v/jtm-1-aa")
+    assert 'export PATH=/v/jtm-1-aa/bin:"$PATH"' in commands["jtm"]["setup"]
+    cromwell = commands["cromwell"]
+    assert 'export PATH=/v/jtm-1-aa/bin:"$PATH"' in cromwell["setup"]
+    assert (cromwell["word"], cromwell["environment"]) == ("java", "")
+    assert cromwell["files"] == ["/a/cromwell-1.jar"]
+    linked = release("jtm", jtm={"command": ["@current@/jtm/bin/jtm"], "trial": ["--help"]})
+    assert linked["commands"]["jtm"]["word"] == "/v/jtm-1-aa/bin/jtm"
+    assert linked["commands"]["jtm"]["trial"] == ["--help"]
+
+
+@pytest.mark.parametrize("change", [{"one_shot": True}, {"startsecs": 0}, {"one_shot": "yes"}])
+def test_a_service_that_ends_by_itself_is_awaited_and_not_started_again(change: Data) -> None:
+    planned = release("jtm", jtm=change)
+    section = sections(planned)["jtm"]
+    assert planned["one_shot"] == ["jtm"]
+    assert (section["startsecs"], section["autorestart"]) == ("0", "false")
+
+
+def test_how_long_a_service_must_hold_is_part_of_the_release() -> None:
+    assert release("jtm", jtm={"holds": "40"})["holds"] == {"jtm": 40}
+    assert release("jtm")["holds"] == {}
+    same = [sections(release("jtm", jtm={"holds": holds})) for holds in (0, 40)]
+    assert same[0] == same[1]
+
+
 def test_configurations_are_closed_to_others_and_shims_are_executable() -> None:
     modes = {os.path.dirname(file["path"]): file["mode"] for file in release("jaws")["files"]}
     assert modes == {"/d/jaws/configs": "0640", "/d/jaws/shims": "0750"}
@@ -311,6 +339,19 @@ WRONG_SERVICES: list[tuple[Data, str]] = [
     (
         {"central-rest": {"startsecs": 2}},
         "jaws_services: central-rest: startsecs must be at least 3",
+    ),
+    (
+        {"central-rest": {"one_shot": True, "startsecs": 5, "holds": 9}},
+        "jaws_services: central-rest: a service that ends by itself (one_shot) cannot have "
+        "startsecs or holds",
+    ),
+    (
+        {"central-rest": {"startsecs": 0, "autorestart": True}},
+        "jaws_services: central-rest: a service that ends by itself (one_shot) cannot have autores",
+    ),
+    (
+        {"central-rest": {"holds": "long"}},
+        "jaws_services: central-rest: holds must be a whole number",
     ),
     (
         {"central-rest": {"startsecs": "soon"}},
@@ -636,7 +677,9 @@ def test_a_program_without_an_environment_of_its_own_loads_no_python_module() ->
 
 def told(**changes: Data) -> list[str]:
     """Return what is wrong with a site's changes to its instance jaws."""
+    configs = {"site.conf": {"GLOBUS": {"client_id": "x", "host_path": "/"}, "SITE:*": {}}}
     catalogues = {"services": CATALOGUE, "components": COMPONENTS, "formats": FORMATS}
+    catalogues["configs"] = configs
     options = {"services": {}, "components": {}, "configs": {}, "config_formats": {}, **changes}
     values = {f"jaws_{name}": value for name, value in options.items()}
     return mistakes(catalogues, {"jaws_instance": "jaws", "jaws_series": "2", **values}, ["condor"])
@@ -673,3 +716,35 @@ def test_each_wrong_configuration_and_a_wrong_component_are_named() -> None:
         "jaws_configs: there is no file site.cnf; did you mean site.conf?",
         "jaws_configs: there is no file central.cnf; did you mean central.conf?",
     ]
+
+
+def test_a_token_that_means_no_file_is_named_as_it_is_written() -> None:
+    changes = {"site-daemon": {"command": ["x", "--config=@site.cnf@", "@log@"]}}
+    assert told(services=changes) == [
+        "jaws_services: site-daemon: there is no token @site.cnf@; did you mean @site.conf@?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        ({"GLOBSU": {}}, ["jaws_configs: site.conf: there is no key GLOBSU; did you mean GLOBUS?"]),
+        ({"globus": {}}, ["jaws_configs: site.conf: there is no key globus; did you mean GLOBUS?"]),
+        (
+            {"GLOBUS": {"client_di": "x"}},
+            ["jaws_configs: site.conf: GLOBUS: there is no key client_di; did you mean client_id?"],
+        ),
+        ({"GLOBUS": {"client_id": "y", "client_name": "z"}, "MINE": {}}, []),
+        ({"SITE:A": {"x": 1}, "GLOBUS": None}, []),
+    ],
+)
+def test_a_key_that_resembles_one_of_a_configuration_is_named(
+    change: Data, sentences: list[str]
+) -> None:
+    assert told(configs={"site.conf": change}) == sentences
+
+
+def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> None:
+    (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
+    assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")
+    assert "hush" not in sentence

@@ -574,6 +574,41 @@ def test_what_exited_just_before_its_stop_and_came_back_is_stopped_again(clock: 
     assert methods(simulation) == [("stopProcess", "a")] * 2
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_program_that_is_started_again_while_its_group_is_replaced_is_stopped_again(
+    clock: Clock, times: int
+) -> None:
+    simulation = Simulation(clock, {"a": ("healthy", "EXITED"), "b": ("healthy", "EXITED")})
+    process = simulation.processes["a"]
+    remove, left = simulation.removeProcessGroup, [times]
+
+    def too_late(group: str) -> bool:
+        if group == "a" and left[0]:
+            left[0] -= 1
+            process.become("RUNNING")
+        return remove(group)
+
+    simulation.removeProcessGroup = too_late  # type: ignore[method-assign]
+    plan = plan_updated(Change([], ["a", "b"], []), observe(simulation).programs)
+    assert plan.stop == []
+    assert {program.state for program in run(simulation, plan)} == {"RUNNING"}
+    assert methods(simulation).count(("addProcessGroup", "a")) == 1
+    assert methods(simulation).count(("stopProcess", "a")) == times
+
+
+def test_a_program_that_always_comes_back_is_named_in_the_end(clock: Clock) -> None:
+    simulation = Simulation(clock, {"a": ("healthy", "EXITED")})
+    remove = simulation.removeProcessGroup
+
+    def too_late(group: str) -> bool:
+        simulation.processes["a"].become("RUNNING")
+        return remove(group)
+
+    simulation.removeProcessGroup = too_late  # type: ignore[method-assign]
+    with pytest.raises(JawsError, match="a: it is running again: another client has started it"):
+        run(simulation, Plan(remove=["a"], add=["a"]))
+
+
 def test_what_ended_by_itself_counts_as_stopped(clock: Clock) -> None:
     simulation = Simulation(clock, {"a": ("healthy", "RUNNING")})
     simulation.processes["a"].become("EXITED")

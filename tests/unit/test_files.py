@@ -8,6 +8,7 @@ import grp
 import itertools
 import os
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils import files
+from ansible_collections.jgi.jaws.plugins.module_utils import files, tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.files import (
     Candidate,
@@ -26,6 +27,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.files import (
     group_id,
     tail,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import Store
 
 KEY = "a-key_0123456789-0123456789"
 STRANGER = 4_000_000_000
@@ -287,6 +289,82 @@ def test_storage_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(JawsError, match="may not survive"):
         files.sync_folder(str(tmp_path))
+
+
+# --- access control lists -------------------------------------------------------------------
+
+# As `setfacl -m u::rw,g::r,g:GID:r,m::r,o::-` makes it: a version, then tag, permissions and id.
+USER, GROUP_OBJ, GROUP, MASK, OTHER = 1, 4, 8, 16, 32
+NOBODY = 0xFFFFFFFF
+
+
+def set_acl(path: Path, name: str = "access") -> None:
+    """Let a foreign group read a file, or by default what is made in a directory."""
+    entries = ((USER, 6, NOBODY), (GROUP_OBJ, 4, NOBODY), (GROUP, 4, 12345), (MASK, 4, NOBODY))
+    packed = [struct.pack("<HHI", *entry) for entry in (*entries, (OTHER, 0, NOBODY))]
+    try:
+        os.setxattr(path, f"system.posix_acl_{name}", struct.pack("<I", 2) + b"".join(packed))
+    except OSError as error:
+        assert error.errno == errno.ENOTSUP, "the filesystem has them, and refuses one"
+        pytest.skip(f"the filesystem of {path} has no access control lists")
+
+
+@pytest.mark.fault(53)
+def test_a_file_in_a_directory_whose_files_others_may_read_is_closed_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_acl(tmp_path, "default")
+    (tmp_path / "made by another program").touch(0o640)
+    assert files.has_acl(str(tmp_path / "made by another program"))
+    seen: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append(files.has_acl(handle)))
+    files.write(str(tmp_path / "f"), KEY, 0o640)
+    assert seen[0] is False
+    assert not files.has_acl(str(tmp_path / "f"))
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
+
+
+@pytest.mark.fault(53)
+def test_an_access_control_list_that_cannot_be_removed_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    set_acl(tmp_path, "default")
+    monkeypatch.setattr(os, "removexattr", refuse)
+    with pytest.raises(JawsError, match=f"cannot write {tmp_path}/f .*not permitted") as told:
+        files.write(str(tmp_path / "f"), KEY, 0o640)
+    assert told.value.reason == "cannot_write"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_filesystem_without_access_control_lists_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "removexattr", refuse)
+    monkeypatch.setattr(os, "getxattr", refuse)
+    files.write(str(tmp_path / "f"), KEY)
+    assert (tmp_path / "f").read_text() == KEY
+
+
+@pytest.mark.fault(53)
+def test_a_file_that_got_an_access_control_list_later_is_written_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), str(tmp_path / "supervisord.conf"))
+    path = str(tmp_path / "f")
+    store.publish(path, KEY, 0o640)
+    item = tree.understood(dict.fromkeys(("group", "target"), None) | {
+        "path": path, "mode": "0640", "content": KEY,
+    })  # fmt: skip
+    assert store.is_published(path, KEY, 0o640)
+    assert tree.is_right(item)
+    set_acl(Path(path))
+    os.chmod(path, 0o640)
+    assert not store.is_published(path, KEY, 0o640)
+    assert not tree.is_right(item)
 
 
 # --- the end of a log -------------------------------------------------------------------------

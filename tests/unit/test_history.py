@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rollback returns to, over any sequence of deploys and rollbacks."""
+"""The model of releases: what is current, whether it is proven, and what a rollback returns to."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import history
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import history, retention
+from ansible_collections.jgi.jaws.plugins.module_utils.releases.history import (
+    last_good,
+    next_deploy,
+)
 from ansible_collections.jgi.jaws.plugins.plugin_utils.rollback import rollback_targets
 
 
@@ -19,79 +24,222 @@ class Instance:
 
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Any]] = {}
-        self.current = ""
+        self.current: str | None = None
         self.number = 0
 
-    def deploy(self, name: str, holds: bool = True) -> None:
-        """Deploy a release, or be killed after the switch."""
+    def _known(self) -> list[dict[str, Any]]:
+        return list(self.records.values())
+
+    def _now(self) -> dict[str, Any] | None:
+        return self.records[self.current] if self.current else None
+
+    @property
+    def state(self) -> str | None:
+        now = self._now()
+        return history.state(now, self.current) if now else None
+
+    def deploy(self, name: str, outcome: str = "holds") -> None:
+        """Deploy a release; it holds, fails, is killed, or fails on another instance."""
         self.number += 1
-        record = self.records.setdefault(name, {"id": name, "status": "prepared", "deploy": None})
+        new = {"id": name, "status": "prepared", "links": {}, "files": [], "uses": []}
+        record = self.records.setdefault(name, new)
         if name != self.current:
-            after = history.number(self.records.get(self.current))
-            record["replaced"] = {"by": self.number, "after": after}
-            self.current = name
-        elif record["status"] == "good":
+            record = history.switched(record, self._now(), self.current or "", self.number)
+        elif self.state == "good":
             return
-        record["replaced"]["by"] = self.number
-        if holds:
-            record.update(history.proven(record, self.number), status="good")
+        else:
+            record = history.continued(record, self.number)
+        self._switch(record, outcome)
+
+    def rollback(self, release: str = "", outcome: str = "holds") -> None:
+        """Go back as the playbook does, which finds out first what to go to."""
+        target = rollback_targets({"one": self.shown()}, {"one": "dev"}, release)["one"]
+        self.number += 1
+        about = (self.records[target], self._now(), self.current or "", self.number)
+        if target != self.current:
+            self._switch(history.returned(*about, self._known()), outcome)
+
+    def _switch(self, record: dict[str, Any], outcome: str) -> None:
+        self.records[record["id"]] = record
+        self.current = record["id"]
+        if outcome in ("holds", "fails elsewhere"):
+            self.records[record["id"]] = history.held(record, self.number, float(self.number))
+        if outcome == "fails":
+            self.records[record["id"]] = history.failed(record, "it crashed")
+        if outcome in ("fails", "fails elsewhere"):
+            self.current = self._goal(self.records[record["id"]])
+        if outcome == "fails elsewhere":
+            self.records[record["id"]] = history.undone(self.records[record["id"]])
+
+    def _goal(self, record: dict[str, Any]) -> str | None:
+        before = str(record["replaced"]["programs"])
+        if not before or history.is_sound(self.records[before]):
+            return before or None
+        last = last_good(self._known(), record["id"])
+        return last["id"] if last else None
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove old releases; return their names."""
+        gone = retention.expired(self._known(), {}, self.current or "", keep, 0.0)
+        names = [record["id"] for record in gone]
+        kept = [record for record in self._known() if record["id"] not in names]
+        changed = {record["id"]: record for record in history.spliced(kept, gone)}
+        self.records = {one["id"]: changed.get(one["id"], one) for one in kept}
+        return names
 
     def shown(self) -> dict[str, Any]:
         """Return what release_info returns."""
-        records = [{**one, "deploys": history.deploys(one)} for one in self.records.values()]
-        return {"current": self.current, "releases": records}
+        records = [
+            {
+                "deploy": None,
+                **one,
+                "status": history.state(one, self.current),
+                "deploys": history.deploys(one, one["id"] == self.current),
+            }
+            for one in self._known()
+        ]
+        number = history.open_deploy(self._now())
+        return {"current": self.current, "unproven_deploy": number, "releases": records}
 
-    def rollback(self) -> None:
-        target = self.records[rollback_targets({"one": self.shown()}, {"one": "dev"})["one"]]
-        target.update(history.counting_again(target, self.records[self.current]))
-        self.current = target["id"]
+
+class Node:
+    """A deploy: which release, after which other deploy."""
+
+    def __init__(self, release: str, parent: Node | None) -> None:
+        self.release = release
+        self.parent = parent
 
 
 class Reference:
-    """The same as a stack: a deploy pushes a release, and a rollback pops one."""
+    """The same as a tree of deploys, with a finger on the one that is current."""
 
     def __init__(self) -> None:
-        self.stack: list[tuple[str, bool]] = []
+        self.now: Node | None = None
+        self.proven = True
+        self.returned = False  # whether a rollback led to an unproven one
+        self.good: dict[str, int] = {}  # when each good release was activated last
+        self.pending: set[str] = set()
+        self.counts: dict[str, Node] = {}  # of each release: the deploy that counted last
+        self.before: str | None = None  # what ran before the last switch to the current one
+        self.time = 0
 
-    def deploy(self, name: str, holds: bool) -> None:
-        if self.stack and not self.stack[-1][1]:
-            self.stack.pop()  # it was never verified
-            same = False
-        else:
-            same = bool(self.stack) and self.stack[-1][0] == name
-        if not same:
-            self.stack.append((name, holds))
+    def deploy(self, name: str, outcome: str) -> None:
+        if self.now and self.now.release == name:
+            if self.proven:
+                return
+            self._end(self.now, self.returned, self.before, outcome)
+            return
+        below = self.now
+        if below and not self.proven and not self.returned:
+            below = below.parent
+        back = below is not None and below.release == name
+        node = below if back and below else Node(name, below)
+        self._end(node, back, self.now.release if self.now else None, outcome)
 
-    def rollback(self) -> bool:
-        if len(self.stack) < 2:
+    def rollback(self, outcome: str) -> bool:
+        node = self.now.parent if self.now else None
+        while node and node.release not in self._targets():
+            node = node.parent
+        return self._return(node, outcome)
+
+    def rollback_to(self, release: str, outcome: str) -> bool:
+        if release not in self._targets():
             return False
-        self.stack.pop()
-        return True
+        node = self.now.parent if self.now else None
+        while node and node.release != release:
+            node = node.parent
+        return self._return(node or self.counts[release], outcome)
+
+    def _targets(self) -> set[str]:
+        unproven = {self.now.release} if self.now and not self.proven else set()
+        return set(self.good) - unproven
+
+    def _return(self, node: Node | None, outcome: str) -> bool:
+        if node and node.release != (self.now and self.now.release):
+            self._end(node, True, self.now.release if self.now else None, outcome)
+        return node is not None
+
+    def _end(self, node: Node, returned: bool, before: str | None, outcome: str) -> None:
+        self.time += 1
+        saved = copy.copy(self.good), copy.copy(self.counts), copy.copy(self.pending)
+        name, self.now, self.returned, self.before = node.release, node, returned, before
+        self.proven = outcome == "holds"
+        self.pending.add(name)
+        if returned or outcome in ("holds", "fails elsewhere"):
+            self.counts[name] = node
+        if outcome in ("holds", "fails elsewhere"):
+            self.pending.discard(name)
+            self.good[name] = self.time
+        if outcome == "fails":
+            self.good.pop(name, None)
+        if outcome in ("fails", "fails elsewhere"):
+            self._go_back(name, before)
+        if outcome == "fails elsewhere":
+            self.good, self.counts, self.pending = saved
+
+    def _go_back(self, name: str, before: str | None) -> None:
+        sound = {one: when for one, when in self.good.items() if one not in self.pending}
+        others = {one: when for one, when in sound.items() if one != name}
+        goal = (
+            before
+            if before is None or before in sound
+            else max(others, key=lambda one: others[one], default=None)
+        )
+        self.now = self.counts[goal] if goal else None
+        self.proven, self.returned = True, False
+
+    def prune(self, gone: list[str]) -> None:
+        for name in gone:
+            self.good.pop(name, None)
+            self.counts.pop(name, None)
+        for node in [*self.counts.values(), *([self.now] if self.now else [])]:
+            one: Node | None = node
+            while one:
+                while one.parent and one.parent.release in gone:
+                    one.parent = one.parent.parent
+                one = one.parent
 
 
+OUTCOMES = st.sampled_from(["holds", "holds", "fails", "killed", "fails elsewhere"])
+NAMES = st.sampled_from("ABCD")
 STEPS = st.one_of(
-    st.just("rollback"),
-    st.tuples(st.sampled_from("AB"), st.just(True)),
-    # A deploy of a release that was never in use is killed, and its record says so.
-    st.tuples(st.just("new"), st.just(False)),
+    st.tuples(st.just("deploy"), NAMES, OUTCOMES),
+    st.tuples(st.just("rollback"), st.just(""), OUTCOMES),
+    st.tuples(st.just("rollback"), NAMES, OUTCOMES),
+    st.tuples(st.just("prune"), st.integers(1, 3), st.just("")),
 )
 
 
-@given(st.lists(STEPS, max_size=12))
-def test_a_rollback_returns_to_what_ran_before_the_deploy(steps: list[Any]) -> None:
+def step(instance: Instance, reference: Reference, what: str, which: Any, outcome: str) -> None:
+    """Do the same to both."""
+    if what == "deploy":
+        instance.deploy(which, outcome)
+        reference.deploy(which, outcome)
+    elif what == "prune":
+        # The module removes releases only after a switch that has succeeded.
+        if instance.state == "good":
+            reference.prune(instance.prune(which))
+    elif (reference.rollback_to(which, outcome)) if which else reference.rollback(outcome):
+        instance.rollback(which, outcome)
+    elif instance.current:
+        with pytest.raises(
+            JawsError, match=r"nothing to go back to|no release|bad|interrupted|use"
+        ):
+            instance.rollback(which, outcome)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=16))
+def test_after_any_sequence_of_commands_the_right_release_is_current_and_known_to_be_so(
+    steps: list[tuple[str, Any, str]],
+) -> None:
     instance, reference = Instance(), Reference()
-    for number, step in enumerate(steps):
-        if step == "rollback":
-            if reference.rollback():
-                instance.rollback()
-            elif instance.current:
-                with pytest.raises(JawsError, match="nothing to go back to"):
-                    instance.rollback()
-        else:
-            name = f"new{number}" if step[0] == "new" else step[0]
-            instance.deploy(name, step[1])
-            reference.deploy(name, step[1])
-        assert instance.current == (reference.stack[-1][0] if reference.stack else "")
+    for what, which, outcome in steps:
+        step(instance, reference, what, which, outcome)
+        assert instance.current == (reference.now.release if reference.now else None)
+        assert (instance.state == "unproven") is not (reference.proven or not reference.now)
+        good = {one["id"] for one in instance.records.values() if one["status"] == "good"}
+        assert good == set(reference.good)
 
 
 def test_a_release_that_was_rolled_back_is_not_returned_to() -> None:
@@ -100,6 +248,49 @@ def test_a_release_that_was_rolled_back_is_not_returned_to() -> None:
         instance.deploy(name)
     instance.rollback()
     instance.deploy("three")
+    instance.rollback()
+    assert instance.current == "one"
+
+
+def test_a_release_that_was_rolled_back_is_not_returned_to_even_if_others_were_removed() -> None:
+    instance = Instance()
+    for name in ("one", "two"):
+        instance.deploy(name)
+    instance.rollback()
+    for name in ("three", "four"):
+        instance.deploy(name)
+    gone = [instance.records.pop("three")]
+    changed = history.spliced(list(instance.records.values()), gone)
+    instance.records.update({record["id"]: record for record in changed})
+    instance.rollback()
+    assert instance.current == "one"
+
+
+def test_an_old_release_whose_new_deploy_was_interrupted_is_unproven() -> None:
+    instance = Instance()
+    for name in ("one", "two"):
+        instance.deploy(name)
+    instance.deploy("one", "killed")
+    assert (instance.state, instance.records["one"]["status"]) == ("unproven", "good")
+    instance.rollback()
+    assert (instance.current, instance.state) == ("two", "good")
+
+
+def test_what_ran_before_an_interrupted_deploy_keeps_its_place_if_it_is_deployed_next() -> None:
+    instance = Instance()
+    for name, outcome in (("one", "holds"), ("two", "holds"), ("new", "killed"), ("two", "holds")):
+        instance.deploy(name, outcome)
+    assert (instance.current, instance.state) == ("two", "good")
+    instance.rollback()
+    assert instance.current == "one"
+
+
+def test_an_interrupted_rollback_is_unproven_and_counts_as_done() -> None:
+    instance = Instance()
+    for name in ("one", "two", "three"):
+        instance.deploy(name)
+    instance.rollback(outcome="killed")
+    assert (instance.current, instance.state) == ("two", "unproven")
     instance.rollback()
     assert instance.current == "one"
 
@@ -117,3 +308,29 @@ def test_a_release_that_was_marked_bad_is_skipped() -> None:
     instance.records["two"].update(status="bad", why="it crashed")
     instance.rollback()
     assert instance.current == "one"
+
+
+def record(release: str, status: str = "good", **more: Any) -> dict[str, Any]:
+    return {"id": release, "status": status, **more}
+
+
+def test_the_last_good_release_is_the_one_that_was_activated_last() -> None:
+    known = [
+        record("r4", activated=4),
+        record("r3", "bad", activated=9),
+        record("r2", activated=5),
+        record("r1"),
+    ]
+    assert last_good(known, "r4") == known[2]
+    assert last_good(known, "r2") == known[0]
+    assert last_good(known[3:], "r4") == known[3]
+    assert last_good(known[1:2], "r4") is None
+
+
+def test_a_deploy_is_later_than_all_known_ones_even_if_the_clock_went_back() -> None:
+    assert next_deploy([], 7.9) == 7
+    known = [record("r1", deploy=3), record("r2", "prepared"), record("r3", "bad", deploy=None)]
+    assert next_deploy(known, 7.9) == 7
+    assert next_deploy(known, 2.0) == 4
+    known.append(record("r4", replaced={"by": 9}))
+    assert next_deploy(known, 2.0) == 10

@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.plugin_utils import inventory
 from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
+    CHECKS,
+    Address,
     Claim,
     Finding,
     Spec,
     Statement,
     ambiguous_hosts,
+    catalogues_in,
     claims,
     conflicts,
+    copied_addresses,
     effective,
     first_sentence,
     located,
@@ -25,19 +31,22 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     other_names,
     overridden,
     placeholders,
-    read_catalogues,
+    read_role_variables,
     read_spec,
     shared_by_inventories,
     without_effect,
+    without_entity,
     without_value,
     wrong_changes,
     wrong_extra_variables,
+    wrong_jar,
     wrong_value,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
 
 Data = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
 WIRED: dict[str, Data] = {
     "supervisord": {
         "jaws_rest_port": "{{ deployment_rest_port | default(__deployment.rest_port) }}",
@@ -160,10 +169,11 @@ def test_a_fact_that_only_renames_an_option_means_what_the_option_means() -> Non
 
 
 def test_the_catalogues_of_the_role_are_found() -> None:
-    found = read_catalogues()
+    found = catalogues_in(read_role_variables(), "jtm", "2")
     assert "jaws-cromwell" in found["services"]
     assert {"site", "jtm"} <= set(found["components"])
     assert found["formats"]["cromwell.conf"] == "hocon"
+    assert {"jaws-jtm.conf", "cromwell.conf"} == set(found["configs"])
 
 
 # ---- What cannot be evaluated
@@ -188,6 +198,15 @@ def test_another_cause_is_reported_with_what_the_inventory_states() -> None:
     assert told == [Finding("jaws_dir", f"jaws_dir, site_wheels: {error}")]
     assert without_value({"jaws_wheels": "'nope' is undefined"}, raw, SPEC) == [
         Finding("site_wheels", "site_wheels: 'nope' is undefined")
+    ]
+
+
+def test_a_secret_that_cannot_be_evaluated_is_named_and_not_the_list_of_all() -> None:
+    roles = {"jaws": {**SPEC.roles["jaws"], "jaws_secrets": {"description": "All secrets."}}}
+    error = "Attempting to decrypt but no vault secrets found."
+    errors = {"jaws_secrets": error, "vault_key": error}
+    assert without_value(errors, ONE, Spec(roles, SPEC.facts, SPEC.wiring)) == [
+        Finding("vault_key", f"vault_key: {error}")
     ]
 
 
@@ -371,6 +390,76 @@ def test_a_placeholder_of_an_example_is_not_accepted_as_a_secret(value: str) -> 
 @pytest.mark.parametrize("value", ["x", "changes", "a<b>c", "meChange", "", "todor", None, 12])
 def test_a_secret_that_resembles_a_placeholder_is_accepted(value: Any) -> None:
     assert placeholders({"vault_key": value}) == []
+
+
+# ---- Files and addresses
+
+
+def test_a_file_of_variables_for_no_host_or_group_is_named_with_the_one_that_was_meant() -> None:
+    groups = {"all": ["a_dev_jaws"], "dev": ["a_dev_jaws"], "ungrouped": []}
+    found = [
+        ("host", "a_dev_jaws", "host_vars/a_dev_jaws.yml"),
+        ("host", "a_dev_jwas", "host_vars/a_dev_jwas.yml"),
+        ("group", "all", "group_vars/all"),
+        ("group", "de", "group_vars/de.yml"),
+        ("group", "a_dev_jaws", "group_vars/a_dev_jaws.yml"),
+    ]
+    assert without_entity(found, groups) == [
+        "host_vars/a_dev_jwas.yml has no effect: there is no host a_dev_jwas; did you mean "
+        "a_dev_jaws?",
+        "group_vars/de.yml has no effect: there is no group de; did you mean dev?",
+        "group_vars/a_dev_jaws.yml has no effect: there is no group a_dev_jaws; there are all, "
+        "dev, ungrouped.",
+    ]
+
+
+def test_an_address_of_another_site_is_named_once_with_the_inventory_that_has_it() -> None:
+    mine = [Address("cori20", "", "", "NEW", "")] * 2
+    theirs = Address("cori20", "", "", "NERSC", "inventories/cori")
+    assert copied_addresses(mine, [theirs]) == [
+        "ansible_host is cori20, as at site NERSC in inventories/cori. Change it to the address of "
+        "site NEW, whose services would be deployed there."
+    ]
+    for other in ("host", "port", "user"):
+        assert copied_addresses(mine, [theirs._replace(**{other: "x"})]) == []
+    assert copied_addresses(mine, [theirs._replace(site="NEW")]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("none", "does not exist."), ("folder", "is not a regular file."), ("empty", "is empty.")],
+)
+def test_a_jar_that_cannot_be_used_is_named(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch()
+    (tmp_path / "jar").write_text("x")
+    given = {"jaws_services": {}, "jaws_cromwell_jar_url": "", "jaws_wheels_command": []}
+    path = str(tmp_path / name)
+    wrong = jtm(**given, jaws_cromwell_jar=path)
+    assert wrong_jar(wrong) == [f"jaws_cromwell_jar: {path} {why}"]
+    for right in (
+        {"jaws_cromwell_jar": str(tmp_path / "jar")},
+        {"jaws_cromwell_jar_url": "https://h/jar"},
+        {"jaws_wheels_command": ["make"]},
+        {"jaws_services": {"jaws-cromwell": None}},
+        {"jaws_instance": "jaws"},
+    ):
+        assert wrong_jar({**wrong, **right}) == []
+
+
+# ---- The table of what is checked
+
+
+def test_the_page_about_sites_lists_what_is_checked_and_every_check_is_made() -> None:
+    text = (ROOT / "docs/sites.md").read_text().partition("## What is checked")[2]
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", text.partition("\n## ")[0], re.MULTILINE)
+    assert rows[1:] == list(CHECKS.values())
+    action = (ROOT / "plugins/action/validate_inventory.py").read_text()
+    used = set(re.findall(r"\binventory\.(\w+)\(", action))
+    told = {name: inspect.signature(getattr(inventory, name)).return_annotation for name in used}
+    kinds = ("str", "Finding", "list[str]", "list[Finding]")
+    checks = {name for name, kind in told.items() if kind in kinds}
+    assert checks - {"located", "other_names"} == set(CHECKS)
 
 
 # ---- What -e gives

@@ -14,9 +14,11 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.play import (
     chosen_programs,
     has_held,
     switch,
+    wrong_tags,
 )
 
 PREPARED = {"jaws": {"deploy": 10, "id": "j"}, "jtm": {"deploy": 30, "id": "t"}}
+KEYS = ("hosts", "deploy", "unheld")
 HELD = {"failed": False, "changed": True}
 FAILED = {"failed": True, "msg": "jaws-jtm is FATAL"}
 
@@ -29,7 +31,7 @@ def test_a_variable_is_collected_from_the_hosts_that_have_it() -> None:
 
 def test_hosts_that_switch_together_share_the_highest_number() -> None:
     found = switch(PREPARED, {"jaws": HELD, "jtm": HELD})
-    assert found == {"hosts": ["jaws", "jtm"], "deploy": 30, "unheld": []}
+    assert [found[key] for key in KEYS] == [["jaws", "jtm"], 30, []]
 
 
 def test_before_the_switch_no_host_has_switched() -> None:
@@ -53,13 +55,96 @@ def test_a_host_that_prepared_nothing_is_not_part_of_the_switch() -> None:
 
 def test_a_rollback_is_a_switch_of_the_hosts_that_have_a_target() -> None:
     found = switch(PREPARED, {"jaws": HELD, "jtm": FAILED}, {"jaws": "j1"})
-    assert found == {"hosts": ["jaws"], "deploy": 10, "unheld": []}
+    assert [found[key] for key in KEYS] == [["jaws"], 10, []]
     # A host that is lost meanwhile remains part of it.
     assert switch(PREPARED, {}, {"jaws": "j1"})["unheld"] == ["jaws"]
 
 
 def test_a_switch_of_no_hosts_succeeds() -> None:
-    assert switch({}, {}) == {"hosts": [], "deploy": None, "unheld": []}
+    found = switch({}, {})
+    assert [found[key] for key in KEYS] == [[], None, []]
+
+
+def test_a_host_that_was_not_prepared_cannot_switch_and_says_what_to_do() -> None:
+    found = switch({}, {}, host="jaws")
+    assert (found["hosts"], found["unheld"]) == (["jaws"], ["jaws"])
+    assert found["summary"] == found["problem"]
+    for part in ("no release was prepared in this run on jaws", "Nothing was changed", "--tags"):
+        assert part in found["problem"]
+    assert switch(PREPARED, {}, host="jtm")["problem"] == ""
+
+
+BACK = {"failed": False, "changed": True, "reverted_to": "j0"}
+UNTOUCHED = {"failed": False, "changed": False, "reverted_to": None}
+LOST = {"unreachable": True, "msg": "Connection refused"}
+
+
+@pytest.mark.parametrize(
+    ("result", "back", "sentence"),
+    [
+        (HELD, BACK, "jaws runs j0, as before."),
+        ({**FAILED, "reverted_to": "j0", "put_back": True}, UNTOUCHED, "jaws runs j0, as before."),
+        (FAILED, UNTOUCHED, "jaws runs now, as before."),
+        ({**FAILED, "put_back": False}, UNTOUCHED, "jaws could not be put back, for the reason"),
+        (HELD, FAILED, "jaws could not be put back, for the reason above. Run the playbook again."),
+        (HELD, LOST, "jaws could not be reached any more: it may run the old or the new release."),
+        (None, None, "jaws could not be reached any more: it may run the old or the new release."),
+    ],
+)
+def test_after_a_failed_switch_each_instance_is_said_to_run_what_it_runs(
+    result: dict[str, Any] | None, back: dict[str, Any] | None, sentence: str
+) -> None:
+    releases: dict[str, Any] = {
+        "jaws": {"deploy": 1, "current": "now"},
+        "jtm": {"deploy": 1, "current": None},
+    }
+    results = {"jtm": FAILED, **({"jaws": result} if result else {})}
+    reverted = {"jtm": UNTOUCHED, **({"jaws": back} if back else {})}
+    lines = switch(releases, results, reverted=reverted)["summary"].splitlines()
+    assert lines[0].startswith("The switch failed on ")
+    assert lines[1].startswith(sentence)
+    assert lines[2] == "jtm runs nothing, as before."
+
+
+STEPS: dict[str, list[str]] = {
+    "inventory": [],
+    "build": [],
+    "prepare": ["build"],
+    "activate": ["build", "prepare"],
+}
+
+
+@pytest.mark.parametrize(
+    ("run", "skip", "sentence"),
+    [
+        (["all"], [], None),
+        (["inventory"], [], None),
+        (["build", "prepare"], [], None),
+        (["build", "prepare", "activate"], ["inventory"], None),
+        (["all"], ["activate"], None),
+        (["tagged"], [], None),
+        (["activate"], [], "activate needs build and prepare in the same run. Leave out --tags a"),
+        (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --skip-tags "),
+        (["activat"], [], "this playbook has no tag activat; it has inventory, build, prepare, ac"),
+        (["all"], ["perpare"], "this playbook has no tag perpare; it has inventory, build, pre"),
+        (["never"], [], "with --tags never, this playbook would do nothing; it has inventory"),
+        (["all"], ["all"], "with --skip-tags all, this playbook would do nothing; it has inv"),
+        (["untagged"], [], "with --tags untagged, this playbook would do nothing; it has inven"),
+    ],
+)
+def test_tags_that_leave_out_what_is_needed_are_refused(
+    run: list[str], skip: list[str], sentence: str | None
+) -> None:
+    found = wrong_tags(run, skip, STEPS)
+    assert [told[: len(sentence or "")] for told in found] == ([sentence] if sentence else [])
+
+
+def test_a_playbook_without_tags_refuses_all() -> None:
+    assert wrong_tags(("all",), (), {}) == []
+    assert wrong_tags(["activate"], [], {}) == [
+        "this playbook has no tag activate; it has none. Leave out --tags activate."
+    ]
+    assert wrong_tags(["tagged"], [], {})[0].startswith("with --tags tagged, this playbook would")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +212,15 @@ def test_what_was_stopped_may_be_left_out_unless_it_is_named(wanted: str) -> Non
     named = ["stopped"] if "stopped" in wanted else []
     others = [state.lower() for state in STATES if state != "STOPPED"]
     assert found == {"programs": {"one": [*others, *named]}, "problem": ""}
+
+
+@pytest.mark.parametrize("keep_stopped", [True, False])
+def test_what_has_done_its_work_is_left_alone_unless_it_is_named(keep_stopped: bool) -> None:
+    programs = [{"name": "migrate", "state": "EXITED"}, {"name": "serve", "state": "EXITED"}]
+    instances = {"one": {"programs": programs, "done": ["migrate"]}}
+    for wanted, chosen in {"all": ["serve"], "all,migrate": ["serve", "migrate"]}.items():
+        found = chosen_programs(instances, wanted, keep_stopped=keep_stopped)
+        assert found == {"programs": {"one": chosen}, "problem": ""}
 
 
 def test_a_name_that_no_instance_has_is_a_problem_and_so_is_an_empty_list() -> None:

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import (
     Store,
-    last_good,
     new_id,
-    next_deploy,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import (
@@ -176,26 +174,6 @@ def test_ids_sort_by_time_and_differ_by_inputs() -> None:
     assert first < second
     assert new_id("b", 0) != first
     assert new_id({"a": 1, "b": 2}, 0) == new_id({"b": 2, "a": 1}, 0)
-
-
-def test_the_last_good_release_is_the_one_that_was_activated_last() -> None:
-    known = [
-        record("r4", activated=4),
-        record("r3", "bad", activated=9),
-        record("r2", activated=5),
-        record("r1"),
-    ]
-    assert last_good(known, "r4") == known[2]
-    assert last_good(known, "r2") == known[0]
-    assert last_good(known[3:], "r4") == known[3]
-    assert last_good(known[1:2], "r4") is None
-
-
-def test_a_deploy_is_later_than_all_known_ones_even_if_the_clock_went_back() -> None:
-    assert next_deploy([], 7.9) == 7
-    known = [record("r1", deploy=3), record("r2", "prepared"), record("r3", "bad", deploy=None)]
-    assert next_deploy(known, 7.9) == 7
-    assert next_deploy(known, 2.0) == 4
 
 
 # ---- Links

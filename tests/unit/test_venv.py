@@ -258,7 +258,7 @@ def test_an_error_shows_the_last_lines_without_credentials() -> None:
     assert text.startswith(
         "cannot pip install for site: sh ended with 3. What runs now is untouched"
     )
-    assert "line 100\nhttps://***@host/" in text
+    assert "line 100\nhttps://********@host/" in text
     assert "line 80\n" not in text
     assert "hunter2" not in text
 

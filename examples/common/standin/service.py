@@ -123,7 +123,7 @@ class Work:
         """Start consumers of the queue, each in a thread."""
         self.start(f"consumer-{one}" for one in range(number))
         wanted = 0 if self._unhealthy else number
-        self._consumers += [broker.consume(queue) for _ in range(wanted)]
+        self._consumers += [broker.consume(queue) for _number in range(wanted)]
 
     def end(self) -> None:
         """End all of it."""

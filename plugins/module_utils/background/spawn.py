@@ -10,7 +10,7 @@ import shutil
 import signal as signals
 from typing import NoReturn
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from ..files import tail
 from ..waiting import wait_until
 from .pid_file import refuse_unusable
@@ -38,8 +38,8 @@ def spawn(wish: Wish, log: int) -> int:
     if problem:
         os.waitpid(pid, 0)
         raise JawsError(
-            f"Cannot start {wish.id}: {problem}. Check that {program} exists, is executable and "
-            f"built for this machine, and that {wish.chdir} is accessible.",
+            f"Cannot start {wish.id}: {quoted(problem)}. Check that {program} exists, is executable"
+            f" and built for this machine, and that {wish.chdir} is accessible.",
             "cannot_start",
         )
     return pid

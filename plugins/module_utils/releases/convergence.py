@@ -4,26 +4,60 @@
 """Make supervisord run what its supervisord.conf says.
 
 Programs that have died are started. Programs that an operator has stopped stay stopped, with their
-new definition.
+new definition. One-shot programs, which end by themselves, run when their definition is new, and
+programs of a later priority wait for them.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from typing import Dict, Mapping, NamedTuple, Sequence
+import shlex
+import stat
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Collection, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..files import read_text, write
 from ..supervisor.client import Supervisor
+from ..supervisor.conf import definitions
 from ..supervisor.controller import Controller
 from ..supervisor.observation import Observation, observe, settings
-from ..supervisor.planning import Plan, plan_updated
-from ..supervisor.programs import ALIVE, Change, Program, Setting, names
+from ..supervisor.planning import Plan, plan_updated, until_ended
+from ..supervisor.programs import ALIVE, Change, Program, Setting, has_done, names
 from ..waiting import wait_until
 
 Settings = Dict[str, Setting]
 
 DEAD = ("FATAL", "EXITED", "BACKOFF")
+EXECUTE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+class Wish(NamedTuple):
+    """How to apply a release.
+
+    :param one_shot: the names of its one-shot programs.
+    :param runs: whether these run; not if an earlier release comes back, which has run them.
+    :param files: by name: the file that a program runs, if it is one of the release's own.
+    :param removing: whether to also remove programs that are gone from disk.
+    :param exits: as in Controller, for a trial.
+    """
+
+    one_shot: Collection[str] = ()
+    runs: bool = True
+    files: Mapping[str, str] = {}
+    removing: bool = False
+    exits: int | None = None
+
+
+def own_files(programs: str, published: Collection[str]) -> dict[str, str]:
+    """Return by name the published file that each program of a configuration runs."""
+    found = {}
+    for name, text in definitions(programs).items():
+        with suppress(StopIteration, ValueError, IndexError):
+            line = next(one for one in text.splitlines() if one.startswith("command="))
+            path = shlex.split(line[len("command=") :])[0].replace("%%", "%")
+            if path in published:
+                found[name] = path
+    return found
 
 
 class Applied(NamedTuple):
@@ -40,9 +74,7 @@ def dead(programs: Sequence[Program], known: Mapping[str, Setting]) -> list[Prog
 
 def done(program: Program, known: Mapping[str, Setting]) -> bool:
     """Whether this is a one-shot program that ended as it should."""
-    setting = known.get(program.name)
-    ended_well = setting is not None and program.exit_status in setting.exitcodes
-    return setting is not None and setting.startsecs == 0 and ended_well
+    return has_done(program, known.get(program.name))
 
 
 class Journal:
@@ -72,42 +104,64 @@ class Journal:
             os.unlink(self.path)
 
 
-def apply(
-    client: Supervisor, timeout: float, removing: bool, journal: str, exits: int | None = None
-) -> Applied:
+def apply(client: Supervisor, timeout: float, journal: str, wish: Wish) -> Applied:
     """Apply what differs on disk, and start what has died or what a killed run has stopped.
 
     :param timeout: seconds for each step, in addition to the programs' own times.
-    :param removing: whether to also remove programs that are gone from disk.
     :param journal: path of a file for the next run, in case this one is killed.
-    :param exits: as in Controller, for a trial.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)
     known = settings(client)
-    note = Journal(journal, _stopped_groups(seen.programs))
-    idle = [group for group in seen.change.added + seen.change.changed if group in note.idle]
-    plan = _plan(seen, known, note, removing)
+    note = Journal(journal, _stopped_groups(seen.programs, wish.one_shot))
+    differs = seen.change.added + seen.change.changed
+    idle = [group for group in differs if group in note.idle or _rests(group, wish)]
+    plan = until_ended(_plan(seen, known, note, idle, wish), wish.one_shot, known)
     if plan.changes or idle:
         note.begin()
-        _redefine(client, timeout, known, idle)
-        Controller(client, timeout, known=known, exits=exits).execute(plan)
+        _await_one_shots(client, timeout, seen, plan, wish)
+        _redefine(client, timeout, known, idle, wish.files)
+        Controller(client, timeout, known=known, exits=wish.exits).execute(plan)
     note.end()
     started = [name for name, setting in known.items() if setting.group in plan.add]
     touched = {*started, *plan.start, *plan.remove, *idle}
     return Applied(started + plan.start, sorted(touched))
 
 
-def _plan(seen: Observation, known: Settings, note: Journal, removing: bool) -> Plan:
-    """Return the plan for all groups except those that operators have stopped."""
+def _rests(group: str, wish: Wish) -> bool:
+    return group in wish.one_shot and not wish.runs
+
+
+def _await_one_shots(
+    client: Supervisor, timeout: float, seen: Observation, plan: Plan, wish: Wish
+) -> None:
+    """Wait for one-shot programs that a killed run has started, before anything else starts.
+
+    :raises JawsError: as Controller.
+    """
+    leaving = {*plan.stop, *plan.await_stopped}
+    running = [
+        program.name
+        for program in seen.programs
+        if program.name in wish.one_shot and program.state in ALIVE and program.name not in leaving
+    ]
+    if running and wish.runs:
+        Controller(client, timeout).execute(Plan(await_running=running, await_ended=running))
+
+
+def _plan(
+    seen: Observation, known: Settings, note: Journal, idle: Sequence[str], wish: Wish
+) -> Plan:
+    """Return the plan for all groups except those that stay stopped."""
     change = Change(
-        [group for group in seen.change.added if group not in note.idle],
-        [group for group in seen.change.changed if group not in note.idle],
-        seen.change.removed if removing else [],
+        [group for group in seen.change.added if group not in idle],
+        [group for group in seen.change.changed if group not in idle],
+        seen.change.removed if wish.removing else [],
     )
     plan = plan_updated(change, seen.programs)
     fallen = [p for p in dead(seen.programs, known) if p.group not in seen.change.groups]
     waiting = [program.name for program in fallen if program.state == "BACKOFF"]
+    fallen = [p for p in fallen if p.group not in note.idle and not _rests(p.group, wish)]
     fallen += _left_stopped(seen, note, known)
     return plan._replace(start=names(fallen), stop=plan.stop + waiting)
 
@@ -134,20 +188,51 @@ def drop(client: Supervisor, timeout: float) -> list[str]:
     return plan.remove
 
 
-def _stopped_groups(programs: Sequence[Program]) -> list[str]:
+def _stopped_groups(programs: Sequence[Program], one_shot: Collection[str]) -> list[str]:
+    """Return the groups that an operator has stopped. A one-shot program was not, if it is STOPPED:
+    it has not run yet.
+    """
     up = {program.group for program in programs if program.state != "STOPPED"}
-    return sorted({program.group for program in programs} - up)
+    return sorted({program.group for program in programs} - up - {*one_shot})
 
 
-def _redefine(client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]) -> None:
-    """Give stopped groups their new definition.
+def _redefine(
+    client: Supervisor,
+    timeout: float,
+    known: Settings,
+    groups: Sequence[str],
+    files: Mapping[str, str],
+) -> None:
+    """Give stopped groups their new definition, without running them.
 
-    supervisord starts what is added in the next turn of its loop. That cannot be prevented, so they
-    are stopped again at once.
+    supervisord starts what is added in the next turn of its loop, and that cannot be prevented. So
+    their files cannot be executed meanwhile, and then they are stopped. A program that runs another
+    file runs for a moment.
     """
     if not groups:
         return
-    add_again = Plan(remove=list(groups), add=list(groups))
+    with closed(files[group] for group in groups if group in files):
+        _add_stopped(client, timeout, known, groups)
+
+
+@contextmanager
+def closed(paths: Iterable[str]) -> Iterator[None]:
+    """Make files that nobody can execute, for a while; another user's files are left alone."""
+    with ExitStack() as stack:
+        for path in paths:
+            with suppress(PermissionError):
+                mode = stat.S_IMODE(os.stat(path).st_mode)
+                os.chmod(path, mode & ~EXECUTE)
+                stack.callback(os.chmod, path, mode)
+        yield
+
+
+def _add_stopped(
+    client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]
+) -> None:
+    alive = [program for program in observe(client).programs if program.group in groups]
+    stop = [program.name for program in alive if program.state in ALIVE]
+    add_again = Plan(stop=stop, remove=list(groups), add=list(groups))
     Controller(client, timeout, wait=False, known=known).execute(add_again)
     coming = {name for name, item in known.items() if item.group in groups and item.autostart}
 

@@ -22,7 +22,7 @@ from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 
 Check = Mapping[str, Any]
 
@@ -30,7 +30,8 @@ KINDS = ("tcp", "http", "command")
 KEYS = (*KINDS, "status")
 ATTEMPT_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
-OUTPUT_BYTES = 300
+READ_BYTES = 4096
+SHOWN = 300  # characters of what a command has printed
 # With this status (EX_TEMPFAIL), a command says that something else is at fault.
 NEEDS_STATUS = 75
 NEEDS = "what it needs is away: "
@@ -65,7 +66,9 @@ def refuse_check(what: str, check: Check) -> None:
         raise JawsError(f"{what}: tcp must be HOST:PORT.", "bad_option")
 
 
-def failing(checks: Mapping[str, Check], pids: Mapping[str, int | None] = {}) -> dict[str, str]:
+def failing(
+    checks: Mapping[str, Check], pids: Mapping[str, int | None] | None = None
+) -> dict[str, str]:
     """Try every check once, all at the same time, and return by program why its check failed.
 
     :param pids: by program: its process.
@@ -73,7 +76,7 @@ def failing(checks: Mapping[str, Check], pids: Mapping[str, int | None] = {}) ->
     seen: dict[str, str | None] = {}
 
     def look(name: str) -> None:
-        seen[name] = attempt(checks[name], pids.get(name))
+        seen[name] = attempt(checks[name], (pids or {}).get(name))
 
     threads = [threading.Thread(target=look, args=(name,)) for name in checks]
     for thread in threads:
@@ -81,7 +84,7 @@ def failing(checks: Mapping[str, Check], pids: Mapping[str, int | None] = {}) ->
     for thread in threads:
         thread.join()
     found = ((name, seen[name]) for name in checks)
-    return {name: reason for name, reason in found if reason is not None}
+    return {name: quoted(reason) for name, reason in found if reason is not None}
 
 
 def attempt(check: Check, pid: int | None = None) -> str | None:
@@ -133,7 +136,7 @@ def _command(command: list[str], pid: int | None) -> str | None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
-        output.seek(max(0, output.tell() - OUTPUT_BYTES))
-        printed = output.read().decode("utf-8", "replace").strip()
+        output.seek(max(0, output.tell() - READ_BYTES))
+        printed = quoted(output.read().decode("utf-8", "replace").strip())[-SHOWN:]
     why = f"{command[0]} ended with {code}: {printed}"
     return None if code == 0 else NEEDS + printed if code == NEEDS_STATUS else why

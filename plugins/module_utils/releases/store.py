@@ -13,12 +13,14 @@ import hashlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, Mapping, NamedTuple
 
 from ..errors import JawsError
 from ..files import (
     file_mode,
     group_id,
+    has_acl,
+    keep_secrets_of,
     place_link,
     read_text,
     sweep,
@@ -113,6 +115,8 @@ class Store:
             raise JawsError(
                 f"there is no release {release} here; there are: {known}.", reason="unknown_release"
             )
+        for path in conf.secret_files(found["programs"]):
+            keep_secrets_of(path)
         return found
 
     def path(self, release: str) -> str:
@@ -122,6 +126,12 @@ class Store:
     def save(self, record: Record) -> None:
         """Write a release's record."""
         self.publish(self.path(record["id"]), json.dumps(record, indent=1) + "\n", 0o640)
+
+    def correct(self, record: Record) -> None:
+        """Write a release's record without noting that the release is wanted."""
+        before = os.stat(self.path(record["id"]))
+        self.save(record)
+        os.utime(self.path(record["id"]), ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def sweep(self, folders: Iterable[str] = ()) -> None:
         """Remove the temporary files that a killed run has left, here and in C(folders)."""
@@ -150,6 +160,7 @@ class Store:
             with open(path, encoding="utf-8", newline="") as stream:
                 found = os.fstat(stream.fileno())
                 is_ours = self.gid in (None, found.st_gid) and found.st_mode & 0o7777 == mode
+                is_ours = is_ours and not has_acl(stream.fileno())
                 return is_ours and stream.read() == content
         except (FileNotFoundError, UnicodeDecodeError):
             return False
@@ -215,18 +226,3 @@ def new_id(inputs: Any, now: float | None = None) -> str:
     text = json.dumps(inputs, sort_keys=True)
     what = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{what}"
-
-
-def last_good(records: Sequence[Record], other_than: str) -> Record | None:
-    """Return the good release that was activated last, or None."""
-    good = [r for r in records if r["status"] == "good" and r["id"] != other_than]
-    return max(good, key=lambda record: float(record.get("activated") or 0), default=None)
-
-
-def next_deploy(records: Sequence[Record], now: float) -> int:
-    """Return a number for a new deploy: Unix seconds, but greater than any known number.
-
-    The clock may have been set back.
-    """
-    known = [record.get("deploy") or 0 for record in records]
-    return max([int(now), *(number + 1 for number in known)])

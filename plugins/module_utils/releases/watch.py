@@ -13,7 +13,7 @@ from ..processes import read_process
 from ..supervisor.client import Supervisor
 from ..supervisor.diagnosis import describe, with_exit_status
 from ..supervisor.observation import observe, settings
-from ..supervisor.programs import Program
+from ..supervisor.programs import Program, Setting
 from . import health
 from .convergence import done
 
@@ -29,22 +29,30 @@ class Watch:
     def __init__(self, client: Supervisor, limits: Mapping[str, Any]) -> None:
         self.client = client
         self._born: dict[str, int | None] = {}
+        self._settings: dict[str, Setting] = {}
         self.window = limits["window"]
         self.health_timeout = limits["health_timeout"]
 
-    def hold(self, wanted: Sequence[str], checks: Mapping[str, health.Check]) -> None:
+    def hold(
+        self,
+        wanted: Sequence[str],
+        checks: Mapping[str, health.Check],
+        holds: Mapping[str, int] | None = None,
+    ) -> None:
         """Return when the window is over and every check has succeeded once.
 
         :param wanted: the names of the programs; those that were never started or have done their
             work are not watched.
         :param checks: by name; only those of the watched programs count.
+        :param holds: by name: a longer window; the longest of the watched programs counts for all.
         :raises JawsError: a program ended or was started again (unstable), or does not answer
             (unhealthy).
         """
         started = time.monotonic()
-        known = settings(self.client)
+        self._settings = settings(self.client)
         candidates = [p for p in self._look() if p.name in wanted and p.start_time]
-        first = {program.name: program for program in candidates if not done(program, known)}
+        first = {one.name: one for one in candidates if not done(one, self._settings)}
+        self.window = max([self.window, *((holds or {}).get(name, 0) for name in first)])
         self._born = {name: _born(program) for name, program in first.items()}
         pending = {name: check for name, check in checks.items() if name in first}
         while True:
@@ -71,6 +79,8 @@ class Watch:
             raise JawsError(message, "unstable", failed_programs=moved)
 
     def _is_same(self, was: Program, now: Program | None) -> bool:
+        if now is not None and done(now, self._settings):
+            return True
         if now is None or now.state != "RUNNING" or now.pid != was.pid:
             return False
         return _born(now) == self._born[was.name]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Collection, Mapping, NamedTuple
 
-from ..errors import JawsError
+from ..errors import SECRET_NAME, JawsError, quoted
 from .expansion import EXPANSIONS, unexpanded
 
 # What Supervisor reads in each kind of section; it silently ignores every other option. Without
@@ -60,7 +60,11 @@ SECRET = re.compile(
     r".*(?:\n(?:[ \t]*\n)*[ \t]+\S.*)*",
     re.IGNORECASE | re.MULTILINE,
 )
+# A comment in the programs' part that names a file, in which a release lists its secrets.
+SECRETS = re.compile(r"^; secrets: (/.*)$", re.MULTILINE)
+VARIABLE = re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
+STOPWAITSECS = 10  # Supervisor's default
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
@@ -80,6 +84,17 @@ class ConfText(NamedTuple):
     def text(self) -> str:
         """The whole file."""
         return self.daemon + self.programs
+
+    @property
+    def stop_seconds(self) -> int:
+        """How many seconds a supervisord with these programs may take to shut down.
+
+        It stops one group after the other, and kills a process that has not ended after its
+        stopwaitsecs.
+        """
+        sections = definitions(self.programs).values()
+        found = [re.search(r"^stopwaitsecs=(\d+)", text, re.MULTILINE) for text in sections]
+        return sum((int(one.group(1)) if one else STOPWAITSECS) + 1 for one in found)
 
     @property
     def release(self) -> str | None:
@@ -216,6 +231,7 @@ def complaint(text: str) -> str:
 
     One of them may be a secret.
     """
+    text = quoted(text)
     named = re.search(r" for '([^']*)' (contains names \(.*?\)|is badly)", text)
     section = re.search(r" in section '([^']*)' \(file: ", text)
     lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
@@ -250,6 +266,25 @@ def differing(before: str, after: str) -> list[str]:
     return sorted(
         name for name in {*old, *new} if old.get(name, "").strip() != new.get(name, "").strip()
     )
+
+
+def with_secrets(programs: str, path: str) -> str:
+    """Return the text of programs with the name of the file that lists their secrets, if any."""
+    return f"; secrets: {path}\n\n{programs}" if path else programs
+
+
+def secret_files(text: str) -> list[str]:
+    """Return the files that list the secrets of the releases in a supervisord.conf."""
+    return SECRETS.findall(text)
+
+
+def secrets_in(name: str, value: str) -> list[str]:
+    """Return the secrets in the value of an option of a supervisord.conf, as programs get them."""
+    plain = value.replace("%%", "%")
+    if name == "environment":
+        found = [(name, text.strip("\"'")) for name, text in VARIABLE.findall(plain)]
+        return [text for name, text in found if SECRET_NAME.search(name)]
+    return [plain] if SECRET_NAME.search(name) else []
 
 
 def redact(text: str) -> str:

@@ -9,7 +9,7 @@ import time
 import xmlrpc.client
 from typing import Any, Callable, Sequence
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from .client import (
     ALREADY_ADDED,
     ALREADY_STARTED,
@@ -26,6 +26,7 @@ from .programs import ALIVE, Program, Setting, from_info, group_of, is_down
 
 UNKNOWN_STOPWAITSECS = 600  # for a program that is gone from disk: supervisord does not report it
 MOST_BACKOFF = 600  # how many seconds to wait for a program that is started again and again
+MOST_REVIVALS = 5  # how often a program may come back when it is to be removed
 VERBS = {
     "startProcess": "start",
     "stopProcess": "stop",
@@ -136,9 +137,38 @@ class Controller:
     def _remove(self, groups: Sequence[str], stuck: frozenset[str]) -> list[str]:
         """Remove the groups that have stopped; return those that stay."""
         stay = [group for group in groups if group in stuck]
-        return stay + self._send(
-            "removeProcessGroup", [group for group in groups if group not in stuck]
-        )
+        due = [group for group in groups if group not in stuck]
+        for _attempt in range(MOST_REVIVALS):
+            due = self._remove_stopped(due)
+            late = {group_of(name) for name in self._stop_revived(due)}
+            stay += [group for group in due if group in late]
+            due = [group for group in due if group not in late]
+            if not due:
+                return stay
+        return stay + self._send("removeProcessGroup", due)
+
+    def _remove_stopped(self, groups: Sequence[str]) -> list[str]:
+        """Remove groups, and return those that supervisord does not remove."""
+        if not groups:
+            return []
+        self._seen = None
+        answers = self.client.batch([("supervisor.removeProcessGroup", name) for name in groups])
+        return [
+            group
+            for group, answer in zip(groups, answers)
+            if isinstance(answer, xmlrpc.client.Fault) and answer.faultCode != BAD_NAME
+        ]
+
+    def _stop_revived(self, groups: Sequence[str]) -> list[str]:
+        """Stop what had just exited when it was to be stopped, and has been started again.
+
+        The names of those that did not stop are returned.
+        """
+        if not groups:
+            return []
+        up = [one for one in self._look().values() if one.group in groups and not is_down(one)]
+        self._send("stopProcess", [one.name for one in up if one.state in ALIVE], False)
+        return self._await_stopped([one.name for one in up], Plan(remove=list(groups)))
 
     def _add(self, groups: Sequence[str]) -> None:
         """Make groups active, lowest priority number first; those with autostart start."""
@@ -348,7 +378,7 @@ class Controller:
 
 def _refusal(fault: xmlrpc.client.Fault) -> str:
     """Return supervisord's reason without the name of its code; the last line of a traceback."""
-    text = fault.faultString.split(": ", 1)[-1].strip()
+    text = quoted(fault.faultString.split(": ", 1)[-1].strip())
     return FAULTS.get(fault.faultCode) or text.splitlines()[-1]
 
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from .. import processes
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from ..files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
 from ..processes import Process
 from ..waiting import wait_until
@@ -377,8 +377,8 @@ class Daemon:
 
     def _did_not_start(self, why: str, output: Any) -> JawsError:
         output.seek(0)
-        told = output.read(4096).decode("utf-8", "replace").strip()[-1000:]
-        told = told.replace(self.endpoint.password or "\0", "(the key)")
+        # In this order, because a secret must be found as a whole.
+        told = quoted(output.read(4096).decode("utf-8", "replace").strip())[-1000:]
         return JawsError(
             f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
         )

@@ -9,7 +9,7 @@ import re
 import xmlrpc.client
 from typing import Mapping, Sequence
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from ..files import tail
 from .client import Supervisor
 from .programs import Program, process_of
@@ -79,7 +79,7 @@ def describe(program: Program, with_logs: bool = True) -> str:
             else f"exit status {program.exit_status}"
         )
     if program.spawn_error:
-        facts.append(program.spawn_error)
+        facts.append(quoted(program.spawn_error))
     logs = [path for path in (program.log_file, program.error_log_file) if path and with_logs]
     lines = [f"{program.name} is {', '.join(facts)}"]
     return "\n".join(lines + [line for path in logs for line in _shown(path)])

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.common.process import get_bin_path
 
-from ..errors import JawsError
-from ..files import refuse_unsafe, user_id, user_name
+from ..errors import JawsError, in_urls, keep_secret
+from ..files import keep_secrets_of, refuse_unsafe, user_id, user_name
 from ..processes import clean_environment
+from .conf import secret_files, secrets_in
 from .expansion import unexpanded
 from .trust import TRUST_ADVICE, Trust, uids_of
 
@@ -283,7 +284,17 @@ def _parsed(path: str, text: str | None = None) -> configparser.RawConfigParser:
             f"{_line_of(error)}). Deploy again, or restore it.",
             reason="broken_conf",
         ) from None
+    _keep_secrets(parser, text)
     return parser
+
+
+def _keep_secrets(parser: configparser.RawConfigParser, text: str) -> None:
+    """Note what must not be shown of a file, wherever a log says it."""
+    for section in parser.sections():
+        for name, value in parser.items(section):
+            keep_secret(*secrets_in(name, value or ""), *in_urls(value or ""))
+    for path in secret_files(text):
+        keep_secrets_of(path)
 
 
 def _advice(error: OSError) -> str:

@@ -78,6 +78,13 @@ def namespec(group: str, name: str) -> str:
     return name if group == name else f"{group}:{name}"
 
 
+def has_done(program: Program, setting: Setting | None) -> bool:
+    """Whether this is a one-shot program that ended as it should."""
+    if setting is None or setting.startsecs != 0:
+        return False
+    return program.state == "EXITED" and program.exit_status in setting.exitcodes
+
+
 def group_of(name: str) -> str:
     """Return the group in a namespec; the name of a group has no colon."""
     return name.partition(":")[0]

@@ -101,8 +101,8 @@ def check_consumers(config, name):
 
 
 def check_consumer(config, names):
-    name, _, key = names.partition(":")
-    part, _, key = key.partition(".")
+    name, _colon, key = names.partition(":")
+    part, _dot, key = key.partition(".")
     queue = config[part][key]
     found = consumers_on(config[name], queue)
     if found != 1:
@@ -134,7 +134,7 @@ def check_login(_config, url):
 
 
 def check_status(config, words):
-    site, _, url = words.partition(":")
+    site, _colon, url = words.partition(":")
     try:
         status, body = get(url, {})
     except TimeoutError:
@@ -183,7 +183,7 @@ CHECKS = {
 }
 
 
-def late(*_):
+def late(*_signal):
     raise Failure(f"no answer within {ALL_SECONDS} s")
 
 
@@ -194,7 +194,7 @@ def main(path, *checks):
     try:
         config = read(path)
         for check in checks:
-            kind, _, argument = check.partition("=")
+            kind, _sign, argument = check.partition("=")
             CHECKS[kind](config, argument)
     except Failure as failure:
         print(failure, file=sys.stderr)

@@ -31,6 +31,14 @@ def test_no_task_goes_on_after_an_error_or_runs_a_shell(name: str) -> None:
         assert not {"ignore_errors", "ignore_unreachable", "ansible.builtin.shell"} & set(task)
 
 
+@pytest.mark.parametrize("name", collection.names("playbooks/*.yml"))
+def test_a_play_does_a_task_on_all_hosts_before_the_next_one_whatever_the_default_is(
+    name: str,
+) -> None:
+    plays = [play for play in collection.load(ROOT / name) if "hosts" in play]
+    assert {play["strategy"] for play in plays} <= {"ansible.builtin.linear"}
+
+
 VARIABLES = ("roles/*/vars/**/*.yml", "roles/*/defaults/**/*.yml", "playbooks/group_vars/**/*.yml")
 TASKS = ("playbooks/**/*.yml", "roles/*/tasks/**/*.yml")
 # Anything more than a value is decided by a function in plugin_utils, which has tests.

@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Other inventories in a repository: only read, without a vault's password or any template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.manager import VariableManager
+
+from .inventory import Address, address_of
+
+
+class Lenient(DataLoader):
+    """Takes a file that cannot be read or decrypted for an empty one."""
+
+    def load_from_file(self, *arguments: Any, **options: Any) -> Any:
+        """Return what is in the file."""
+        try:
+            return super().load_from_file(*arguments, **options)
+        except AnsibleError:
+            return {}
+
+
+def addresses_in(directory: Path, place: str) -> Iterator[Address]:
+    """Yield where the hosts of an inventory are, if it says so without a template.
+
+    :param place: the directory, for messages.
+    """
+    loader: DataLoader = Lenient()  # type: ignore[no-untyped-call]
+    known = InventoryManager(loader=loader, sources=[str(directory)])
+    manager = VariableManager(loader=loader, inventory=known)
+    for host in known.get_hosts():
+        said = manager.get_vars(host=host, include_hostvars=False)
+        address = address_of(said, place)
+        if address.host and "{{" not in address.host:
+            yield address

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vars plugin that names the file and the line of variables that cannot be parsed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleParserError
+from ansible.plugins.vars import BaseVarsPlugin
+
+DOCUMENTATION = r"""
+name: readable
+short_description: Name the file and the line of variables that cannot be parsed
+version_added: 0.3.0
+description:
+  - Sets no variables. It reads the files in C(host_vars) and C(group_vars) before
+    P(ansible.builtin.host_group_vars#vars), because not every ansible-core names the file in which
+    it cannot parse the YAML.
+  - Enable it before that plugin, in C(ansible.cfg) as
+    C(vars_plugins_enabled = jgi.jaws.readable, ansible.builtin.host_group_vars).
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+"""
+
+ENCRYPTED = "$ANSIBLE_VAULT"
+
+
+class VarsModule(BaseVarsPlugin):
+    """Reads each file once."""
+
+    seen: set[str] = set()
+
+    def get_vars(self, loader: Any, path: str, entities: Any) -> dict[str, Any]:
+        """Return no variables; fail if a file of the entities cannot be parsed."""
+        super().get_vars(loader, path, entities)  # type: ignore[no-untyped-call]
+        for entity in entities if isinstance(entities, list | tuple | set) else [entities]:
+            kind = "host" if hasattr(entity, "get_groups") else "group"
+            for name in loader.find_vars_files(os.path.join(path, f"{kind}_vars"), entity.name):
+                file = os.fsdecode(name)
+                if file not in self.seen:
+                    self.seen.add(file)
+                    refuse_unreadable(file)
+        return {}
+
+
+def refuse_unreadable(file: str) -> None:
+    """Refuse a file that is not YAML.
+
+    :raises AnsibleParserError: names the file and the line.
+    """
+    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    if text.startswith(ENCRYPTED):
+        return
+    try:
+        for _event in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "line 1"
+        raise AnsibleParserError(
+            f"{file}, {where}: this YAML cannot be parsed: {error.problem}. Nothing was done."
+        ) from None
