@@ -24,7 +24,7 @@ Service = dict[str, Any]
 
 TOKEN = re.compile(r"@([A-Za-z0-9_.-]+)@")
 # Besides the configurations; see the filter release_plan.
-OWN_TOKENS = ("cromwell.jar", "current", "log", "logs")
+OWN_TOKENS = ("cromwell.jar", "current", "health.py", "log", "logs")
 NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and of its files
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIN_STARTSECS = 3  # with 1, a program that dies at once was seen as RUNNING in 9 of 39 spawns
