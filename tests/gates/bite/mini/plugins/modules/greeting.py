@@ -17,7 +17,13 @@ options:
     type: bool
     default: false
 extends_documentation_fragment: jgi.jaws.words
+seealso:
+  - module: ansible.builtin.debug
 attributes:
+  action_group:
+    support: full
+    description: The module is in an action group.
+    membership: [jgi.jaws.greetings]
   check_mode:
     support: full
     description: The module never changes anything.
