@@ -748,3 +748,8 @@ def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> 
     (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
     assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")
     assert "hush" not in sentence
+
+
+def test_a_service_of_a_site_may_name_the_script_of_the_health_checks() -> None:
+    check = {"command": ["python", "@health.py@", "@site.conf@", "database=DB"]}
+    assert told(services={"site-daemon": {"health": check}}) == []
