@@ -58,7 +58,7 @@ def test_the_example_of_a_site_with_the_real_jaws_is_valid(tmp_path: Path) -> No
     (example,) = re.findall(
         r"^```yaml\n(.*?)^```", (CLONE / "docs/jaws.md").read_text(), re.M | re.S
     )
-    (site.directory / "group_vars/all/site.yml").write_text(f"ansible_connection: local\n{example}")
+    (site.directory / "group_vars/all/site.yml").write_text(f"ansible_connection: ssh\n{example}")
     code, output = validate(tmp_path, site.directory, **secrets())
     assert code == 0, output
 
