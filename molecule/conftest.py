@@ -48,7 +48,7 @@ class Person:
     def ansible(self, program: str, *arguments: str) -> Played:
         """Run C(ansible-playbook) (C(playbook)) or C(ansible) (C(adhoc))."""
         inventory = f"--inventory={os.environ['MOLECULE_SCENARIO_DIRECTORY']}/inventory"
-        environment = {**os.environ, "CI": "", **self.environment}
+        environment = {**os.environ, "CI": "", "GITLAB_CI": "", **self.environment}
         for name in ("ANSIBLE_FORCE_COLOR", "PY_COLORS"):
             environment.pop(name, None)
         return Played(

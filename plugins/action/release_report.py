@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin of release_report: it prints one table of the releases of all instances."""
+"""The action plugin of release_report: it returns one table of all releases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Print the table, and return its lines."""
+        """Return the lines of the table."""
         result: Result = super().run(tmp, task_vars)
         shown = re.compile(self._task.args.get("packages") or "")
         rows = [
@@ -33,8 +33,8 @@ class ActionModule(ActionBase):
             for record in instance["releases"]
         ]
         table = format_table(COLUMNS, rows)
-        self._display.display(table)
-        return dict(result, changed=False, stdout_lines=table.splitlines())
+        lines = table.splitlines()
+        return dict(result, changed=False, stdout_lines=lines, _ansible_verbose_always=True)
 
 
 def _row(instance: str, current: str | None, record: Result, shown: re.Pattern[str]) -> Result:

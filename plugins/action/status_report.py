@@ -1,24 +1,39 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action plugin of status_report: it prints one table, and fails if anything is not running."""
+"""The action plugin of status_report: it returns one table, and fails if anything is not well."""
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.table import duration, format_table
+from ..plugin_utils.status_file import content
+from ..plugin_utils.table import duration, fitting, format_table
+from ..plugin_utils.text import cut, plain
 
 Result = dict[str, Any]
-COLUMNS = ("instance", "program", "state", "pid", "uptime", "release")
+COLUMNS = ("instance", "program", "state", "restarts", "pid", "uptime", "release")
+DISPENSABLE = ("release", "pid")  # in this order, if the table is too wide
+NOTE_ROWS = 3  # the last line of a log may be very long
 GOOD = "RUNNING"
+STOPPED = "STOPPED"
+DONE = "DONE"  # a one-shot program that has done its work
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
+OPTIONS = {
+    "instances": {"type": "list", "elements": "dict", "required": True},
+    "strict": {"type": "bool", "default": False},
+    "file": {"type": "path"},
+}
 
 
 class ActionModule(ActionBase):
@@ -28,50 +43,133 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Print the table, and return its lines; fail unless every row is RUNNING."""
+        """Return the lines of the table; fail if a program does not run that should."""
         result: Result = super().run(tmp, task_vars)
-        rows: list[Result] = []
-        notes: list[str] = []
-        for instance in self._task.args["instances"]:
-            found = _rows(instance)
-            rows += found
-            notes += [f"{instance['name']}: {row['note']}" for row in found if row.get("note")]
-            if (instance.get("status") or {}).get("outdated"):
-                notes.append(f"{instance['name']}: {OUTDATED}")
-        lines = [*format_table(COLUMNS, rows).splitlines(), *notes]
-        self._display.display("\n".join(lines))
-        wrong = [
-            f"{row['instance']} {row['program']}".strip()
-            for row in rows
-            if row["state"] != GOOD and not row.get("has_done")
+        options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
+        if options.error_messages:
+            raise AnsibleActionFail("; ".join(options.error_messages))
+        given = options.validated_parameters
+        rows = [
+            {**row, "site": instance.get("site"), "deployment": instance.get("deployment")}
+            for instance in given["instances"]
+            for row in _rows(instance)
         ]
-        message = f"not running: {', '.join(wrong)}" if wrong else "everything is running"
-        shown = {"not_running": wrong, "stdout_lines": lines}
+        if given["file"]:
+            self._write(given["file"], rows)
+        lines = _lines(given["instances"], rows, (self._display.columns or 79) + 1)
+        fine = (GOOD, DONE) if given["strict"] else (GOOD, DONE, STOPPED)
+        wrong = [_named(row) for row in rows if _judged(row) not in fine]
+        stopped = [_named(row) for row in rows if row["state"] == STOPPED]
+        message = f"not running: {', '.join(wrong)}" if wrong else _all_well(stopped)
+        shown = {"not_running": wrong, "stdout_lines": lines, "_ansible_verbose_always": True}
         return dict(result, changed=False, failed=bool(wrong), msg=message, **shown)
+
+    def _write(self, path: str, rows: list[Result]) -> None:
+        """Write the status file, at once: something may read it at any time."""
+        try:
+            text = content(path, rows, time.time())
+            if not self._task.check_mode:
+                _replace(path, text)
+        except (OSError, ValueError) as error:
+            raise AnsibleActionFail(f"cannot write the status file: {error}") from error
+
+
+def _replace(path: str, text: str) -> None:
+    with TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".status") as folder:
+        new = os.path.join(folder, "new")
+        with open(new, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(new, 0o644)
+        os.replace(new, path)
+
+
+def _lines(instances: list[Result], rows: list[Result], width: int) -> list[str]:
+    """Return the table, then why rows are not well, then what the table had no room for."""
+    columns = fitting(COLUMNS, rows, width, DISPENSABLE)
+    notes = [cut(plain(note), NOTE_ROWS * width) for note in _notes(instances, rows)]
+    releases = [] if "release" in columns else _releases(instances)
+    return [*format_table(columns, rows).splitlines(), *notes, *releases]
+
+
+def _judged(row: Result) -> str:
+    return DONE if row.get("has_done") else str(row["state"])
+
+
+def _named(row: Result) -> str:
+    return f"{row['instance']} {row['program']}"
+
+
+def _all_well(stopped: list[str]) -> str:
+    if not stopped:
+        return "everything is running"
+    return f"everything is running, except what was stopped on purpose: {', '.join(stopped)}"
+
+
+def _notes(instances: list[Result], rows: list[Result]) -> list[str]:
+    """Return why rows are not well, the worst first."""
+    ordered = sorted(rows, key=lambda row: _judged(row) in (GOOD, DONE, STOPPED))
+    notes = [f"{_where(row)}: {row['note']}" for row in ordered if row.get("note")]
+    return notes + [
+        f"{instance['name']}: {OUTDATED}"
+        for instance in instances
+        if (instance.get("status") or {}).get("outdated")
+    ]
+
+
+def _where(row: Result) -> str:
+    return _named(row) if row.get("is_service") else str(row["instance"])
+
+
+def _releases(instances: list[Result]) -> list[str]:
+    known = [(instance["name"], instance.get("release")) for instance in instances]
+    return [f"{name}: release {release}" for name, release in known if release]
 
 
 def _rows(instance: Result) -> list[Result]:
     if "runner" in instance:
         return [_runner(instance["name"], **instance["runner"])]
-    status, release = instance.get("status") or {}, instance.get("release")
+    status = instance.get("status") or {}
     if "programs" not in status:
         state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
         return [dict(_blank(instance), state=state, note=status.get("msg", "not reached"))]
+    now = status.get("now", time.time())
+    done = status.get("done") or []
     rows = [
-        {
-            "instance": instance["name"],
-            "program": program["name"],
-            "state": program["state"],
-            "pid": program["pid"],
-            "uptime": duration(time.time() - program["start_time"] if program["pid"] else None),
-            "release": release,
-            "has_done": program["name"] in (status.get("done") or []),
-        }
-        for program in status["programs"]
+        _service(instance, program, now, program["name"] in done) for program in status["programs"]
     ]
     return rows or [
         dict(_blank(instance), state="EMPTY", note="supervisord has no programs: deploy first")
     ]
+
+
+def _service(instance: Result, program: Result, now: float, has_done: bool) -> Result:
+    uptime = now - program["start_time"] if program["pid"] else None
+    return {
+        "instance": instance["name"],
+        "program": program["name"],
+        "state": program["state"],
+        "restarts": program.get("restarts"),
+        "pid": program["pid"],
+        "uptime": duration(uptime),
+        "uptime_seconds": uptime,
+        "release": instance.get("release"),
+        "note": "has done its work" if has_done else _reason(program),
+        "has_done": has_done,
+        "is_service": True,
+    }
+
+
+def _reason(program: Result) -> str | None:
+    """Return why a program does not run: how it ended, and the last line of its log."""
+    if program["state"] == GOOD:
+        return None
+    if program["state"] == STOPPED:
+        never = not program.get("start_time")
+        return "does not start by itself (autostart=false)" if never else "stopped on purpose"
+    status = program.get("exit_status")
+    ended = program.get("ended") or (f"exit status {status}" if status is not None else None)
+    facts = [ended or program.get("spawn_error"), program.get("last_line")]
+    return "; ".join(fact for fact in facts if fact) or None
 
 
 def _runner(name: str, process: Result, gitlab: Result) -> Result:
@@ -81,11 +179,13 @@ def _runner(name: str, process: Result, gitlab: Result) -> Result:
         return dict(row, note=process.get("msg") or _absent(process))
     since = datetime.fromisoformat(process["started_at"].replace("Z", "+00:00")).timestamp()
     online = gitlab.get("online") or (gitlab.get("valid") and gitlab.get("online") is None)
+    uptime = time.time() - since
     return dict(
         row,
         state="STOPPING" if process["stopping"] else GOOD,
         pid=process["pid"],
-        uptime=duration(time.time() - since),
+        uptime=duration(uptime),
+        uptime_seconds=int(uptime),
         note=None if online else gitlab.get("saw") or gitlab.get("msg"),
     )
 

@@ -374,8 +374,10 @@ def sync_folder(path: str) -> None:
             ) from error
 
 
-def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | None:
-    """Return the last lines of a log, as they may be shown, at most 4 KiB.
+def tail(
+    path: str, since: int = 0, max_lines: int = TAIL_LINES, max_bytes: int = TAIL_BYTES
+) -> list[str] | None:
+    """Return the last lines of a log, as they may be shown, at most 4 KiB by default.
 
     The file itself is read, because supervisord answers nobody else while it sends a large log. It
     is None if it is not a readable regular file.
@@ -388,8 +390,9 @@ def tail(path: str, since: int = 0, max_lines: int = TAIL_LINES) -> list[str] | 
             if not stat.S_ISREG(status.st_mode):
                 return None
             # More than is shown, because a secret must be found as a whole.
-            stream.seek(max(min(since, status.st_size), status.st_size - 2 * TAIL_BYTES))
-            shown = quoted(stream.read().decode("utf-8", "replace")).encode()[-TAIL_BYTES:]
+            start = status.st_size - max_bytes - TAIL_BYTES
+            stream.seek(max(min(since, status.st_size), start))
+            shown = quoted(stream.read().decode("utf-8", "replace")).encode()[-max_bytes:]
             return shown.decode("utf-8", "replace").splitlines()[-max_lines:]
     except OSError:
         return None

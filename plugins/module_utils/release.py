@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, Sequence
 from .errors import JawsError
 from .releases import commands, health, history, retention
 from .releases.convergence import Applied, Wish, apply, dead, drop, own_files
-from .releases.store import Links, Record, Store, new_id, planned
+from .releases.store import Links, Record, Store, keep_secrets, new_id, planned
 from .releases.verification import Verification, lasting
 from .releases.watch import Watch
 from .supervisor.client import Supervisor
@@ -111,6 +111,7 @@ class Preparation(Command):
 
     def _refuse_unusable(self, current: ConfText, record: Record) -> None:
         """Refuse a release with a program that would not even start, of those that differ."""
+        keep_secrets(record)
         due = differing(current.programs, record["programs"])
         commands.refuse_unusable(self.plan["commands"], due)
         now = self.store.find(current.release)

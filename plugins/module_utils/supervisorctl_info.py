@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Sequence
 
+from .supervisor import daemon_log
 from .supervisor.client import Supervisor
-from .supervisor.endpoint import endpoint_for
+from .supervisor.endpoint import SupervisordConf, endpoint_for
 from .supervisor.installation import is_of_another_installation
 from .supervisor.observation import observe, settings
-from .supervisor.programs import has_done, select_known
+from .supervisor.programs import Program, has_done, process_of, select_known
+
+HOUR = 3600
+WELL = ("RUNNING", "STOPPED")
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -27,8 +32,31 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         if params["python"]:
             pid = client.call("supervisor.getPID")
             outdated = is_of_another_installation(pid, params["python"])
+    details = _explained(programs, params["config"]) if params["explain"] else {}
     if params["name"] is not None:
         programs = select_known(programs, params["name"])
-    shown = [program.as_dict() for program in programs]
+    shown = [dict(program.as_dict(), **details.get(program.name, {})) for program in programs]
     done = [program.name for program in programs if has_done(program, known.get(program.name))]
-    return dict(changed=False, programs=shown, done=done, outdated=outdated)
+    now = int(time.time())
+    return dict(changed=False, programs=shown, done=done, outdated=outdated, now=now)
+
+
+def _explained(programs: Sequence[Program], config: str) -> dict[str, dict[str, Any]]:
+    """Return by program how often it was restarted, and why it is not well.
+
+    supervisord's log does not name the group, so a name in several groups has no history.
+    """
+    events = daemon_log.read(SupervisordConf(config).log_file)
+    inside = [process_of(program.name) for program in programs]
+    found = {}
+    for program, name in zip(programs, inside):
+        known = events if inside.count(name) == 1 else None
+        well = program.state in WELL
+        found[program.name] = dict(
+            restarts=None
+            if known is None
+            else daemon_log.restarts(known, name, time.time() - HOUR),
+            ended=None if well or known is None else daemon_log.last_end(known, name),
+            last_line=None if well else daemon_log.last_line(program),
+        )
+    return found

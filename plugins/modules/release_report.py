@@ -7,11 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_report
-short_description: Print the releases of all instances as one table
+short_description: Show the releases of all instances as one table
 version_added: 0.2.0
 description:
-  - Prints one table of the releases of all given instances, with the time and author of each, and
+  - Returns one table of the releases of all given instances, with the time and author of each, and
     the reason why a bad one is bad.
+  - The callback P(jgi.jaws.progress#callback) shows the table at the end of a run; others show it
+    as the result of the task.
 options:
   instances:
     description: What M(jgi.jaws.release_info) returned, by instance name.
@@ -41,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stdout_lines:
-  description: The printed lines, for programs such as AWX that show the results of tasks.
+  description: The lines of the table.
   version_added: 0.3.0
   returned: always
   type: list

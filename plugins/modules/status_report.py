@@ -7,11 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: status_report
-short_description: Print the states of programs as one table
+short_description: Show the states of programs as one table
 version_added: 0.1.0
 description:
-  - Prints one table of the programs of all given instances, and fails if any of them is not
-    C(RUNNING) or has done its work. The result contains the lines too.
+  - Returns one table of the programs of all given instances, and fails if any of them does not run,
+    except those that were stopped on purpose or have done their work.
+  - The callback P(jgi.jaws.progress#callback) shows the table at the end of a run; others show it
+    as the result of the task.
+  - It fits the terminal, or 80 columns if there is none. If it is too wide, the releases are below
+    the table, and if necessary the pids are left out.
+  - Below the table is the reason for everything that is not well, the worst first.
   - A gitlab-runner has a row too. If it is not online, a note below the table has GitLab's report.
 options:
   instances:
@@ -21,8 +26,18 @@ options:
     required: true
     suboptions:
       name: {description: The name to show., type: str, required: true}
-      status: {description: What M(jgi.jaws.supervisorctl_info) returned., type: dict}
+      status:
+        description: What M(jgi.jaws.supervisorctl_info) returned, with C(explain) for the reasons.
+        type: dict
       release: {description: The current release., type: str}
+      site:
+        version_added: 0.3.0
+        description: The site, for O(file).
+        type: str
+      deployment:
+        version_added: 0.3.0
+        description: The deployment, for O(file).
+        type: str
       runner:
         version_added: 0.2.0
         description: A gitlab-runner, instead of an instance.
@@ -30,6 +45,18 @@ options:
         suboptions:
           process: {description: What M(jgi.jaws.background_command) returned., type: dict}
           gitlab: {description: What M(jgi.jaws.gitlab_runner_info) returned., type: dict}
+  strict:
+    version_added: 0.3.0
+    description: Whether a program that was stopped on purpose, or does not start by itself, fails.
+    type: bool
+    default: false
+  file:
+    version_added: 0.3.0
+    description:
+      - A file on the control node to write all of this to, for other programs. The end of its name
+        is C(.json), or C(.prom) for the text format of Prometheus, as the textfile collector of its
+        node exporter reads it. It is replaced at once, and not written in check mode.
+    type: path
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -53,18 +80,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 not_running:
-  description: The programs that are not running, each with its instance.
+  description:
+    - The programs that are not running, each with its instance; with O(strict), also those that
+      were stopped on purpose.
   returned: always
   type: list
   elements: str
   sample: [local_dev_jtm jaws-cromwell]
 stdout_lines:
-  description: The printed lines, for programs such as AWX that show the results of tasks.
+  description: The table, and the notes below it.
   version_added: 0.3.0
   returned: always
   type: list
   elements: str
   sample:
-    - INSTANCE        PROGRAM        STATE  PID  UPTIME  RELEASE
-    - local_dev_jtm   jaws-cromwell  FATAL  -    -       20261122T130250Z-ea814ff6
+    - INSTANCE       PROGRAM        STATE    RESTARTS  PID   UPTIME  RELEASE
+    - local_dev_jtm  jaws-cromwell  FATAL    3         -     -       20261122T130250Z-ea814ff6
+    - local_dev_jtm  jaws-jtm       RUNNING  0         4711  3h02m   20261122T130250Z-ea814ff6
+    - "local_dev_jtm jaws-cromwell: exit status 1; no such file: cromwell.conf"
 """

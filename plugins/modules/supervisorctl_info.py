@@ -25,6 +25,14 @@ options:
       - The Python interpreter of the installation that the daemon should run from. With it,
         RV(outdated) says whether it does.
     type: path
+  explain:
+    version_added: 0.3.0
+    description:
+      - Whether to also look at the logs. Each program then has RV(programs[].restarts),
+        RV(programs[].ended) and RV(programs[].last_line). The files are read, supervisord is not
+        asked for them; what this user may not read is null. It needs O(config).
+    type: bool
+    default: false
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.client
@@ -56,6 +64,22 @@ programs:
   returned: success
   type: list
   elements: dict
+  contains:
+    restarts:
+      version_added: 0.3.0
+      description: How often the program has ended by itself and was started again in the last hour.
+      returned: with O(explain)
+      type: int
+    ended:
+      version_added: 0.3.0
+      description: How it ended last, if it is neither C(RUNNING) nor C(STOPPED).
+      returned: with O(explain)
+      type: str
+    last_line:
+      version_added: 0.3.0
+      description: The last line of its log, if it is neither C(RUNNING) nor C(STOPPED).
+      returned: with O(explain)
+      type: str
   sample:
     - name: jaws-jtm
       group: jaws-jtm
@@ -75,6 +99,12 @@ done:
   type: list
   elements: str
   sample: []
+now:
+  version_added: 0.3.0
+  description: The time on the host, in Unix seconds, by the clock that the start times are from.
+  returned: success
+  type: int
+  sample: 1790003600
 outdated:
   version_added: 0.2.0
   description: >-
@@ -101,8 +131,12 @@ from ..module_utils.supervisorctl_info import inform
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            CLIENT_OPTIONS, name=dict(type="list", elements="str"), python=dict(type="path")
+            CLIENT_OPTIONS,
+            name=dict(type="list", elements="str"),
+            python=dict(type="path"),
+            explain=dict(type="bool", default=False),
         ),
+        required_if=[("explain", True, ["config"])],
         supports_check_mode=True,
     )
     run(module, inform)

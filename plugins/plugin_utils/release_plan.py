@@ -97,6 +97,7 @@ def plan_release(
     files += scripts.values()
     known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
     sections: list[str] = []
+    secrets = secrets_of([configs, services], context.secrets)
     found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
         service = _expand(given, _tokens(name, known, context), f"service {name}")
@@ -106,13 +107,12 @@ def plan_release(
         if checking:
             service["health"] = {"command": [checking[0]["path"]]}
         sections.append(_program(name, service, file["path"], context))
-        found["commands"][name] = _command(service, context)
+        found["commands"][name] = _command(without_secrets(service, secrets), context)
         for key in ("health", "holds"):
             if service[key]:
                 found[key][name] = service[key]
     links = _links(paths, context)
     one_shot = sorted(name for name, service in services.items() if service["one_shot"])
-    secrets = secrets_of([configs, services], context.secrets)
     files += [_secrets_file(secrets, context)] * bool(secrets)
     programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
     return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
@@ -154,6 +154,16 @@ def secrets_of(data: Any, known: Iterable[Any]) -> list[str]:
     given = {secret for _name, secret in _leaves("", list(known))}
     found.update(secret for secret in given if any(secret in text for _name, text in leaves))
     return sorted(text for text in found if len(text) >= SHORTEST)
+
+
+def without_secrets(service: Service, secrets: Iterable[str]) -> Service:
+    """Return the service without the environment variables that hold secrets."""
+    plain = {
+        name: value
+        for name, value in service["environment"].items()
+        if not SECRET_NAME.search(name) and not any(secret in str(value) for secret in secrets)
+    }
+    return {**service, "environment": plain}
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:

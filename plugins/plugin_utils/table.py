@@ -23,6 +23,17 @@ def format_table(columns: Sequence[str], rows: Sequence[Row]) -> str:
     )
 
 
+def fitting(
+    columns: Sequence[str], rows: Sequence[Row], width: int, dispensable: Sequence[str]
+) -> list[str]:
+    """Return the columns without as many of the dispensable ones, in their order, as do not fit."""
+    left = list(columns)
+    for column in dispensable:
+        if max(map(len, format_table(left, rows).splitlines())) > width:
+            left.remove(column)
+    return left
+
+
 def _cell(value: Any) -> str:
     return "-" if value in (None, "") else str(value)
 

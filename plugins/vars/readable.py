@@ -5,14 +5,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
-import yaml
-from ansible.errors import AnsibleParserError
-from ansible.plugins.vars import BaseVarsPlugin
-
 DOCUMENTATION = r"""
 name: readable
 short_description: Name the file and the line of variables that cannot be parsed
@@ -26,6 +18,14 @@ description:
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 """
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleParserError
+from ansible.plugins.vars import BaseVarsPlugin
 
 ENCRYPTED = "$ANSIBLE_VAULT"
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.conftest import ansible
 
 Result = dict[str, Any]
@@ -17,63 +19,115 @@ def program(name: str, state: str = "RUNNING", pid: int | None = 7) -> Result:
     return {"name": name, "state": state, "pid": pid, "start_time": int(time.time()) - 3700}
 
 
-def report(home: Path, *instances: Result) -> tuple[int, str]:
-    """Return the exit status and the output of the action plugin."""
-    call = ("-m", "jgi.jaws.status_report", "-a", json.dumps({"instances": instances}))
-    done = ansible("adhoc", "localhost", "-i", "localhost,", *call, home=home)
-    return done.returncode, done.stdout
-
-
-def result(home: Path, module: str, **options: Any) -> tuple[list[str], Result]:
-    """Return the lines that an action plugin prints, and its result."""
+def result(home: Path, module: str, **options: Any) -> tuple[int, Result]:
+    """Return the exit status and the result of an action plugin, which prints nothing itself."""
     call = ("-m", f"jgi.jaws.{module}", "-a", json.dumps(options))
     done = ansible(
         "adhoc", "localhost", "-i", "localhost,", *call, home=home,
         ANSIBLE_CALLBACK_RESULT_FORMAT="json",
     )  # fmt: skip
     printed, _sign, shown = done.stdout.partition(" => ")
+    assert "INSTANCE" not in printed
     found: Result = json.loads(shown[: shown.rindex("}") + 1])
-    return printed.splitlines(), found
+    return done.returncode, found
+
+
+def report(home: Path, *instances: Result, strict: bool = False) -> tuple[int, list[str], str]:
+    """Return the exit status, the lines of the table, and the message."""
+    code, found = result(home, "status_report", instances=instances, strict=strict)
+    return code, found["stdout_lines"], found["msg"]
 
 
 def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
     programs = [program("jaws-jtm"), program("jaws-cromwell", pid=12345)]
+    programs[0]["restarts"] = 2
     jaws: Result = {"name": "dev_jaws", "status": {"programs": [program("rest")]}, "release": "r1"}
     jtm = {"name": "dev_jtm", "status": {"programs": programs}, "release": None}
-    code, output = report(tmp_path, jaws, jtm)
-    assert code == 0, output
-    lines = output.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("INSTANCE"))
-    assert [line.split() for line in lines[start : start + 4]] == [
-        ["INSTANCE", "PROGRAM", "STATE", "PID", "UPTIME", "RELEASE"],
-        ["dev_jaws", "rest", "RUNNING", "7", "1h01m", "r1"],
-        ["dev_jtm", "jaws-jtm", "RUNNING", "7", "1h01m", "-"],
-        ["dev_jtm", "jaws-cromwell", "RUNNING", "12345", "1h01m", "-"],
+    code, lines, message = report(tmp_path, jaws, jtm)
+    assert (code, message) == (0, "everything is running")
+    assert [line.split() for line in lines] == [
+        ["INSTANCE", "PROGRAM", "STATE", "RESTARTS", "PID", "UPTIME", "RELEASE"],
+        ["dev_jaws", "rest", "RUNNING", "-", "7", "1h01m", "r1"],
+        ["dev_jtm", "jaws-jtm", "RUNNING", "2", "7", "1h01m", "-"],
+        ["dev_jtm", "jaws-cromwell", "RUNNING", "-", "12345", "1h01m", "-"],
     ]
 
 
 def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
-    never = dict(program("never", "STOPPED", None), start_time=None)
     fallen = program("fallen", "FATAL", None)
+    fallen.update(ended="exit status 7", last_line="no broker\x1b[2J")
+    ended = dict(program("ended", "EXITED", None), exit_status=3)
     failed = {"failed": True, "msg": "supervisord is down: start it.", "reason": "down"}
-    down = {"name": "down", "status": failed}
-    code, output = report(
+    code, lines, message = report(
         tmp_path,
-        {"name": "dev", "status": {"programs": [program("up"), fallen, never]}, "release": "r1"},
+        {"name": "dev", "status": {"programs": [program("up"), fallen, ended]}, "release": "r1"},
         {"name": "empty", "status": {"programs": []}},
-        down,
+        {"name": "down", "status": failed},
         {"name": "unreached", "status": {}},
     )
     assert code != 0
-    assert "not running: dev fallen, dev never, empty (supervisord), down (supervisord)," in output
-    assert "down: supervisord is down: start it." in output
-    assert "empty: supervisord has no programs: deploy first" in output
-    assert "unreached: not reached" in output
-    table = {tuple(line.split()[:3]) for line in output.splitlines()}
+    assert message == (
+        "not running: dev fallen, dev ended, empty (supervisord), down (supervisord), "
+        "unreached (supervisord)"
+    )
+    assert lines[-5:] == [
+        r"dev fallen: exit status 7; no broker\x1b[2J",
+        "dev ended: exit status 3",
+        "empty: supervisord has no programs: deploy first",
+        "down: supervisord is down: start it.",
+        "unreached: not reached",
+    ]
+    table = {tuple(line.split()[:3]) for line in lines}
     assert ("dev", "fallen", "FATAL") in table
-    assert ("dev", "never", "STOPPED") in table
     assert ("down", "(supervisord)", "DOWN") in table
     assert ("unreached", "(supervisord)", "UNKNOWN") in table
+
+
+def test_what_was_stopped_on_purpose_does_not_fail_unless_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    stopped = program("stopped", "STOPPED", None)
+    never = dict(program("never", "STOPPED", None), start_time=None)
+    dev = {"name": "dev", "status": {"programs": [program("up"), stopped, never]}}
+    code, lines, message = report(tmp_path, dev)
+    assert code == 0
+    assert message == (
+        "everything is running, except what was stopped on purpose: dev stopped, dev never"
+    )
+    assert lines[-2:] == [
+        "dev stopped: stopped on purpose",
+        "dev never: does not start by itself (autostart=false)",
+    ]
+    code, _lines, message = report(tmp_path, dev, strict=True)
+    assert code != 0
+    assert message == "not running: dev stopped, dev never"
+
+
+def test_a_one_shot_program_that_has_done_its_work_does_not_fail(tmp_path: Path) -> None:
+    once = dict(program("once", "EXITED", None), exit_status=0)
+    dev = {"name": "dev", "status": {"programs": [once], "done": ["once"]}}
+    code, lines, message = report(tmp_path, dev, strict=True)
+    assert (code, message) == (0, "everything is running")
+    assert lines[-1] == "dev once: has done its work"
+
+
+def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path) -> None:
+    programs = [program("jaws-site-central-rpc", pid=1234567), program("jaws-central-auth")]
+    status = {"programs": programs, "outdated": True}
+    release = "20261122T130141Z-95a2e45f"
+    local = {"name": "local_dev_jaws", "status": status, "release": release}
+    code, lines, _message = report(tmp_path, local)
+    assert code == 0
+    assert max(map(len, lines[:3])) <= 80
+    assert lines[0].split() == ["INSTANCE", "PROGRAM", "STATE", "RESTARTS", "PID", "UPTIME"]
+    assert lines[3].startswith("local_dev_jaws: supervisord runs from an older installation")
+    assert lines[4] == f"local_dev_jaws: release {release}"
+
+
+def test_uptimes_are_by_the_clock_of_the_host(tmp_path: Path) -> None:
+    late = {"programs": [dict(program("up"), start_time=1000)], "now": 1060}
+    _code, lines, _message = report(tmp_path, {"name": "dev", "status": late})
+    assert lines[1].split()[5] == "1m00s"
 
 
 def runs() -> Result:
@@ -88,24 +142,23 @@ def runner(name: str, process: Result, **gitlab: Any) -> Result:
 def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note(
     tmp_path: Path,
 ) -> None:
-    code, output = report(
+    code, lines, _message = report(
         tmp_path,
         {"name": "dev", "status": {"programs": [program("rest")]}, "release": "r1"},
         runner("one", runs(), online=True, valid=True, saw="it is online"),
         runner("two", runs(), online=None, valid=True, saw="it knows the token"),
         runner("three", runs(), online=False, valid=True, saw="it was never in contact"),
     )
-    assert code == 0, output
-    rows = [line.split() for line in output.splitlines()]
+    assert code == 0, lines
+    rows = [line.split() for line in lines]
     for name in ("one", "two", "three"):
-        assert [name, "gitlab-runner", "RUNNING", "42", "1h01m", "-"] in rows
-    assert "three: it was never in contact" in output
-    assert not [line for line in output.splitlines() if line.startswith(("one: ", "two: "))]
+        assert [name, "gitlab-runner", "RUNNING", "-", "42", "1h01m", "-"] in rows
+    assert lines[5:] == ["three: it was never in contact"]
 
 
 def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     twice = {"failed": True, "msg": "gitlab-runner runs 2 times"}
-    code, output = report(
+    code, lines, message = report(
         tmp_path,
         runner("down", {"running": False}),
         runner("ending", dict(runs(), stopping="SIGQUIT at noon"), online=True),
@@ -114,36 +167,39 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
     )
     assert code != 0
     names = ("down", "ending", "unreached", "twice")
-    told = "not running: " + ", ".join(f"{name} gitlab-runner" for name in names)
-    assert told in " ".join(output.split())  # Ansible may break the line
-    assert "down: not running; the playbook recover starts it" in output
-    assert "unreached: not reached" in output
-    assert "twice: gitlab-runner runs 2 times" in output
-    assert ["ending", "gitlab-runner", "STOPPING"] in [
-        line.split()[:3] for line in output.splitlines()
-    ]
+    assert message == "not running: " + ", ".join(f"{name} gitlab-runner" for name in names)
+    assert "down: not running; the playbook recover starts it" in lines
+    assert "unreached: not reached" in lines
+    assert "twice: gitlab-runner runs 2 times" in lines
+    assert ["ending", "gitlab-runner", "STOPPING"] in [line.split()[:3] for line in lines]
 
 
-def test_what_is_printed_is_in_the_result_too(tmp_path: Path) -> None:
-    up = {"name": "up", "status": {"programs": [program("rest")]}, "release": "r1"}
-    down = {"name": "down", "status": {"msg": "it is down", "reason": "down"}}
-    printed, found = result(tmp_path, "status_report", instances=[up, down])
-    assert found["not_running"] == ["down (supervisord)"]
-    assert [line.split()[:1] for line in found["stdout_lines"]] == [
-        ["INSTANCE"],
-        ["up"],
-        ["down"],
-        ["down:"],
-    ]
-    assert set(found["stdout_lines"]) <= set(printed)
-
-
-def test_the_table_of_releases_is_in_the_result_too(tmp_path: Path) -> None:
+def test_the_table_of_releases_is_the_result(tmp_path: Path) -> None:
     record = {"id": "r1", "status": "good", "activated": None, "author": "me", "ci_job": None}
     instance = {"current": "r1", "releases": [{**record, "packages": ["a-1"], "why": None}]}
-    printed, found = result(tmp_path, "release_report", instances={"dev": instance})
+    _code, found = result(tmp_path, "release_report", instances={"dev": instance})
     assert [line.split()[:4] for line in found["stdout_lines"]] == [
         ["INSTANCE", "RELEASE", "STATUS", "ACTIVATED"],
         ["dev", "r1", "good,", "current"],
     ]
-    assert set(found["stdout_lines"]) <= set(printed)
+
+
+@pytest.mark.parametrize("suffix", ["json", "prom"])
+def test_what_runs_is_written_to_a_file_for_other_programs(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"status.{suffix}"
+    path.write_text("old")
+    dev = {"name": "dev", "site": "CORI", "status": {"programs": [program("rest")]}}
+    code, found = result(tmp_path, "status_report", instances=[dev], file=str(path))
+    assert code == 0, found
+    assert "CORI" in path.read_text()
+    assert "rest" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.glob(".status*")) == []
+
+
+def test_a_status_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "status.txt", tmp_path / "missing/status.json"):
+        code, found = result(tmp_path, "status_report", instances=[], file=str(path))
+        assert code != 0
+        assert "cannot write the status file" in found["msg"]
+        assert str(path.parent) in found["msg"]

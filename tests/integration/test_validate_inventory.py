@@ -36,11 +36,15 @@ def secrets() -> dict[str, str]:
 
 
 def findings(output: str) -> list[str]:
-    """Return the sentences, each of which is printed once."""
-    if HEADING not in output:
-        return []
-    found: list[str] = yaml.safe_load(output.partition("findings:\n")[2].partition("    msg:")[0])
-    return found
+    """Return the sentences of the last screen, and further up those that it has no room for."""
+    found: list[str] = []
+    for line in output.partition(HEADING)[2].splitlines()[1:]:
+        if line.endswith("more lines further up) ..."):
+            further_up = output.partition("more of: FAILED")[2].partition("\n\n")[0]
+            found += further_up.splitlines()[1:]
+        else:
+            found.append(line)
+    return [line.strip() for line in found]
 
 
 def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:

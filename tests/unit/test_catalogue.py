@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from module_system import add_module, write_profile
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
     check_service,
     configs_of,
@@ -753,3 +754,29 @@ def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> 
 def test_a_service_of_a_site_may_name_the_script_of_the_health_checks() -> None:
     check = {"command": ["python", "@health.py@", "@site.conf@", "database=DB"]}
     assert told(services={"site-daemon": {"health": check}}) == []
+
+
+def test_how_to_find_a_command_has_no_secret_of_its_service() -> None:
+    service = check_service(
+        "a",
+        {
+            "instance": "jaws",
+            "command": ["a", "--config=@a.conf@"],
+            "environment": {
+                "DB_PASSWORD": "x",
+                "LEVEL": "debug",
+                "OTHER": "of-the-vault",
+                "U": "hush1",
+            },
+        },
+    )
+    context = Context("/d", {}, {}, "/s/python", secrets=["of-the-vault"])
+    configs = {"a.conf": {"format": "ini", "data": {"DB": {"password": "hush1"}}}}
+    planned = plan_release({"a": service}, configs, context)
+    setup = planned["commands"]["a"]["setup"]
+    assert "export LEVEL=debug" in setup
+    assert not [text for text in ("PASSWORD", "of-the-vault", "hush1") if text in setup]
+    shim, listed = planned["files"][1:]
+    assert "export OTHER=of-the-vault" in shim["content"]
+    assert json.loads(listed["content"]) == ["hush1", "of-the-vault"]
+    assert conf.secret_files(planned["programs"]) == [listed["path"]]

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from ansible_collections.jgi.jaws.plugins.module_utils import errors, files
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import (
     HIDDEN,
+    JawsError,
     in_urls,
     keep_named_secrets,
     keep_secret,
     quoted,
     withhold,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import health
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import commands, health
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import render
@@ -198,6 +199,15 @@ def test_what_a_health_check_prints_has_no_secret_even_at_its_edge() -> None:
     code = f"printf '%s' {'abcdefghij' * 4}; printf '%0280d' 0; exit 1"
     (reason,) = health.failing({"web": {"command": ["sh", "-c", code]}}).values()
     assert "ghij" not in reason
+
+
+def test_what_new_code_prints_in_a_trial_has_no_secret() -> None:
+    keep_secret("hunter2-secret")
+    trial = ["-c", "printf hunter2-; echo secret; exit 3"]
+    command = {"word": "sh", "setup": "", "login": False, "directory": "", "files": []}
+    known = {"web": {**command, "environment": "/new", "trial": trial}}
+    with pytest.raises(JawsError, match=r"ended with 3: \n  \*{8}$"):
+        commands.refuse_failing(known, ["web"], [])
 
 
 # ---- Where secrets come from

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.plugin_utils.table import duration, format_table
+from ansible_collections.jgi.jaws.plugins.plugin_utils.table import (
+    duration,
+    fitting,
+    format_table,
+)
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -24,6 +28,17 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
 
 def test_a_table_without_rows_is_its_heading() -> None:
     assert format_table(("name", "state"), []) == "NAME  STATE"
+
+
+def test_a_table_that_is_too_wide_loses_what_can_be_spared_in_order() -> None:
+    rows = [{"name": "rest", "pid": 4711, "release": "20261122T130141Z"}]
+    columns = ("name", "pid", "release")
+    spared = ("release", "pid")
+    assert fitting(columns, rows, 80, spared) == ["name", "pid", "release"]
+    assert fitting(columns, rows, 28, spared) == ["name", "pid", "release"]
+    assert fitting(columns, rows, 27, spared) == ["name", "pid"]
+    assert fitting(columns, rows, 9, spared) == ["name"]
+    assert fitting(columns, rows, 2, spared) == ["name"]
 
 
 def test_what_is_not_known_is_a_dash_and_a_zero_is_a_zero() -> None:

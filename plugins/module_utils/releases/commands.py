@@ -17,7 +17,7 @@ import tempfile
 from contextlib import suppress
 from typing import Any, Collection, Iterable, Iterator, Mapping
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from ..processes import clean_environment
 
 # What is known about one program's command: C(word), its first word; C(setup), the bash that sets
@@ -170,4 +170,7 @@ def _bash(command: Command, then: str, words: list[str], seconds: float) -> tupl
 
 def _last(text: str) -> str:
     """Return the last lines that a command printed."""
-    return "\n  ".join(["", *text.strip().splitlines()[-OUTPUT_LINES:]]) or "it printed nothing"
+    return (
+        "\n  ".join(["", *quoted(text.strip()).splitlines()[-OUTPUT_LINES:]])
+        or "it printed nothing"
+    )

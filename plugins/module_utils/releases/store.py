@@ -115,8 +115,7 @@ class Store:
             raise JawsError(
                 f"there is no release {release} here; there are: {known}.", reason="unknown_release"
             )
-        for path in conf.secret_files(found["programs"]):
-            keep_secrets_of(path)
+        keep_secrets(found)
         return found
 
     def path(self, release: str) -> str:
@@ -198,6 +197,12 @@ class Store:
     def linked(self, links: Links) -> bool:
         """Whether every link points at its target."""
         return all(points_at(path, target) for path, target in links.items())
+
+
+def keep_secrets(record: Record) -> None:
+    """Note the secrets of a release, which must not be shown where something is quoted."""
+    for path in conf.secret_files(record["programs"]):
+        keep_secrets_of(path)
 
 
 def points_at(path: str, target: str) -> bool:

@@ -378,7 +378,7 @@ class Daemon:
     def _did_not_start(self, why: str, output: Any) -> JawsError:
         output.seek(0)
         # In this order, because a secret must be found as a whole.
-        told = quoted(output.read(4096).decode("utf-8", "replace").strip())[-1000:]
+        told = quoted(output.read().decode("utf-8", "replace").strip())[-1000:]
         return JawsError(
             f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
         )

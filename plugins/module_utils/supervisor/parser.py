@@ -27,6 +27,7 @@ MUTE = (
     "%s has no section [rpcinterface:supervisor]. Add it, with "
     "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface."
 )
+AUTO = "AUTO"  # a log whose path supervisord chooses
 NO_SUPERVISOR = 3  # exit status of the probe if Python has no Supervisor
 
 # Run by the interpreter that has Supervisor, in the daemon's own surroundings. What a plugin of
@@ -58,6 +59,9 @@ def server(config):
                 port=config.get("port"), uid=uid, gid=gid, mode=config.get("chmod"),
                 username=config["username"], password=config["password"])
 
+def log(path):
+    return path if path is None or isinstance(path, str) else AUTO
+
 def program(group, config):
     executable = problem = None
     try:
@@ -71,7 +75,8 @@ def program(group, config):
                 environment=config.environment or {}, umask=config.umask,
                 autostart=config.autostart, priority=config.priority,
                 startsecs=config.startsecs, stopwaitsecs=config.stopwaitsecs,
-                stopsignal=int(config.stopsignal))
+                stopsignal=int(config.stopsignal), logs=[log(config.stdout_logfile),
+                None if config.redirect_stderr else log(config.stderr_logfile)])
 
 json.dump(dict(
     version=VERSION, user=options.uid, directory=options.directory,
@@ -83,14 +88,14 @@ json.dump(dict(
               for config in group.process_configs],
 ), answer)
 answer.close()
-""".replace("NO_SUPERVISOR", str(NO_SUPERVISOR))
+""".replace("NO_SUPERVISOR", str(NO_SUPERVISOR)).replace("AUTO", repr(AUTO))
 
 
 class ConfiguredProgram(NamedTuple):
     """One program of a file; C(executable) is what runs, or None, and C(problem) says why.
 
     C(environment) is what the file adds to supervisord's own; C(path) is where the command is
-    looked for; C(user) is a uid.
+    looked for; C(user) is a uid; C(logs) are the paths of stdout and stderr, or C(AUTO).
     """
 
     name: str
@@ -108,6 +113,7 @@ class ConfiguredProgram(NamedTuple):
     startsecs: int
     stopwaitsecs: int
     stopsignal: int
+    logs: Sequence[str | None] = ()
 
     def __repr__(self) -> str:
         """Without the environment and the arguments: they may hold secrets."""

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs, for other programs to read: as JSON, or as the text that Prometheus reads.
+
+Pure functions on the control node.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+WHERE = ("site", "deployment", "instance", "program")
+KEYS = (*WHERE, "state", "restarts", "pid", "uptime_seconds", "release", "note")
+UP = "jaws_program_up"
+METRICS = {
+    UP: "Whether the program is RUNNING.",
+    "jaws_program_restarts": "Restarts after it ended by itself, in the last hour.",
+    "jaws_program_uptime_seconds": "How long its process has been running.",
+}
+ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def content(path: str, rows: Sequence[Row], now: float) -> str:
+    """Return the content of a status file.
+
+    :param path: its name, which says the format.
+    :raises ValueError: the format is unknown.
+    """
+    suffix = os.path.splitext(path)[1]
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"{path} does not end in {' or '.join(FORMATS)}, which says in which format to write it"
+        )
+    return str(FORMATS[suffix](rows, now))
+
+
+def _json(rows: Iterable[Row], now: float) -> str:
+    programs = [{key: row.get(key) for key in KEYS} for row in rows]
+    return json.dumps({"time": int(now), "programs": programs}, indent=2) + "\n"
+
+
+def _prometheus(rows: Sequence[Row], now: float) -> str:
+    lines = list(_metric("jaws_status_time_seconds", "When this was written.", [({}, int(now))]))
+    for name, meaning in METRICS.items():
+        known = [(row, _value(name, row)) for row in rows]
+        samples = [(_labels(row, WHERE), value) for row, value in known if value is not None]
+        lines += _metric(name, meaning, samples)
+    states = [(_labels(row, (*WHERE, "state", "release")), 1) for row in rows]
+    lines += _metric("jaws_program_info", "The state of each program, and its release.", states)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _value(metric: str, row: Row) -> float | None:
+    if metric == UP:
+        return int(row["state"] == "RUNNING")
+    value: float | None = row.get(metric.replace("jaws_program_", ""))
+    return value
+
+
+def _labels(row: Row, names: Iterable[str]) -> dict[str, str]:
+    return {name: str(row.get(name) or "") for name in names}
+
+
+def _metric(
+    name: str, meaning: str, samples: Iterable[tuple[Mapping[str, str], float]]
+) -> Iterator[str]:
+    yield f"# HELP {name} {meaning}"
+    yield f"# TYPE {name} gauge"
+    for labels, value in samples:
+        inside = ",".join(f'{key}="{text.translate(ESCAPED)}"' for key, text in labels.items())
+        yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
+
+
+FORMATS = {".json": _json, ".prom": _prometheus}
