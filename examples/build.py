@@ -23,6 +23,9 @@ from typing import Any
 
 DISTRIBUTIONS = ("site", "central", "jtm")
 COMMON = Path("common", "standin")
+# Stand-ins for libraries, which each wheel brings because the real ones come with JAWS's.
+LIBRARIES = Path("libraries")
+LIBRARY_PACKAGES = ("amqpstorm", "mysql/connector")
 STAMP = ".stamp.json"
 # The oldest time that a zip file can hold. Not SOURCE_DATE_EPOCH: with the time of a commit, every
 # commit would change the wheels, and a deploy of unchanged sources would restart services.
@@ -37,7 +40,7 @@ def python_files(folder: Path) -> list[Path]:
 def digest(sources: Path) -> str:
     """Return the sha256 in hex of everything that the output depends on, including this file."""
     total = hashlib.sha256()
-    folders = ("common", *DISTRIBUTIONS, "cromwell")
+    folders = ("common", "libraries", *DISTRIBUTIONS, "cromwell")
     files = [path for name in folders for path in python_files(sources / name)]
     files += [sources / name / "setup.cfg" for name in DISTRIBUTIONS]
     labelled = [(path.relative_to(sources).as_posix(), path) for path in files]
@@ -54,6 +57,14 @@ def package(sources: Path, folder: str, name: str) -> dict[str, bytes]:
         for path in python_files(root):
             found[f"{prefix}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
     return found
+
+
+def libraries(sources: Path) -> dict[str, bytes]:
+    """Return the files of the libraries, each with the module that it asks for what is outside."""
+    root = sources / LIBRARIES
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in python_files(root)}
+    outside = (sources / COMMON / "outside.py").read_bytes()
+    return {**found, **{f"{name}/outside.py": outside for name in LIBRARY_PACKAGES}}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
@@ -96,7 +107,7 @@ def wheel(sources: Path, folder: str) -> tuple[str, bytes]:
     project.read_string((sources / folder / "setup.cfg").read_text("utf-8"))
     name = project["metadata"]["name"].replace("-", "_")
     stem = f"{name}-{project['metadata']['version']}"
-    files = package(sources, folder, name)
+    files = {**package(sources, folder, name), **libraries(sources)}
     files.update({f"{stem}.dist-info/{key}": text for key, text in metadata(project).items()})
     record = f"{stem}.dist-info/RECORD"
     lines = [f"{key},sha256={_record_hash(files[key])},{len(files[key])}" for key in sorted(files)]

@@ -21,6 +21,8 @@ description:
   - C(@NAME@) in a service is replaced by the path of the configuration or artifact C(NAME),
     C(@log@) by the service's own log file, C(@logs@) by the directory of logs, and C(@current@) by
     the directory of the links to the virtual environments.
+  - A command of C(health) is run in the environment of its service, with its interpreter and
+    environment modules; the variable C(PROGRAM_PID) has the pid of the service.
 positional: _input, configs
 options:
   _input:
@@ -49,6 +51,13 @@ options:
     required: true
   artifacts:
     description: Paths of other files that commands use.
+    type: dict
+    default: {}
+  scripts:
+    version_added: 0.3.0
+    description: >-
+      By name, the content of scripts for health checks. A script that a service names as C(@NAME@)
+      is published with the release.
     type: dict
     default: {}
   modules:
@@ -105,12 +114,15 @@ def release_plan(
     python: str,
     artifacts: dict[str, str] | None = None,
     modules: list[str] | None = None,
+    scripts: dict[str, str] | None = None,
     secrets: list[Any] | None = None,
 ) -> Data:
     """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
     own = {name: found["modules"] for name, found in environments.items() if "modules" in found}
-    context = Context(directory, paths, artifacts or {}, python, modules or [], own, secrets or [])
+    context = Context(
+        directory, paths, artifacts or {}, python, modules or [], own, secrets or [], scripts or {}
+    )
     return plan_release(services, configs, context)
 
 

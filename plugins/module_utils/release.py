@@ -15,17 +15,17 @@ from .errors import JawsError
 from .releases import commands, health, history, retention
 from .releases.convergence import Applied, Wish, apply, dead, drop, own_files
 from .releases.store import Links, Record, Store, keep_secrets, new_id, planned
+from .releases.verification import Verification, lasting
 from .releases.watch import Watch
 from .supervisor.client import Supervisor
 from .supervisor.conf import ConfText, differing, marked, redact
-from .supervisor.controller import Controller
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
 from .supervisor.leftovers import Leftovers
 from .supervisor.observation import observe, settings
 from .supervisor.parser import validate_text
 from .supervisor.planning import Plan, plan_stopped
-from .supervisor.programs import names, namespec
+from .supervisor.programs import Program, names, namespec
 from .supervisor.running import Instance
 
 Params = Dict[str, Any]
@@ -293,10 +293,10 @@ class Activation(Command):
             self.store.save(history.held(record, switch.deploy, time.time()))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
-        if due:
-            found.update(self._prune(record["id"]))
-        now_running = [program.as_dict() for program in observe(switch.client).programs]
-        return dict(found, programs=now_running)
+        programs = observe(switch.client).programs
+        found["programs"] = [program.as_dict() for program in programs]
+        # What it did not restart, nobody has looked at.
+        return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
 
     def _refuse_unusable(self, record: Record, before: ConfText) -> None:
         """Refuse what has become unusable since it was prepared."""
@@ -374,6 +374,15 @@ def _reporting(leftovers: Leftovers, result: dict[str, Any]) -> dict[str, Any]:
     return dict(result, changed=changed, leftovers=leftovers.ended, warn=warn)
 
 
+def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[str]]:
+    """Return a warning for each program that runs, but does not work."""
+    found = lasting(record["health"], [p for p in programs if p.state == "RUNNING"])
+    told = "It was left alone; the playbook recover restarts it."
+    return dict(
+        warn=[f"{name} is RUNNING, but unhealthy: {why}. {told}" for name, why in found.items()]
+    )
+
+
 class Rollback(Activation):
     """Switches one instance to an earlier good release.
 
@@ -396,22 +405,6 @@ class Rollback(Activation):
     def _refuse_unusable(self, record: Record, before: ConfText) -> None:
         due = differing(before.programs, record["programs"])
         commands.refuse_unusable(record.get("commands") or {}, due)
-
-
-class Verification(Command):
-    """Checks that what runs is stable and healthy; changes nothing."""
-
-    def run(self, _check_mode: bool) -> dict[str, Any]:
-        """Return the current release after everything that runs was found stable and healthy.
-
-        :raises JawsError: as Watch, and as Controller for what is being started.
-        """
-        with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
-            found = names(p for p in observe(client).programs if p.state != "STOPPED")
-            Controller(client, self.params["timeout"]).execute(Plan(await_running=found))
-            current = self.store.find(self.store.conf().release)
-            Watch(client, self.params).hold(found, current["health"] if current else {})
-        return dict(changed=False, id=current["id"] if current else None, held=True)
 
 
 class Reversion(Command):

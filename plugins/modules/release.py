@@ -25,8 +25,8 @@ description:
     never in use, is refused.
   - V(reverted) undoes the switch of one deploy because another instance of the deploy failed.
     The release is not marked bad.
-  - V(verified) changes nothing. It checks that everything that runs is stable throughout the window
-    and passes the health checks of the current release.
+  - V(verified) checks that everything that runs is stable throughout the window and passes the
+    health checks of the current release. It changes nothing, unless O(restart_unhealthy) is set.
   - After a successful switch, old releases are removed, together with what no other release
     uses and no process runs from.
   - O(state=rolled_back), O(state=reverted) and O(state=verified) were added in version 0.2.0.
@@ -34,6 +34,8 @@ description:
   - Programs that have died are started. Programs that an operator has stopped stay stopped, with
     their new definition, and do not run meanwhile if their command is a file of the release.
   - Programs that a release no longer has are removed once the others are verified.
+  - A run of V(active) that changes nothing warns of programs that run but do not pass their health
+    check.
   - A published file that was changed by hand is repaired. Running programs keep what they have
     read.
 options:
@@ -108,7 +110,8 @@ options:
       health:
         description:
           - Health checks by program. Each has one of C(tcp) (V(host:port)), C(http) (a url) or
-            C(command) (a list of words; it must exit with status 0).
+            C(command) (a list of words; it must exit with status 0). The variable C(PROGRAM_PID)
+            has the pid of the program for such a command.
           - With C(http), C(status) is the list of the accepted codes, by default only 200.
         type: dict
         default: {}
@@ -173,6 +176,20 @@ options:
     description: How many seconds the health checks may take until they succeed.
     type: int
     default: 60
+  programs:
+    version_added: 0.3.0
+    description: With O(state=verified), the programs to check. By default all that run.
+    type: list
+    elements: str
+  restart_unhealthy:
+    version_added: 0.3.0
+    description:
+      - With O(state=verified), whether to restart, once, what has been C(RUNNING) for a while but
+        does not pass its health check, and to warn about it.
+      - If a command ends with status 75, what the program needs is away, such as its database. Then
+        a restart does not help, and the program is left alone.
+    type: bool
+    default: false
   timeout:
     description:
       - How many seconds a step may take, in addition to the programs' own C(startsecs) and
@@ -404,6 +421,8 @@ OPTIONS = dict(
     ci_job=dict(type="str", default=""),
     window=dict(type="int", default=10),
     health_timeout=dict(type="int", default=60),
+    programs=dict(type="list", elements="str"),
+    restart_unhealthy=dict(type="bool", default=False),
     timeout=dict(type="int", default=60),
     lock_timeout=dict(type="int", default=300),
     keep=dict(type="int", default=5),

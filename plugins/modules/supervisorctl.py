@@ -71,6 +71,15 @@ options:
         whole, which is refused if it has more programs than that.
     type: str
     version_added: 0.3.0
+  strict_order:
+    description:
+      - Whether a C(priority) is a dependency. If a program cannot be started, those of a later
+        C(priority) are not started either, and the message names them. By default they are, as
+        Supervisor does.
+      - Without O(wait), it has no effect.
+    type: bool
+    default: false
+    version_added: 0.3.0
   one_shot:
     description:
       - Programs that are expected to end, named as in O(name). Of these, the ones that the
@@ -288,6 +297,7 @@ def main() -> None:
             wait=dict(type="bool", default=True),
             timeout=dict(type="int", default=60),
             serial=dict(type="str"),
+            strict_order=dict(type="bool", default=False),
             one_shot=dict(type="list", elements="str"),
             end_leftovers=dict(type="bool", default=False),
         ),

@@ -24,7 +24,7 @@ Service = dict[str, Any]
 
 TOKEN = re.compile(r"@([A-Za-z0-9_.-]+)@")
 # Besides the configurations; see the filter release_plan.
-OWN_TOKENS = ("cromwell.jar", "current", "log", "logs")
+OWN_TOKENS = ("cromwell.jar", "current", "health.py", "log", "logs")
 NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and of its files
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIN_STARTSECS = 3  # with 1, a program that dies at once was seen as RUNNING in 9 of 39 spawns
@@ -48,7 +48,7 @@ SERVICE_KEYS: Service = {
     "autostart": True,
     "autorestart": "unexpected",
     "startsecs": MIN_STARTSECS,
-    "startretries": 3,
+    "startretries": 10,
     "exitcodes": "0",
     "stopsignal": "TERM",
     "stopwaitsecs": 10,
@@ -316,7 +316,8 @@ def configs_of(
 ) -> dict[str, dict[str, Any]]:
     """Return the configurations that the services use, each with its C(format) and C(data).
 
-    A section C(X:*) of a default is merged into every section C(X:…) that a site gives.
+    A section C(X:*) of a default is merged into every section C(X:…) that a site gives. In it, the
+    value of a key C(KEY:*) is the beginning of KEY's value, and the member's name is its end.
 
     :raises JawsError: a configuration whose format is not known.
     """
@@ -427,6 +428,13 @@ def _fill_families(data: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, options in data.items():
         if not name.endswith(":*"):
-            family, colon, _member = name.partition(":")
-            found[name] = merge(families.get(family + colon, {}), options)
+            family, colon, member = name.partition(":")
+            found[name] = merge(_of_member(families.get(family + colon, {}), member), options)
     return found
+
+
+def _of_member(family: Mapping[str, Any], member: str) -> dict[str, Any]:
+    return {
+        key.removesuffix(":*"): f"{value}{member}" if key.endswith(":*") else value
+        for key, value in family.items()
+    }

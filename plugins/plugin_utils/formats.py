@@ -24,6 +24,8 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][0-9]+)?")
 # Dates are not among them: before ansible-core 2.19, a template cannot return one.
 SCALARS = (Sequence, int, float, type(None))
 SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, it means itself
+# JTM reads this one without interpolation, although it interpolates the others of its file.
+RAW_SECTIONS = {"$": ("JTM_RPC_SERVER",)}
 
 Data = Mapping[str, Any]
 
@@ -118,7 +120,8 @@ def _text(value: Any) -> str:
 
 
 def _section(section: str, options: Mapping[str, str], sign: str) -> str:
-    lines = [f"{key} = {_escape(value, sign)}\n" for key, value in options.items()]
+    doubled = "" if section in RAW_SECTIONS.get(sign, ()) else sign
+    lines = [f"{key} = {_escape(value, doubled)}\n" for key, value in options.items()]
     return f"[{section}]\n{''.join(lines)}"
 
 
@@ -143,7 +146,8 @@ def _parsed(text: str, sign: str) -> configparser.ConfigParser | None:
 
 def _refuse_unfaithful(name: str, section: str, key: str, value: str, sign: str) -> None:
     found = _parsed(_section(section, {key: value}, sign), sign)
-    if found is None or found.get(section, key, fallback=None) != value:
+    is_raw = section in RAW_SECTIONS.get(sign, ())
+    if found is None or found.get(section, key, fallback=None, raw=is_raw) != value:
         raise JawsError(
             f"{name}: [{section}] {key} would not arrive as given: the service's parser drops "
             "leading and trailing spaces and lines that begin with # or ;, ends a line at a "

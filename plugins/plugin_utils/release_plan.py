@@ -53,6 +53,7 @@ class Context(NamedTuple):
         C(own_modules) has none by component.
     :param own_modules: the environment modules by component that its environment was built with.
     :param secrets: texts that must not be shown where a log is quoted, if the release has them.
+    :param scripts: by name: the content of scripts that health checks run.
     """
 
     directory: str
@@ -62,6 +63,7 @@ class Context(NamedTuple):
     modules: Sequence[str] = ()
     own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
     secrets: Iterable[Any] = ()
+    scripts: Mapping[str, str] = MappingProxyType({})
 
     @property
     def logs(self) -> str:
@@ -86,13 +88,19 @@ def plan_release(
     """
     files = [_config_file(name, config, context) for name, config in configs.items()]
     paths = {name: file["path"] for name, file in zip(configs, files, strict=True)}
+    scripts = _scripts(services, context)
+    files += scripts.values()
+    known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
     sections: list[str] = []
     secrets = secrets_of([configs, services], context.secrets)
     found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
-        service = _expand(given, _tokens(name, paths, context), f"service {name}")
-        file = _file("shims", name, "", shim(name, service, context), context)
-        files.append({**file, "mode": "0750"})
+        service = _expand(given, _tokens(name, known, context), f"service {name}")
+        file = _executable(name, shim(name, service, context), context)
+        checking = _checking(name, service, context)
+        files += [file, *checking]
+        if checking:
+            service["health"] = {"command": [checking[0]["path"]]}
         sections.append(_program(name, service, file["path"], context))
         found["commands"][name] = _command(without_secrets(service, secrets), context)
         for key in ("health", "holds"):
@@ -103,6 +111,29 @@ def plan_release(
     files += [_secrets_file(secrets, context)] * bool(secrets)
     programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
     return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
+
+
+def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dict[str, str]]:
+    """Return the files of the scripts that the services name."""
+    named = {name for service in services.values() for name in TOKEN.findall(str(service))}
+    found = {}
+    for name, content in context.scripts.items():
+        if name in named:
+            file = _file("shims", *os.path.splitext(name), content, context)
+            found[name] = {**file, "mode": "0640"}
+    return found
+
+
+def _checking(name: str, service: Service, context: Context) -> list[dict[str, str]]:
+    """Return the file that runs a command as the health check, in its service's environment."""
+    if "command" not in service["health"]:
+        return []
+    content = check_shim(name, service, context)
+    return [_executable(f"{name}.health", content, context)]
+
+
+def _executable(name: str, content: str, context: Context) -> dict[str, str]:
+    return {**_file("shims", name, "", content, context), "mode": "0750"}
 
 
 def secrets_of(data: Any, known: Iterable[Any]) -> list[str]:
@@ -168,13 +199,7 @@ def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str
 
 def shim(name: str, service: Service, context: Context) -> str:
     """Return the script that a program's command= names: its environment, then exec."""
-    lines = [
-        "#!/bin/bash -l" if _modules(service, context) else "#!/bin/bash",
-        f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
-        "set -e",
-        "umask 027",
-        *_set_up(service, context, [context.current(name) for name in service["path"]]),
-    ]
+    lines = _preamble(name, service, context)
     for source, target in service["copies"]:
         lines += _copy(source, target)
     if service["directory"]:
@@ -182,8 +207,27 @@ def shim(name: str, service: Service, context: Context) -> str:
         folder = _quoted(service["directory"])
         lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
     leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
-    lines.append("exec " + " ".join(_quoted(word) for word in [*leash, *service["command"]]))
-    return "\n".join(lines) + "\n"
+    return _executing(lines, [*leash, *service["command"]])
+
+
+def check_shim(name: str, service: Service, context: Context) -> str:
+    """Return the script of a program's health check: the same environment, then exec."""
+    lines = _preamble(f"the health check of {name}", service, context)
+    return _executing(lines, service["health"]["command"])
+
+
+def _executing(lines: Sequence[str], command: Sequence[Any]) -> str:
+    return "\n".join([*lines, "exec " + " ".join(map(_quoted, command))]) + "\n"
+
+
+def _preamble(name: str, service: Service, context: Context) -> list[str]:
+    return [
+        "#!/bin/bash -l" if _modules(service, context) else "#!/bin/bash",
+        f"# {name}: written by jgi.jaws. The name says the content; it is never changed.",
+        "set -e",
+        "umask 027",
+        *_set_up(service, context, [context.current(name) for name in service["path"]]),
+    ]
 
 
 def _modules(service: Service, context: Context) -> list[str]:

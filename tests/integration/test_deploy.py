@@ -8,13 +8,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from tests.integration.ports import reserve_port
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
 SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
 JTM = ["jaws-cromwell", "jaws-jtm"]
+RPC = ["jaws-central-rpc", "jaws-site-central-rpc", "jaws-site-jtm-rpc"]
 RECAP = re.compile(r"^(\S+) +: ok=(\d+) +changed=(\d+) .*?failed=(\d+)", re.MULTILINE)
 
 
@@ -85,6 +88,9 @@ class Deployment:
             "jaws_wheels_command": [],
             "jaws_cromwell_jar": str(root / "dist/cromwell.jar"),
             "jaws_window": 4,
+            # Of this deployment alone: a test says that nothing answers there.
+            "jaws_rmq_port": reserve_port(),
+            "jaws_db_port": reserve_port(),
             "jaws_configs": {},
         }
         self.outputs: list[str] = []
@@ -95,6 +101,14 @@ class Deployment:
         done = ansible("playbook", *call, *arguments, home=self.home)
         self.outputs.append(done.stdout)
         return done
+
+    @contextmanager
+    def without(self, port: str) -> Iterator[None]:
+        """Let nothing answer at a port, as the stand-ins see it."""
+        address = f"\0jaws-stand-in/away/localhost:{self.variables[port]}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as away:
+            away.bind(address)
+            yield
 
     def arguments(self, playbook: str, **variables: Any) -> list[str]:
         extra = json.dumps({**self.variables, **variables})
@@ -476,6 +490,50 @@ def test_a_newer_supervisor_waits_until_a_restart_is_asked_for(deployment: Deplo
         "local_dev_jtm": 0,
     }
     assert deployment.pids() == after
+
+
+@pytest.mark.fault(61)
+@OPERATED
+def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_restarts_them(
+    deployment: Deployment,
+) -> None:
+    before = deployment.pids()
+    with deployment.without("jaws_rmq_port"):
+        ended = set(RPC)
+        wait_until(lambda: not ended & set(deployment.running()), "the RPC servers ended", pause=1)
+    wait_until(lambda: states(deployment) == {"RUNNING"}, "they start again by themselves", pause=1)
+    # jaws_configs is empty, so rest has no connection that it could lose.
+    dead = ["jaws-jtm", "jaws-site-daemon"]
+    since = [Path("/proc", before[name].rstrip(",")).stat().st_mtime for name in dead]
+    wait_until(lambda: time.time() - max(since) > 16, "they have run for a while", pause=1)
+    broken = deployment.pids()
+    assert {name: broken[name] for name in dead} == {name: before[name] for name in dead}
+    deployed = deployment.deploy()
+    assert set(changes(deployed).values()) == {0}
+    named = re.findall(r"(\S+) is RUNNING, but\s+unhealthy", deployed.stdout)
+    assert sorted(named) == dead
+    assert deployment.pids() == broken
+    assert set(changes(deployment.play("recover")).values()) == {1}
+    healed = deployment.pids()
+    assert differing(broken, healed) == dead
+    assert set(changes(deployment.play("recover")).values()) == {0}
+    assert deployment.pids() == healed
+
+
+@pytest.mark.fault(62)
+@OPERATED
+def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing(
+    deployment: Deployment,
+) -> None:
+    before = deployment.pids()
+    with deployment.without("jaws_db_port"):
+        for playbook in ("recover", "start"):
+            refused = deployment.play(playbook, jaws_health_timeout=2)
+            assert refused.returncode != 0
+            named = re.findall(r"(jaws-[a-z-]+): what it needs is away: database", refused.stdout)
+            assert {*named} == {*CENTRAL, *SITE, "jaws-jtm"}
+    assert deployment.pids() == before
+    assert set(changes(deployment.play("start")).values()) == {0}
 
 
 @OPERATED

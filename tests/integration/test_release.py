@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
 from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import verification
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.instance_lock import lock_path
@@ -562,6 +563,86 @@ def test_a_deploy_that_finished_a_killed_one_is_taken_back_too(
     assert site.activate(prepared["id"], deploy=number)["held"]
     result = site.activate(prepared["id"], state="reverted", deploy=number)
     assert (result["changed"], result["reverted_to"]) == (True, good["id"]), result
+
+
+@pytest.fixture
+def dead_inside(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Deploy two programs; a check fails for a process whose pid is in this file."""
+    monkeypatch.setattr(verification, "SETTLED_SECONDS", 0)
+    dead = tmp_path / "dead"
+    dead.touch()
+    check = {"command": ["sh", "-c", f"! grep -qx $PROGRAM_PID {dead} || {{ echo dead; exit 3; }}"]}
+    result = site.deploy(TWO, health={"one": check, "two": check})
+    assert (result["changed"], result.get("warnings")) == (True, None)
+    return dead
+
+
+@pytest.mark.fault(61)
+def test_what_is_running_and_unhealthy_is_restarted_once_and_reported(
+    site: Site, dead_inside: Path
+) -> None:
+    before = site.pids()
+    dead_inside.write_text(f"{before['one']}\n")
+    predicted = site.activate("", check=True, state="verified", restart_unhealthy=True)
+    assert (predicted["affected"], site.pids()) == (["one"], before)
+    result = site.activate("", state="verified", restart_unhealthy=True)
+    assert (result["changed"], result["affected"]) == (True, ["one"])
+    (warning,) = result["warnings"]
+    told = "one was RUNNING, but unhealthy: sh ended with 3: dead. It was restarted."
+    assert told in str(warning)
+    after = site.pids()
+    assert (after["one"] != before["one"], after["two"]) == (True, before["two"])
+    assert not site.activate("", state="verified", restart_unhealthy=True)["changed"]
+    assert site.pids() == after
+
+
+@pytest.mark.fault(61)
+def test_what_stays_unhealthy_is_restarted_once_and_all_of_it_is_named(
+    site: Site, dead_inside: Path
+) -> None:
+    before = site.pids()
+    dead_inside.write_text("".join(f"{pid}\n" for pid in range(1, 99999)))
+    options = {"health_timeout": 1, "restart_unhealthy": True}
+    result = site.activate("", state="verified", programs=["one"], **options)
+    assert (result["failed"], result["reason"], result["changed"]) == (True, "unhealthy", True)
+    assert result["failed_programs"] == ["one"]
+    assert "Restarted because they were unhealthy: one." in result["msg"]
+    assert site.pids()["two"] == before["two"]
+    result = site.activate("", state="verified", health_timeout=1)
+    assert result["failed_programs"] == ["one", "two"]
+
+
+@pytest.mark.fault(62)
+def test_what_is_unhealthy_because_something_else_is_away_is_not_restarted(
+    site: Site, dead_inside: Path
+) -> None:
+    check = {"one": {"command": ["sh", "-c", f"test ! -e {dead_inside}.db || exit 75"]}}
+    site.deploy(TWO, health=check)
+    before = site.pids()
+    Path(f"{dead_inside}.db").touch()
+    result = site.activate("", state="verified", health_timeout=1, restart_unhealthy=True)
+    assert (result["reason"], result["failed_programs"]) == ("unhealthy", ["one"])
+    assert "one: what it needs is away" in result["msg"]
+    assert site.pids() == before
+
+
+@pytest.mark.fault(61)
+def test_a_deploy_that_changes_nothing_warns_of_what_is_unhealthy_and_leaves_it_alone(
+    site: Site, dead_inside: Path
+) -> None:
+    before = site.pids()
+    dead_inside.write_text(f"{before['two']}\n")
+    result = site.deploy(TWO, health=current_health(site))
+    assert not result["changed"]
+    (warning,) = result["warnings"]
+    assert "two is RUNNING, but unhealthy: sh ended with 3: dead." in str(warning)
+    assert site.pids() == before
+
+
+def current_health(site: Site) -> Result:
+    (record,) = (json.loads(path.read_text()) for path in site.directory.glob("releases/*.json"))
+    found: Result = record["health"]
+    return found
 
 
 def test_what_runs_is_verified_without_a_change(site: Site, tmp_path: Path) -> None:

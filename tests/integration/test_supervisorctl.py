@@ -480,6 +480,19 @@ def test_one_changed_program_that_fails_keeps_no_other_down(daemon: Daemon, ctl:
     assert states(result) == {"a": "FATAL", "b": "RUNNING"}
 
 
+@pytest.mark.fault(63)
+def test_in_strict_order_what_comes_after_a_failing_program_is_not_started_and_is_named(
+    daemon: Daemon, ctl: Ctl
+) -> None:
+    first = script("a", "exit 1", "autostart=false", "startretries=0", "priority=1")
+    serve(daemon, first + program("b", "priority=2") + program("c", "priority=1"))
+    result = ctl("restarted", "all", strict_order=True)
+    assert (result["failed"], result["failed_programs"]) == (True, ["a", "b"])
+    assert "b: it waits for a, and was not started" in result["msg"]
+    assert states(result) == {"a": "FATAL", "b": "STOPPED", "c": "RUNNING"}
+    assert states(ctl("started", "all")) == {"a": "FATAL", "b": "RUNNING", "c": "RUNNING"}
+
+
 def test_without_waiting_a_failing_program_is_not_noticed(daemon: Daemon, ctl: Ctl) -> None:
     serve(daemon, script("a", "exit 1", "autostart=false", "startretries=0"))
     result = ctl("started", "a", wait=False)

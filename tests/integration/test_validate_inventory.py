@@ -57,6 +57,16 @@ def test_an_inventory_is_valid_without_a_connection(tmp_path: Path) -> None:
     assert not (tmp_path / "site" / "jaws-supervisord").exists()
 
 
+def test_the_example_of_a_site_with_the_real_jaws_is_valid(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    (example,) = re.findall(
+        r"^```yaml\n(.*?)^```", (CLONE / "docs/jaws.md").read_text(), re.M | re.S
+    )
+    (site.directory / "group_vars/all/site.yml").write_text(f"ansible_connection: ssh\n{example}")
+    code, output = validate(tmp_path, site.directory, **secrets())
+    assert code == 0, output
+
+
 @pytest.mark.fault(28)
 def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
     code, output = validate(

@@ -154,10 +154,29 @@ def test_the_links_follow_what_services_look_up_later() -> None:
 def test_health_checks_are_those_of_the_services_that_have_one() -> None:
     planned = release("jaws", **{"site-daemon": {"health": {"command": ["ls", "@site.conf@"]}}})
     path = planned["links"]["/d/jaws/configs/site.conf"]
+    (script,) = planned["health"].pop("site-daemon")["command"]
     assert planned["health"] == {
         "central-auth": {"http": "http://127.0.0.1:3001/tokeninfo", "status": [401]},
-        "site-daemon": {"command": ["ls", path]},
     }
+    # In the environment of its service, but not in its place: without the leash.
+    (content,) = [file["content"] for file in planned["files"] if file["path"] == script]
+    assert content.endswith(f"\nexec ls {path}\n")
+    assert "export VIRTUAL_ENV=/v/site-1-aa\n" in content
+
+
+def test_a_script_of_a_health_check_is_published_once_if_a_service_names_it() -> None:
+    check = {"health": {"command": ["python", "@health.py@", "@site.conf@"]}}
+    catalogue = {**CATALOGUE, "site-daemon": {**CATALOGUE["site-daemon"], **check}}
+    scripts = {"health.py": "print()\n", "other.py": ""}
+    context = Context(
+        "/d/jaws", dict.fromkeys(["site", "central"], "/v"), {}, "/p", scripts=scripts
+    )
+    found = services_of(catalogue, {}, "jaws", "2")
+    planned = plan_release(found, configs_of(CONFIGS, {}, FORMATS, found), context)
+    (path,) = [file["path"] for file in planned["files"] if file["content"] == "print()\n"]
+    texts = [file["content"] for file in planned["files"]]
+    assert sum(f"exec python {path} /d/" in text for text in texts) == 1
+    assert not any("other" in file["path"] for file in planned["files"])
 
 
 def test_a_command_is_looked_for_in_the_new_environments_and_not_in_the_current_ones() -> None:
@@ -730,6 +749,11 @@ def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> 
     (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
     assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")
     assert "hush" not in sentence
+
+
+def test_a_service_of_a_site_may_name_the_script_of_the_health_checks() -> None:
+    check = {"command": ["python", "@health.py@", "@site.conf@", "database=DB"]}
+    assert told(services={"site-daemon": {"health": check}}) == []
 
 
 def test_how_to_find_a_command_has_no_secret_of_its_service() -> None:

@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -315,14 +316,20 @@ def write(path: Path, config: Mapping[str, Mapping[str, str]], sign: str = "%") 
 
 def site(installed: Installed, folder: Path, config: Config, command: str) -> list[str]:
     conf = write(folder / "jaws-site.conf", config)
-    options = ("--log", folder / "log", "--config", conf, "--log-level", "DEBUG")
+    level = ("--log-level", "DEBUG") if "LOCAL_RPC_SERVER" in config else ()
+    options = ("--log", folder / "log", "--config", conf, *level)
     return installed.command("jaws-site", *options, command)
 
 
 def central(installed: Installed, folder: Path, config: Config, *command: str) -> list[str]:
     conf = write(folder / "jaws-central.conf", config)
-    options = ("--log", folder / "log", "--config", conf, "--log-level", "DEBUG")
+    level = ("--log-level", "DEBUG") if "RPC_SERVER" in config else ()
+    options = ("--log", folder / "log", "--config", conf, *level)
     return installed.command("jaws-central", *options, *command)
+
+
+def listening(port: int) -> Config:
+    return {**CENTRAL_2, "HTTP": {"auth_port": str(port), "rest_port": str(port)}}
 
 
 def jtm(installed: Installed, folder: Path, config: Config, *command: object) -> list[str]:
@@ -335,6 +342,55 @@ def hocon(path: Path, settings: Mapping[str, Any]) -> Path:
     members = json.dumps(settings, indent=2)[1:-1]
     path.write_text(f'include required(classpath("application"))\n{members}', encoding="utf-8")
     return path
+
+
+# What they refuse, as the real ones do
+
+
+@pytest.mark.parametrize("series", [1, 2])
+def test_the_stand_ins_have_the_commands_and_options_of_the_real_ones_and_no_others(
+    installed: Installed, series: int
+) -> None:
+    path = Path(__file__).parent / f"jaws/series_{series}.yml"
+    real = yaml.safe_load(path.read_text())["commands"]
+    for program in ("jaws-site", "jaws-central"):
+        options, commands = installed.module(f"{program.replace('-', '_')}.cli").ARGUMENTS[series]
+        assert set(options) == set(real[program]["options"])
+        administration = {"create-tables", "add-user"}
+        known = real[program]["commands"]
+        assert set(commands) == set(known) - administration
+        assert all(set(own) == set(known[name]) for name, own in commands.items())
+    parser = installed.module("jaws_jtm.jtm").arguments(series)
+    (commands,) = (action.choices for action in parser._actions if action.dest == "command")
+    for name, command in commands.items():
+        names = {option for words in real["jtm"]["commands"][name] for option in words.split()}
+        assert set(command._option_string_actions) <= names | {"-h", "--help"}, name
+
+
+@pytest.mark.parametrize(
+    ("program", "config", "words"),
+    [
+        (site, SITE_1, ["central-rpc"]),
+        (site, SITE_2, ["server"]),
+        (central, CENTRAL_1, ["rpc"]),
+        (central, CENTRAL_2, ["auth", "--port", "1"]),
+        (jtm, JTM_2, ["submit", "-p", "x", "-cmd", "x", "-m", "5G"]),
+        (jtm, JTM_1, ["manager", "--nonsense"]),
+    ],
+)
+def test_a_command_or_an_option_of_another_series_is_refused(
+    installed: Installed, tmp_path: Path, program: Any, config: Config, words: list[str]
+) -> None:
+    line = program(installed, tmp_path, config, *words)
+    result = run(line)
+    assert (result.returncode, "usage:" in result.stderr) == (2, True)
+
+
+def test_series_1_has_no_log_level(installed: Installed, tmp_path: Path) -> None:
+    conf = write(tmp_path / "jaws-site.conf", SITE_1)
+    line = installed.command("jaws-site", "--config", conf, "--log-level", "INFO", "server")
+    result = run(line)
+    assert (result.returncode, "usage:" in result.stderr) == (2, True)
 
 
 # How they are built
@@ -480,7 +536,7 @@ def load(installed: Installed, name: str, text: str, folder: Path) -> Any:
     path = folder / f"{package}.conf"
     path.write_text(text, encoding="utf-8")
     module = installed.module(f"{package}.config")
-    return module.load(str(path), *([command] if command else []))
+    return module.load(str(path), *([command] if package == "jaws_site" else []))
 
 
 def sign_of(name: str) -> str:
@@ -507,7 +563,7 @@ def test_each_missing_section_or_key_is_named(
     config, error = LOADS[name][2], error_of(installed, name)
     for section, keys in config.items():
         # Without its only mark, a file belongs to the other series, or has one site less.
-        if section not in ("AMQP", "SITE:X", "RPC_SERVER") or name == "site-1-server":
+        if section not in ("AMQP", "SITE:X", "RPC_SERVER"):
             with pytest.raises(error, match=rf"\[{section}\] is missing"):
                 load(installed, name, ini(without(config, section), sign_of(name)), tmp_path)
         for key in keys:
@@ -734,7 +790,11 @@ def test_central_answers_on_its_port(
     assert {path: get(port, path)[0] for path in expected} == expected
     if command == "rest":
         assert get(port, "/api/v2/info")[1]["name"] == "dev"
-        assert get(port, "/api/v2/status")[1] == {"JAWS-Central": "UP", "X-Site": "Unknown"}
+        assert get(port, "/api/v2/status")[1] == {
+            "JAWS-Central": "UP",
+            "X-Site": "Unknown",
+            "X-RMQ": "UP",
+        }
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 
@@ -746,11 +806,6 @@ def test_central_listens_on_loopback_only_by_default(
     start(central(installed, tmp_path, CENTRAL_1, "auth", "--port", str(port)))
     until(lambda: answers(port), "auth answers")
     assert not answers(port, "127.0.0.2")
-    other = free_port("127.0.0.2")
-    start(
-        central(installed, tmp_path, CENTRAL_1, "rest", "--port", str(other), "--host", "127.0.0.2")
-    )
-    until(lambda: answers(other, "127.0.0.2"), "rest answers where it was told to")
 
 
 def test_a_port_that_is_taken_is_named(installed: Installed, tmp_path: Path) -> None:
@@ -794,7 +849,7 @@ def test_java_runs_the_stand_in_jar_only(installed: Installed, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("config", "command", "threads"),
-    [(SITE_2, "daemon", 4), (SITE_1, "daemon", 4), (SITE_1, "server", 6)],
+    [(SITE_2, "daemon", 5), (SITE_1, "daemon", 4), (SITE_1, "server", 7)],
 )
 def test_a_site_service_keeps_its_threads_and_logs_heartbeats(
     installed: Installed, tmp_path: Path, start: Start, config: Config, command: str, threads: int
@@ -900,6 +955,143 @@ def test_tasks_are_submitted_alive_and_killed(installed: Installed, tmp_path: Pa
     refused(run(jtm(installed, tmp_path, JTM_2, "isalive", "-tid", 3)), "task 3")
 
 
+# Without RabbitMQ or the database
+
+
+class Outside:
+    """What a health check of a service sees, and what is away."""
+
+    def __init__(self, installed: Installed) -> None:
+        self.module = installed.module("jaws_site.standin.outside")
+        self.installed = installed
+
+    @contextlib.contextmanager
+    def away(self, port: int) -> Iterator[None]:
+        with self.module.bind(self.module.away("127.0.0.1", port)):
+            yield
+
+    def health(self, package: str, config: Path, *checks: str, pid: int = 0) -> str:
+        """Return what the check of the collection prints; nothing if the service is healthy."""
+        script = EXAMPLES.parent / "roles/jaws/files/health.py"
+        library = {"PYTHONPATH": str(self.installed.home / package), "PROGRAM_PID": str(pid)}
+        result = run([sys.executable, str(script), str(config), *checks], **library)
+        assert result.returncode in ((1, 75) if result.stderr else (0,)), result
+        return ("away: " if result.returncode == 75 else "") + result.stderr
+
+
+@pytest.fixture
+def outside(installed: Installed) -> Outside:
+    return Outside(installed)
+
+
+def reached_by(config: Config, section: str, port: int, key: str = "port") -> Config:
+    return {**config, section: {**config[section], "host": "127.0.0.1", key: str(port)}}
+
+
+def test_an_rpc_server_ends_with_its_broker_and_does_not_start_without(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port, check = free_port(), "consumers=LOCAL_RPC_SERVER"
+    config = reached_by(SITE_2, "LOCAL_RPC_SERVER", port)
+    config["LOCAL_RPC_SERVER"].update(queue="SITE_X", num_threads="3")
+    line = site(installed, tmp_path, config, "jtm-rpc")
+    process, conf = start(line), tmp_path / "jaws-site.conf"
+    until(lambda: not outside.health("jaws_site", conf, check), "it is healthy")
+    with outside.away(port):
+        assert process.wait(PATIENCE_SECONDS) == 1
+        assert f"away: RabbitMQ at 127.0.0.1:{port}" in outside.health("jaws_site", conf, check)
+        refused(run(line), "RabbitMQ", str(port))
+    assert "queue SITE_X has 0 consumers instead of 3" in outside.health("jaws_site", conf, check)
+
+
+def test_a_daemon_stays_dead_inside_when_its_broker_was_away(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port = free_port()
+    process = start(
+        site(installed, tmp_path, reached_by(SITE_2, "CENTRAL_RPC_CLIENT", port), "daemon")
+    )
+    conf = tmp_path / "jaws-site.conf"
+    health = partial(outside.health, "jaws_site", conf, "threads=4", pid=process.pid)
+    until(lambda: written(tmp_path / "log", "heartbeat") and not health(), "it is healthy")
+    with outside.away(port):
+        until(lambda: "instead of 4 or more" in health(), "it is dead inside")
+    assert (process.poll(), "instead of 4 or more" in health()) == (None, True)
+
+
+def test_a_manager_stays_dead_inside_when_its_broker_was_away_and_two_are_seen(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port = free_port()
+    config = reached_by(reached_by(JTM_2, "RMQ", port), "JTM_RPC_SERVER", port)
+    line = jtm(installed, tmp_path, config, "manager", "-ld", tmp_path / "logs")
+    process, conf = start(line), tmp_path / "jaws-jtm.conf"
+    checks = ("consumer=RMQ:JTM.jtm_task_request_q", "consumers=JTM_RPC_SERVER")
+    health = partial(outside.health, "jaws_jtm", conf, *checks)
+    until(lambda: not health(), "it is healthy")
+    # Killed, it leaves children behind that go on consuming beside those of the next.
+    process.kill()
+    second = start(line)
+    until(lambda: "has 2 consumers instead of 1" in health(), "both consume")
+    with outside.away(port):
+        until(lambda: "RabbitMQ at" in health(), "the broker is away")
+    until(lambda: "has 0 consumers instead of 1" in health(), "it is dead inside")
+    assert second.poll() is None
+
+
+def test_rest_fails_until_it_is_restarted_when_its_broker_was_away(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port, broker = free_port(), free_port()
+    config = reached_by({**CENTRAL_2, **listening(port)}, "SITE:X", broker)
+    process, conf = (
+        start(central(installed, tmp_path, config, "rest")),
+        tmp_path / "jaws-central.conf",
+    )
+    check = f"status=X:http://127.0.0.1:{port}/api/v2/status"
+    until(lambda: not outside.health("jaws_central", conf, check), "it is healthy")
+    with outside.away(broker):
+        until(lambda: get(port, "/api/v2/status")[0] == 500, "it fails")
+    assert "answers 500 instead of 200" in outside.health("jaws_central", conf, check)
+    assert (get(port, "/api/v2/info")[0], process.poll()) == (200, None)
+
+
+def test_auth_answers_again_when_its_database_is_back_and_does_not_start_without(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port, database = free_port(), free_port()
+    config = reached_by(listening(port), "DB", database)
+    line, conf = central(installed, tmp_path, config, "auth"), tmp_path / "jaws-central.conf"
+    with outside.away(database):
+        refused(run(line), "database", str(database))
+    start(line)
+    check = (f"login=http://127.0.0.1:{port}/tokeninfo", "database=DB")
+    until(lambda: not outside.health("jaws_central", conf, *check), "it is healthy")
+    with outside.away(database):
+        assert "answers 500" in outside.health("jaws_central", conf, check[0])
+        assert "away: database jaws_dev" in outside.health("jaws_central", conf, check[1])
+    assert not outside.health("jaws_central", conf, *check)
+
+
+@pytest.mark.parametrize(
+    ("text", "check", "said"),
+    [
+        ("[DB]\n", "database=DB", "has no 'user'"),
+        ("", "database=DB", "has no 'DB'"),
+        ("[DB]\nuser = u\npassword = hunter2%\n", "database=DB", "InterpolationSyntaxError"),
+        ("", "login=http://127.0.0.1:1/", "http://127.0.0.1:1/: [Errno 111] Connection refused"),
+    ],
+)
+def test_a_check_says_what_is_wrong_in_one_line_without_a_password(
+    outside: Outside, tmp_path: Path, text: str, check: str, said: str
+) -> None:
+    conf = tmp_path / "x.conf"
+    conf.write_text(text)
+    told = outside.health("jaws_site", conf, check)
+    assert said in told
+    assert ("hunter2" in told, told.count("\n")) == (False, 1)
+
+
 # How they misbehave on request
 
 
@@ -911,10 +1103,9 @@ def test_each_service_crashes_with_the_status_asked_for(
         "webservice": {"port": free_port()},
         "standin": {"crash_after": 0.1, "exit_status": 7},
     }
-    auth = ("auth", "--port", str(free_port()))
     commands = [
         site(installed, tmp_path, {**SITE_2, **crash}, "daemon"),
-        central(installed, tmp_path, {**CENTRAL_2, **crash}, *auth),
+        central(installed, tmp_path, {**listening(free_port()), **crash}, "auth"),
         jtm(installed, tmp_path, {**JTM_2, **crash}, "manager", "-ld", tmp_path / "logs"),
         installed.cromwell(hocon(tmp_path / "cromwell.conf", settings)),
     ]
@@ -938,8 +1129,8 @@ def test_an_unhealthy_service_lives_and_says_500(
     installed: Installed, tmp_path: Path, start: Start
 ) -> None:
     port, other = free_port(), free_port()
-    unhealthy = {**CENTRAL_2, "STANDIN": {"unhealthy": "yes"}}
-    start(central(installed, tmp_path, unhealthy, "rest", "--port", str(port)))
+    unhealthy = {**listening(port), "STANDIN": {"unhealthy": "yes"}}
+    start(central(installed, tmp_path, unhealthy, "rest"))
     settings = {"webservice": {"port": other}, "standin": {"unhealthy": True}}
     start(installed.cromwell(hocon(tmp_path / "cromwell.conf", settings)))
     until(lambda: answers(port) and answers(other), "both answer")
@@ -957,17 +1148,18 @@ def test_an_unhealthy_manager_or_daemon_runs_but_does_nothing(
         until(partial(written, log, "sha256"), f"{log} begins")
         assert "heartbeat" not in log.read_text()
     assert children(manager.pid) == []
-    assert len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) == 1
+    # The main thread, and the one that holds the connection.
+    assert len(list(Path(f"/proc/{daemon.pid}/task").iterdir())) == 2
 
 
 def test_a_service_told_to_ignores_sigterm(
     installed: Installed, tmp_path: Path, start: Start
 ) -> None:
     port, other = free_port(), free_port()
-    config = {**CENTRAL_2, "STANDIN": {"ignore_sigterm": "true"}}
+    config = {**listening(port), "STANDIN": {"ignore_sigterm": "true"}}
     settings = {"webservice": {"port": other}, "standin": {"ignore_sigterm": True}}
     processes = [
-        start(central(installed, tmp_path, config, "auth", "--port", str(port))),
+        start(central(installed, tmp_path, config, "auth")),
         start(installed.cromwell(hocon(tmp_path / "cromwell.conf", settings))),
     ]
     until(lambda: answers(port) and answers(other), "both answer")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import configparser
 import json
 from collections import UserString
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,12 @@ def test_what_json_cannot_hold_is_refused(value: Any) -> None:
 
 def test_the_file_is_ascii_so_that_no_encoding_matters() -> None:
     assert render("cromwell.conf", "hocon", {"a": "Grüße 🎉"}).isascii()
+
+
+@given(value=st.text(st.sampled_from("a$ {}%:x"), min_size=1).map(str.strip).filter(bool))
+def test_a_value_arrives_in_the_section_that_jtm_reads_without_interpolation(value: str) -> None:
+    data = {"JTM_RPC_SERVER": {"password": value}, "RMQ": {"password": value}}
+    parser = configparser.ConfigParser(interpolation=configparser.ExtendedInterpolation())
+    parser.read_string(render("jaws-jtm.conf", "ini_extended", data))
+    sections: Mapping[str, Mapping[str, str]] = parser._sections  # type: ignore[attr-defined]
+    assert sections["JTM_RPC_SERVER"]["password"] == parser["RMQ"]["password"] == value

@@ -8,6 +8,8 @@ from typing import List
 
 from .standin import StandInError
 from .standin.ini import Ini, Wanted, port
+from .standin.outside import Broker
+from .standin.service import broker_of
 
 SITE_PREFIX = "SITE:"
 # The width of the column that holds it in the real database.
@@ -43,10 +45,10 @@ _SITE_2 = (
 )
 
 
-def load(path: str, command: str) -> Ini:
-    """Return the file after checking it for `command`; raise StandInError for what is wrong."""
-    ini = Ini(path, configparser.BasicInterpolation())
-    first = series(ini, command) == 1
+def load(path: str) -> Ini:
+    """Return the file after checking it; raise StandInError for what is wrong."""
+    ini = _read(path)
+    first = _series(ini) == 1
     ini.require(SERIES_1 if first else SERIES_2)
     for section in ini.sections():
         if section.startswith(SITE_PREFIX):
@@ -61,14 +63,29 @@ def load(path: str, command: str) -> Ini:
     return ini
 
 
-def series(ini: Ini, command: str) -> int:
-    """Return 1 or 2."""
-    if command == "rpc" or ini.has("RPC_SERVER") or ini.has("HTTP"):
+def series(path: str) -> int:
+    """Return 1 or 2: what the file is for. A file that cannot be read is refused later."""
+    try:
+        return _series(_read(path))
+    except StandInError:
         return 2
-    return 1
+
+
+def _read(path: str) -> Ini:
+    return Ini(path, configparser.BasicInterpolation())
+
+
+def _series(ini: Ini) -> int:
+    return 2 if ini.has("RPC_SERVER") or ini.has("HTTP") else 1
+
+
+def brokers(ini: Ini) -> List[Broker]:
+    """Return the connections of REST to the sites."""
+    prefix = "amqp_" if _series(ini) == 1 else ""
+    return [broker_of(ini, f"{SITE_PREFIX}{site}", prefix) for site in sites(ini)]
 
 
 def sites(ini: Ini) -> List[str]:
     """Return the ids of the configured sites."""
     prefixed = [section for section in ini.sections() if section.startswith(SITE_PREFIX)]
-    return [section[len(SITE_PREFIX) :].upper() for section in prefixed]
+    return [section[len(SITE_PREFIX) :] for section in prefixed]

@@ -37,6 +37,10 @@ _EXPECTED: Dict[object, str] = {
 }
 
 
+# Read without interpolation, by JTM.
+_RAW = ("JTM_RPC_SERVER",)
+
+
 class Ini:
     """One parsed file. Errors name file, section and key, and never show a value."""
 
@@ -99,7 +103,7 @@ class Ini:
 
     def _text(self, section: str, key: str) -> str:
         try:
-            return self._parser.get(section, key)
+            return self._parser.get(section, key, raw=section in _RAW)
         except configparser.InterpolationError as error:
             # The parser's own text shows the value, which may be a password.
             raise StandInError(

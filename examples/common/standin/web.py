@@ -13,8 +13,9 @@ from . import StandInError
 from .behaviour import Behaviour
 
 Reply = Tuple[int, Mapping[str, Any]]
-# From a path without its query to the answer.
-Answer = Callable[[str], Reply]
+Headers = Mapping[str, str]
+# From a path without its query, and the headers, to the answer.
+Answer = Callable[[str, Headers], Reply]
 
 
 def problem(status: int, title: str) -> Reply:
@@ -22,7 +23,7 @@ def problem(status: int, title: str) -> Reply:
     return status, {"status": status, "title": title}
 
 
-def _unhealthy(path: str) -> Reply:
+def _unhealthy(path: str, _headers: Headers) -> Reply:
     return problem(500, f"{path} fails because [STANDIN] says so")
 
 
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        status, body = self.server.answer(self.path.partition("?")[0])
+        status, body = self.server.answer(self.path.partition("?")[0], dict(self.headers))
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

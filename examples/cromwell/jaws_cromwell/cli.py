@@ -11,14 +11,14 @@ from typing import Any, Dict, List, Tuple
 from . import hocon
 from .standin import StandInError, log, service
 from .standin.behaviour import Behaviour
-from .standin.web import Reply, problem, serve
+from .standin.web import Headers, Reply, problem, serve
 
 STATUS = "/engine/v1/status"
 # The exit status of a Java process that ends on SIGTERM.
 TERMINATED = 143
 
 
-def answer(path: str) -> Reply:
+def answer(path: str, _headers: Headers) -> Reply:
     """Answer the engine's status; there are no workflows to ask for."""
     return (200, {}) if path == STATUS else problem(404, "not found")
 

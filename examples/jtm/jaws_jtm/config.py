@@ -83,9 +83,24 @@ def find(given: Optional[str]) -> str:
 
 def load(path: str) -> Ini:
     """Return the file after checking it; raise StandInError for what is wrong."""
-    ini = Ini(path, configparser.ExtendedInterpolation())
-    newer = ini.has("SITE_RPC_CLIENT") or ini.has("JTM_RPC_SERVER")
-    newer = newer or (ini.has("JTM") and "jtm_status_request_q" in ini.keys("JTM"))
-    ini.require(SERIES_2 if newer else SERIES_1)
+    ini = _read(path)
+    ini.require(SERIES_2 if _series(ini) == 2 else SERIES_1)
     ini.allow({"JTM_RPC_SERVER": {"port": int, "num_threads": int, "max_retries": int}})
     return ini
+
+
+def series(given: Optional[str]) -> int:
+    """Return 1 or 2: what the file is for. A file that cannot be read is refused later."""
+    try:
+        return _series(_read(find(given)))
+    except StandInError:
+        return 2
+
+
+def _read(path: str) -> Ini:
+    return Ini(path, configparser.ExtendedInterpolation())
+
+
+def _series(ini: Ini) -> int:
+    newer = ini.has("SITE_RPC_CLIENT") or ini.has("JTM_RPC_SERVER")
+    return 2 if newer or (ini.has("JTM") and "jtm_status_request_q" in ini.keys("JTM")) else 1

@@ -20,7 +20,6 @@ _SUBMIT = (
     ("-c", "--ncpu"),
     ("-C", "--constraint"),
     ("-jid", "--cromwell_job_id"),
-    ("-m", "--memory"),
     ("-N", "--nnodes"),
     ("-nwpn", "--num_worker_per_node"),
     ("-P", "--partition"),
@@ -36,7 +35,7 @@ def job_time(text: str) -> str:
     return text
 
 
-def arguments() -> argparse.ArgumentParser:
+def arguments(series: int) -> argparse.ArgumentParser:
     """Return the parser of the subset of jtm's commands that a service or Cromwell calls."""
     parser = argparse.ArgumentParser(
         prog="jtm", description="Stand-in for JTM.", allow_abbrev=False
@@ -53,6 +52,7 @@ def arguments() -> argparse.ArgumentParser:
     what.add_argument("-f", "--task_file")
     submit.add_argument("-p", "--pool_name", required=True)
     submit.add_argument("-t", "--job_time", type=job_time)
+    submit.add_argument("-m", "--memory", type=str if series == 1 else float)
     for names in _SUBMIT:
         submit.add_argument(*names)
     for name in ("kill", "isalive", "status"):
@@ -113,5 +113,8 @@ def _command_lines() -> Iterator[List[str]]:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Console script jtm."""
-    args = arguments().parse_args(argv)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    series = config.series(first.parse_known_args(argv)[0].config)
+    args = arguments(series).parse_args(argv)
     return service.run(lambda: dispatch(args))

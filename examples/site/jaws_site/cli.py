@@ -4,42 +4,59 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import threading
-from typing import List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from . import config
 from .standin import log, service
 from .standin.behaviour import Behaviour
+from .standin.ini import Ini
 
-COMMANDS = {
-    "server": "Start the RPC server (series 1).",
-    "daemon": "Start the daemon.",
-    "central-rpc": "Start the RPC server for Central (series 2).",
-    "jtm-rpc": "Start the RPC server for JTM (series 2).",
+OPTIONS: service.Options = {"--config": str, "--log": str}
+ARGUMENTS: Dict[int, Tuple[service.Options, service.Commands]] = {
+    1: (OPTIONS, {"server": {}, "daemon": {}}),
+    2: ({**OPTIONS, "--log-level": str}, {"central-rpc": {}, "jtm-rpc": {}, "daemon": {}}),
 }
-# With the main thread, these are the four that the real daemon has at least.
+# With the main thread and that of the connection, not less than the four of the real daemon.
 DAEMON_THREADS = ("active-runs", "run-status", "central-client")
 
 
 def serve(args: argparse.Namespace) -> int:
     """Read the configuration and stay alive until a signal; raise StandInError."""
-    logger = log.setup(args.log, args.log_level)
+    logger = log.setup(args.log, getattr(args, "log_level", "INFO"))
     ini = config.load(args.config, args.command)
     behaviour = Behaviour.from_ini(ini)
     log.announce(logger, args.config, ini.value("DB", "password", str))
-    if args.command == "daemon":
-        names = list(DAEMON_THREADS)
-    else:
-        names = [f"consumer-{n}" for n in range(config.consumers(ini, args.command))]
-    service.start_threads(names, behaviour)
+    start(ini, args.command, behaviour, logger)
     behaviour.arm(logger)
     return service.stay_alive(
         logger, behaviour, lambda: f"{args.command}, {threading.active_count()} threads"
     )
 
 
+def start(ini: Ini, command: str, behaviour: Behaviour, logger: logging.Logger) -> None:
+    """Connect, and start the threads of a command; raise StandInError."""
+    is_daemon, work = command == "daemon", service.Work(behaviour)
+    if is_daemon:
+        service.require_database(ini, "DB")
+    section = config.broker_section(ini, command)
+    if section is None:
+        work.start(DAEMON_THREADS)
+        return
+    broker = service.broker_of(ini, section)
+    service.require_broker(broker)
+    if is_daemon:
+        work.start(DAEMON_THREADS)
+        # The real daemon never reconnects: it stays, and does nothing.
+        service.watch(broker, work.end)
+    else:
+        work.consume(broker, ini.value(section, "queue", str), config.consumers(ini, command))
+        service.watch(broker, lambda: service.give_up(work, logger, broker))
+
+
 def main(argv: Optional[List[str]] = None) -> int:
     """Console script jaws-site."""
-    parser, _commands = service.arguments("jaws_site", "Stand-in for JAWS-Site.", COMMANDS)
-    args = parser.parse_args(argv)
+    series = config.series(service.config_of("jaws_site", argv))
+    args = service.arguments("jaws_site", *ARGUMENTS[series]).parse_args(argv)
     return service.run(lambda: serve(args))

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import configparser
-from typing import Dict
+from typing import Dict, Optional
 
+from .standin import StandInError
 from .standin.ini import Ini, Wanted
 
 _DB = {"user": str, "password": str, "db": str}
@@ -40,9 +41,9 @@ _NUMBERS = {"port": int, "num_threads": int, "max_retries": int}
 
 def load(path: str, command: str) -> Ini:
     """Return the file after checking it for `command`; raise StandInError for what is wrong."""
-    ini = Ini(path, configparser.BasicInterpolation())
+    ini = _read(path)
     ini.allow({"DB": {"port": int}})
-    if series(ini, command) == 1:
+    if _series(ini) == 1:
         ini.require(SERIES_1)
         return ini
     ini.require(SERIES_2)
@@ -51,9 +52,27 @@ def load(path: str, command: str) -> Ini:
     return ini
 
 
-def series(ini: Ini, command: str) -> int:
-    """Return 1 or 2; `daemon` exists in both, so the file decides."""
-    return 1 if command == "server" or (command == "daemon" and ini.has("AMQP")) else 2
+def series(path: str) -> int:
+    """Return 1 or 2: what the file is for. A file that cannot be read is refused later."""
+    try:
+        return _series(_read(path))
+    except StandInError:
+        return 2
+
+
+def _read(path: str) -> Ini:
+    return Ini(path, configparser.BasicInterpolation())
+
+
+def _series(ini: Ini) -> int:
+    return 1 if ini.has("AMQP") else 2
+
+
+def broker_section(ini: Ini, command: str) -> Optional[str]:
+    """Return the section of the connection; the daemon of series 1 has none."""
+    if _series(ini) == 2:
+        return RPC_SECTION[command]
+    return None if command == "daemon" else "AMQP"
 
 
 def consumers(ini: Ini, command: str) -> int:

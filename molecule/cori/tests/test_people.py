@@ -20,7 +20,7 @@ SERVICES = {"jaws-central-auth", "jaws-central-rest", "jaws-site-daemon", "jaws-
 NOTHING = {"cori_dev_jaws": 0, "cori_dev_jtm": 0}
 # This scenario does not have the site's runner.
 INSTANCES = "--limit=supervisord"
-TASKS = 11
+TASKS = 12
 NEW_VALUE = "--extra-vars=site_globus_client_id=new"
 
 

@@ -4,7 +4,8 @@
 """Health checks: whether a service answers, because RUNNING does not prove that.
 
 A check is a mapping with one of C(tcp) (HOST:PORT), C(http) (a url; C(status) lists the accepted
-codes, by default only 200) or C(command) (a list of words; it must exit with status 0).
+codes, by default only 200) or C(command) (a list of words; it must exit with status 0, and finds
+the program's pid in the variable C(PROGRAM_PID)).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from contextlib import closing, suppress
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
@@ -30,6 +32,9 @@ ATTEMPT_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
 READ_BYTES = 4096
 SHOWN = 300  # characters of what a command has printed
+# With this status (EX_TEMPFAIL), a command says that something else is at fault.
+NEEDS_STATUS = 75
+NEEDS = "what it needs is away: "
 
 
 def refuse_wrong(checks: Mapping[str, Check]) -> None:
@@ -61,20 +66,35 @@ def refuse_check(what: str, check: Check) -> None:
         raise JawsError(f"{what}: tcp must be HOST:PORT.", "bad_option")
 
 
-def failing(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Try every check once, and return by program the reason why its check failed."""
-    seen = {name: attempt(check) for name, check in checks.items()}
-    return {name: quoted(reason) for name, reason in seen.items() if reason is not None}
+def failing(
+    checks: Mapping[str, Check], pids: Mapping[str, int | None] | None = None
+) -> dict[str, str]:
+    """Try every check once, all at the same time, and return by program why its check failed.
+
+    :param pids: by program: its process.
+    """
+    seen: dict[str, str | None] = {}
+
+    def look(name: str) -> None:
+        seen[name] = attempt(checks[name], (pids or {}).get(name))
+
+    threads = [threading.Thread(target=look, args=(name,)) for name in checks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = ((name, seen[name]) for name in checks)
+    return {name: quoted(reason) for name, reason in found if reason is not None}
 
 
-def attempt(check: Check) -> str | None:
+def attempt(check: Check, pid: int | None = None) -> str | None:
     """Return None if the service answers as expected, otherwise what it did instead."""
     try:
         if check.get("tcp"):
             return _tcp(check["tcp"])
         if check.get("http"):
             return _http(check["http"], check.get("status") or [200])
-        return _command(check["command"])
+        return _command(check["command"], pid)
     except (OSError, ValueError, http.client.HTTPException) as error:
         where = check.get("tcp") or check.get("http") or check["command"][0]
         return f"{where}: {str(error).strip() or type(error).__name__}"
@@ -98,7 +118,7 @@ def _http(url: str, accepted: Sequence[Any]) -> str | None:
     return None if str(status) in wanted else f"{url} answers {status} instead of {expected}"
 
 
-def _command(command: list[str]) -> str | None:
+def _command(command: list[str], pid: int | None) -> str | None:
     # The output goes to a file: a child that it leaves behind may hold a pipe open forever.
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -106,6 +126,7 @@ def _command(command: list[str]) -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PROGRAM_PID": str(pid or "")},
             start_new_session=True,
         )
         try:
@@ -117,4 +138,5 @@ def _command(command: list[str]) -> str | None:
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - READ_BYTES))
         printed = quoted(output.read().decode("utf-8", "replace").strip())[-SHOWN:]
-    return None if code == 0 else f"{command[0]} ended with {code}: {printed}"
+    why = f"{command[0]} ended with {code}: {printed}"
+    return None if code == 0 else NEEDS + printed if code == NEEDS_STATUS else why

@@ -61,7 +61,7 @@ class Watch:
         pending = {name: check for name, check in checks.items() if name in first}
         while True:
             self._refuse_moved(first)
-            reasons = health.failing(pending)
+            reasons = health.failing(pending, {name: first[name].pid for name in pending})
             pending = {name: pending[name] for name in reasons}
             elapsed = time.monotonic() - started
             if pending and elapsed > self.health_timeout:

@@ -62,6 +62,8 @@ class Controller:
         startretries decides, and a failure does not stop other programs from starting.
     :param goes_on: whether later priorities are started in such a trial too.
     :param after_stop: is called when everything that had to stop has stopped.
+    :param strict: whether what comes after a program that was not started is not started either,
+        and is named.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Controller:
         exits: int | None = None,
         goes_on: bool = False,
         after_stop: Callable[[], None] | None = None,
+        strict: bool = False,
     ) -> None:
         self.client = client
         self.timeout = timeout
@@ -80,6 +83,7 @@ class Controller:
         self.exits = exits
         self._halts = exits is not None and not goes_on
         self._after_stop = after_stop
+        self._strict = strict
         self._settings = known
         self._seen: list[Program] | None = None
         self._errors: list[JawsError] = []
@@ -201,6 +205,7 @@ class Controller:
             if self._passes_over(new):
                 continue
             failed = self._send("startProcess", new, False)
+            self._unfinished += failed if self._strict else []
             if self.wait:
                 self._await_running([name for name in batch if name not in failed])
 
@@ -250,7 +255,8 @@ class Controller:
     def _await_running(self, names: Sequence[str]) -> None:
         lasting = [name for name in names if name not in self._ending]
         test = _is_started(self.exits, self._is_instant)
-        self._await_started(lasting, "start", test, self._is_up)
+        down = self._await_started(lasting, "start", test, self._is_up)
+        self._unfinished += down if self._strict else []
         ends = _Ends()
         self._unfinished += self._await_started(
             [name for name in names if name in self._ending],
