@@ -24,7 +24,7 @@ from .supervisor.endpoint import SupervisordConf
 from .supervisor.leftovers import Leftovers
 from .supervisor.observation import observe, settings
 from .supervisor.parser import validate_text
-from .supervisor.planning import Plan, plan_stopped
+from .supervisor.planning import plan_stopped
 from .supervisor.programs import Program, names, namespec
 from .supervisor.running import Instance
 

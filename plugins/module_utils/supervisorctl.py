@@ -271,8 +271,8 @@ def _act(
         programs, told = _update_others(Controller(*arguments, exits=1, goes_on=True), work.others)
     for done, plan in enumerate(work.plans):
         try:
-            options = {"after_stop": after_stop, "strict": params["strict_order"]}
-            controller = Controller(*arguments, **options)
+            strict = params["strict_order"]
+            controller = Controller(*arguments, after_stop=after_stop, strict=strict)
             programs = controller.execute(plan, params["signal"] or "")
         except JawsError as error:
             raise _completed(client, params, work, done, error) from error
