@@ -67,7 +67,7 @@ options:
     type: list
     elements: str
     default: []
-  secrets:
+  confidential:
     description:
       - Texts that are not shown where the log of a service is quoted. Those that the services or
         configurations have are listed in a file of the release, which C(programs) names in a
@@ -115,13 +115,20 @@ def release_plan(
     artifacts: dict[str, str] | None = None,
     modules: list[str] | None = None,
     scripts: dict[str, str] | None = None,
-    secrets: list[Any] | None = None,
+    confidential: list[Any] | None = None,
 ) -> Data:
     """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
     own = {name: found["modules"] for name, found in environments.items() if "modules" in found}
     context = Context(
-        directory, paths, artifacts or {}, python, modules or [], own, secrets or [], scripts or {}
+        directory,
+        paths,
+        artifacts or {},
+        python,
+        modules or [],
+        own,
+        confidential or [],
+        scripts or {},
     )
     return plan_release(services, configs, context)
 

@@ -44,7 +44,7 @@ KINDS = {
     "path": "a path",
 }
 # The option that is all secrets of a vault, so that it is wrong if one of them is.
-ALL_SECRETS = "jaws_secrets"
+WHOLE_VAULT = "jaws_secrets"
 # What makes a host one instance of one deployment. All groups of a host must agree on these.
 IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
 PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
@@ -345,7 +345,7 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
     causes: dict[str, list[str]] = {}
     for name in used.keys() & errors.keys():
         cause = _undefined(name, errors[name], raw, spec) or _common(errors[name])
-        secrets = [fact for fact in errors if fact.startswith("vault_") and name == ALL_SECRETS]
+        secrets = [fact for fact in errors if fact.startswith("vault_") and name == WHOLE_VAULT]
         causes.setdefault(cause, []).extend(secrets or [name])
     return [
         _missing(cause, known[cause]) if cause in known else _broken(names, cause, raw, spec)

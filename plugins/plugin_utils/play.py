@@ -14,6 +14,8 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from .spelling import misspelt
+
 Result = Mapping[str, Any]
 
 ALL = "all"
@@ -156,8 +158,11 @@ def wrong_tags(
 ) -> list[str]:
     """Return why a playbook cannot do what C(--tags) and C(--skip-tags) ask for.
 
+    A tag that the playbook does not have skips nothing, as molecule's, unless it is a typing error.
+
     :param steps: by each tag that the playbook has: the tags of what it needs in the same run.
     """
+    skip = [tag for tag in skip if tag in (*steps, *SPECIAL) or misspelt(tag, list(steps))]
     if list(run) == ["all"] and not skip:
         return []
     named = [f"--tags {tag}" for tag in run if tag != "all"]

@@ -127,6 +127,12 @@ STEPS: dict[str, list[str]] = {
         (["all"], ["prepare"], "activate needs prepare in the same run. Leave out --skip-tags "),
         (["activat"], [], "this playbook has no tag activat; it has inventory, build, prepare, ac"),
         (["all"], ["perpare"], "this playbook has no tag perpare; it has inventory, build, pre"),
+        (["all"], ["molecule-notest", "notest"], None),
+        (
+            ["activate"],
+            ["notest"],
+            "activate needs build and prepare in the same run. Leave out --tags a",
+        ),
         (["never"], [], "with --tags never, this playbook would do nothing; it has inventory"),
         (["all"], ["all"], "with --skip-tags all, this playbook would do nothing; it has inv"),
         (["untagged"], [], "with --tags untagged, this playbook would do nothing; it has inven"),
