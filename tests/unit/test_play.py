@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +20,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.play import (
     wrong_tags,
 )
 
+ROOT = Path(__file__).parents[2]
 PREPARED = {"jaws": {"deploy": 10, "id": "j"}, "jtm": {"deploy": 30, "id": "t"}}
 KEYS = ("hosts", "deploy", "unheld")
 HELD = {"failed": False, "changed": True}
@@ -143,6 +147,15 @@ def test_tags_that_leave_out_what_is_needed_are_refused(
 ) -> None:
     found = wrong_tags(run, skip, STEPS)
     assert [told[: len(sentence or "")] for told in found] == ([sentence] if sentence else [])
+
+
+def test_the_playbook_deploy_names_all_of_its_tags() -> None:
+    playbook = ROOT / "playbooks/deploy.yml"
+    roles = [*ROOT.glob("roles/supervisord/tasks/*.yml"), *ROOT.glob("roles/jaws/tasks/*.yml")]
+    texts = [path.read_text() for path in [playbook, *roles]]
+    used = set(re.findall(r"^ +tags: \[?(?:always, )?(\w+)\]?$", "\n".join(texts), re.MULTILINE))
+    check = yaml.safe_load(texts[0])[0]["pre_tasks"][0]["jgi.jaws.validate_inventory"]
+    assert set(check["tags"]) == used
 
 
 def test_a_playbook_without_tags_refuses_all() -> None:
