@@ -31,10 +31,15 @@ class Lenient(DataLoader):
 def addresses_in(directory: Path, place: str) -> Iterator[Address]:
     """Yield where the hosts of an inventory are, if it says so without a template.
 
+    One that cannot be parsed is left out: it is not the one that is checked.
+
     :param place: the directory, for messages.
     """
     loader: DataLoader = Lenient()  # type: ignore[no-untyped-call]
-    known = InventoryManager(loader=loader, sources=[str(directory)])
+    try:
+        known = InventoryManager(loader=loader, sources=[str(directory)])
+    except AnsibleError:
+        return
     manager = VariableManager(loader=loader, inventory=known)
     for host in known.get_hosts():
         said = manager.get_vars(host=host, include_hostvars=False)

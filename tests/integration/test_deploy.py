@@ -718,7 +718,7 @@ def test_a_site_that_was_moved_is_not_started_a_second_time(deployment: Deployme
     pids = deployment.pids()
     moved = deployment.root / "moved"
     (moved / "secrets").mkdir(parents=True)
-    run = deployment.deploy(site_root=str(moved))
+    run = deployment.deploy("-v", site_root=str(moved))
     assert run.returncode != 0
     said = " ".join(run.stdout.split())
     for instance in ("jaws", "jtm"):

@@ -512,7 +512,8 @@ def test_the_unit_drains_by_sigquit_and_systemd_can_read_it(site, tmp_path):
     play.write_text(UNIT.format(role=ROOT / "roles/gitlab_runner", dest=unit))
     given = tmp_path / "unit.json"
     proxy = {"https_proxy": 'http://p:1/%20"x"\\'}
-    given.write_text(json.dumps({**site.options, "gitlab_runner_environment": proxy}))
+    seen = {"__gitlab_runner_seen": {"node": "here"}}
+    given.write_text(json.dumps({**site.options, **seen, "gitlab_runner_environment": proxy}))
     command = ["-i", "local,", "-e", f"@{given}", str(play)]
     subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", *command],

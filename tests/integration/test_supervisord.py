@@ -1255,7 +1255,7 @@ def test_a_daemon_that_ends_in_its_reload_is_reported_at_once(
 def moved(instance: Daemon, manage: Run, same_socket: bool = False) -> Daemon:
     """Start an instance, and return the one that it becomes in another directory."""
     instance.write(SLEEPER.format(name="a"))
-    manage("started", identity="LOCAL dev")
+    manage("started", identity=str(instance.root))
     other = Daemon(instance.root / "moved")
     other.root.mkdir()
     head = HEAD.replace("{root}/s", f"{instance.root}/s") if same_socket else HEAD
@@ -1269,16 +1269,16 @@ def test_an_instance_that_was_moved_is_not_started_beside_the_one_that_runs(
     instance: Daemon, manage: Run, state: str
 ) -> None:
     other = moved(instance, manage)
-    refused = manage(state, config=str(other.conf), identity="LOCAL dev")
+    refused = manage(state, config=str(other.conf), identity=str(instance.root))
     assert refused["reason"] == "runs_elsewhere"
     assert refused["pids"] == daemons(instance)
     assert f"does the work of {other.conf}, but was started with {instance.conf}" in refused["msg"]
     assert f"the module supervisord with config={instance.conf} and state=stopped" in refused["msg"]
     assert daemons(other) == []
-    predicted = manage(state, check=True, config=str(other.conf), identity="LOCAL dev")
+    predicted = manage(state, check=True, config=str(other.conf), identity=str(instance.root))
     assert predicted["reason"] == "runs_elsewhere"
-    manage("stopped", identity="LOCAL dev")
-    assert manage(state, config=str(other.conf), identity="LOCAL dev")["changed"]
+    manage("stopped", identity=str(instance.root))
+    assert manage(state, config=str(other.conf), identity=str(instance.root))["changed"]
 
 
 @pytest.mark.fault(57)
@@ -1287,11 +1287,11 @@ def test_an_instance_that_was_moved_is_found_although_its_old_file_is_gone(
 ) -> None:
     other = moved(instance, manage)
     instance.conf.unlink()
-    refused = manage("started", config=str(other.conf), identity="LOCAL dev")
+    refused = manage("started", config=str(other.conf), identity=str(instance.root))
     assert refused["reason"] == "runs_elsewhere"
     assert f"config={instance.conf} and state=killed" in refused["msg"]
     manage("killed")
-    assert manage("started", config=str(other.conf), identity="LOCAL dev")["changed"]
+    assert manage("started", config=str(other.conf), identity=str(instance.root))["changed"]
 
 
 @pytest.mark.parametrize("identity", ["LOCAL prod", "LOCAL", ""])

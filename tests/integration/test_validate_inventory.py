@@ -143,7 +143,9 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_value_that_the_wiring_overrides_is_named_in_every_file(site: Site) -> None:
-    everywhere = site.write("group_vars/all/more.yml", jaws_log_level="INFO", jaws_java="java17")
+    everywhere = site.write(
+        "group_vars/all/the_rest.yml", jaws_log_level="INFO", jaws_java="java17"
+    )
     instances = site.write("group_vars/supervisord.yml", jaws_instance="mine", jaws_window=4)
     # This is also found in a file of hosts.
     hosts = yaml.safe_load((site.directory / "hosts.yml").read_text())
@@ -190,7 +192,7 @@ def test_other_peoples_variables_are_left_alone(site: Site) -> None:
 
 def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
     wrong = {"site_rqm_host": "x", "site_series": "5", "jaws_window": "long"}
-    path = site.write("group_vars/all/more.yml", **wrong)
+    path = site.write("group_vars/all/the_rest.yml", **wrong)
     found = site.check()[0]
     misspelt = "site_rqm_host is not a variable of jgi.jaws; did you mean site_rmq_host?"
     assert found[0] == f"{path}: {misspelt}"
@@ -202,7 +204,7 @@ def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
 
 def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(site: Site) -> None:
     path = site.write(
-        "group_vars/all/more.yml",
+        "group_vars/all/the_rest.yml",
         site_configs={"jaws-sit.conf": {}, "nosuch.conf": {}},
         jaws_components={"sit": {}},
     )
@@ -213,7 +215,7 @@ def test_wrong_services_and_configurations_are_named_in_the_words_of_the_site(si
         "jaws-central.conf, jaws-jtm.conf, jaws-site.conf.",
     ]
     path = site.write(
-        "group_vars/all/more.yml",
+        "group_vars/all/the_rest.yml",
         site_services={"jaws-cromwel": None, "jaws-jtm": {"stopwaitsec": 5}},
     )
     assert site.check()[0] == [
@@ -226,7 +228,7 @@ def test_a_misspelt_token_or_key_and_a_value_that_would_not_arrive_are_named_onc
     site: Site,
 ) -> None:
     path = site.write(
-        "group_vars/all/more.yml",
+        "group_vars/all/the_rest.yml",
         site_configs={"jaws-jtm.conf": {"SLURM": {"partitoin": "x"}}},
         site_services={"jaws-jtm": {"command": ["jtm", "--config=@jaws-jmt.conf@"]}},
     )
@@ -238,7 +240,7 @@ def test_a_misspelt_token_or_key_and_a_value_that_would_not_arrive_are_named_onc
         "partition?",
     ]
     assert output.count("there is no token") == 1
-    site.write("group_vars/all/more.yml", site_configs={"jaws-jtm.conf": {"JTM": {"x": " y"}}})
+    site.write("group_vars/all/the_rest.yml", site_configs={"jaws-jtm.conf": {"JTM": {"x": " y"}}})
     assert site.check()[0] == [
         "local_dev_jtm: jaws-jtm.conf: [JTM] x would not arrive as given: the service's parser "
         "drops leading and trailing spaces and lines that begin with # or ;, ends a line at a "
@@ -260,7 +262,7 @@ def test_a_file_of_variables_for_no_host_or_group_is_named(site: Site) -> None:
 def test_a_jar_that_is_not_on_this_machine_is_named_before_anything_is_built(
     site: Site, jar: str
 ) -> None:
-    path = site.write("group_vars/all/more.yml", site_cromwell_jar=f"{site.home}/{jar}")
+    path = site.write("group_vars/all/the_rest.yml", site_cromwell_jar=f"{site.home}/{jar}")
     facts = site.directory / "group_vars/all/site.yml"
     lines = yaml.safe_load(facts.read_text())
     del lines["site_wheels_command"], lines["site_cromwell_jar"]
