@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import time
 from datetime import datetime
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.errors import JawsError
+from ..module_utils.files import write
 from ..plugin_utils.status_file import content
 from ..plugin_utils.table import duration, fitting, format_table
 from ..plugin_utils.text import cut, plain
@@ -69,18 +70,9 @@ class ActionModule(ActionBase):
         try:
             text = content(path, rows, time.time())
             if not self._task.check_mode:
-                _replace(path, text)
-        except (OSError, ValueError) as error:
+                write(os.path.abspath(path), text, 0o644)
+        except (JawsError, ValueError) as error:
             raise AnsibleActionFail(f"cannot write the status file: {error}") from error
-
-
-def _replace(path: str, text: str) -> None:
-    with TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".status") as folder:
-        new = os.path.join(folder, "new")
-        with open(new, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(new, 0o644)
-        os.replace(new, path)
 
 
 def _lines(instances: list[Result], rows: list[Result], width: int) -> list[str]:

@@ -174,7 +174,7 @@ class ActionModule(ActionBase):
 
     def _named_files(self, variables: Result) -> Iterator[tuple[str, str, str]]:
         """Yield what each file of variables is for, and its path."""
-        for directory in _directories(variables):
+        for directory in _directories(variables["ansible_inventory_sources"]):
             for kind in ("host", "group"):
                 folder = Path(directory, f"{kind}_vars")
                 for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -204,7 +204,7 @@ class ActionModule(ActionBase):
 
     def _files(self, kind: str, entity: str, sources: list[str]) -> Iterator[tuple[str, Result]]:
         """Yield the variable files of a host or group, highest precedence first."""
-        for directory in reversed(_directories({"ansible_inventory_sources": sources})):
+        for directory in reversed(_directories(sources)):
             folder = os.path.join(directory, f"{kind}_vars")
             for path in reversed(self._loader.find_vars_files(folder, entity)):
                 # Not a copy: the values must be the very objects that Ansible has loaded.
@@ -217,10 +217,10 @@ def _wrong_tags(variables: Result, steps: dict[str, list[str]] | None) -> list[s
     return [] if steps is None else wrong_tags(run or ["all"], skip or [], steps)
 
 
-def _directories(variables: Result) -> list[str]:
+def _directories(sources: list[str]) -> list[str]:
     """Return the directories of the inventories."""
-    sources = filter(os.path.exists, variables["ansible_inventory_sources"])
-    return [source if os.path.isdir(source) else os.path.dirname(source) for source in sources]
+    found = filter(os.path.exists, sources)
+    return [source if os.path.isdir(source) else os.path.dirname(source) for source in found]
 
 
 def _entity(name: str) -> str:
@@ -240,7 +240,10 @@ def _addresses(hosts: dict[str, Host]) -> Iterator[inventory.Address]:
 
 def _other_sites(variables: Result) -> Iterator[inventory.Address]:
     """Yield the addresses in the inventories that lie next to those that are used."""
-    own = {Path(directory).resolve() for directory in _directories(variables)}
+    own = {
+        Path(directory).resolve()
+        for directory in _directories(variables["ansible_inventory_sources"])
+    }
     near = {path for directory in own for path in directory.parent.iterdir()} - own
     for path in sorted(near):
         if any((path / name).is_file() for name in HOSTS_FILES):

@@ -237,13 +237,13 @@ class Activation(Command):
                 leftovers.end()
                 result = self._act(switch)
                 leftovers.end()
-                return _reporting(leftovers, result)
+                return leftovers.reported(result)
         if not (self.store.exists and self.store.find(self.params["id"])):
             # It was prepared in check mode, so it does not exist.
             return dict(changed=True, id=self.params["id"], held=True)
         result, leftovers = self._predict(), self._leftovers()
         leftovers.predict()
-        return _reporting(leftovers, result)
+        return leftovers.reported(result)
 
     def _leftovers(self) -> Leftovers:
         """Return what programs of any release have left running."""
@@ -365,13 +365,6 @@ class Activation(Command):
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(id=record["id"], reverted_to=goal.release, put_back=put_back, changed=True)
         return JawsError(message, cause.reason, **{**cause.details, **details})
-
-
-def _reporting(leftovers: Leftovers, result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result with what was ended in addition."""
-    changed = result["changed"] or bool(leftovers.ended)
-    warn = leftovers.warnings + result.get("warn", [])
-    return dict(result, changed=changed, leftovers=leftovers.ended, warn=warn)
 
 
 def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[str]]:

@@ -141,9 +141,7 @@ def _end_leftovers(client: Supervisor, params: Params, check_mode: bool) -> dict
     else:
         leftovers.end()
         result = _manage(client, params, check_mode, leftovers.end)
-    changed = result["changed"] or bool(leftovers.ended)
-    warn = leftovers.warnings + result["warn"]
-    return dict(result, changed=changed, leftovers=leftovers.ended, warn=warn)
+    return leftovers.reported(result)
 
 
 def _manage(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Sequence
+from typing import Any, Collection, Sequence
 
 from ..files import user_name
 from ..processes import Process
@@ -48,6 +48,12 @@ class Leftovers:
         for process in self.instance.leftovers():
             if not (is_open(process) and program_of(process)):
                 self._warn_of(process)
+
+    def reported(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a module's result with what was ended in addition."""
+        changed = result["changed"] or bool(self.ended)
+        warn = self.warnings + result.get("warn", [])
+        return dict(result, changed=changed, leftovers=self.ended, warn=warn)
 
     def _is_meant(self, process: Process) -> bool:
         if self.programs is None or not is_open(process):
