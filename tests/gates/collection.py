@@ -110,6 +110,31 @@ def fragment_part(name: str, part: str) -> Mapping:
     return found
 
 
+def faults(options: Mapping, given: Any, where: str) -> Iterator[str]:
+    """Yield what is wrong with the given options, including suboptions."""
+    known = {alias: option for option in options.values() for alias in option.get("aliases", [])}
+    known.update(options)
+    for name, value in given.items():
+        if name not in known:
+            yield f"{where}: no such option: {name}"
+            continue
+        option = known[name]
+        if "choices" in option and "{{" not in str(value):
+            for choice in value if isinstance(value, list) else [value]:
+                if choice not in option["choices"]:
+                    yield f"{where}: {name}: no such choice: {choice}"
+        for part in value if isinstance(value, list) else [value]:
+            if "options" in option and isinstance(part, dict):
+                yield from faults(option["options"], part, f"{where}: {name}")
+
+
+def missing(options: Mapping, given: Any, where: str) -> Iterator[str]:
+    """Yield the required options that are not given, by name or by alias."""
+    for name, option in options.items():
+        if option.get("required") and not {name, *option.get("aliases", [])} & set(given):
+            yield f"{where}: the required option is missing: {name}"
+
+
 def action_groups() -> dict[str, list[str]]:
     """Return the action groups of meta/runtime.yml."""
     groups: dict[str, list[str]] = load(ROOT / "meta/runtime.yml").get("action_groups", {})

@@ -103,7 +103,7 @@ def _stopped(log: str | None, pids: set[int]) -> set[str]:
             text = stream.read().decode("utf-8", "replace")
     except OSError:
         return set()
-    *_before, writer, text = ["", "", *re.split(r"supervisord started with pid (\d+)", text)]
+    writer, text = ["", *re.split(r"supervisord started with pid (\d+)", text)][-2:]
     if writer and int(writer) not in pids:
         return set()
     told = re.findall(r" (spawned: |stopped: |exited: |gave up: )'?([^'\s]+)", text)

@@ -3,38 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 import collection
 from collection import NAMESPACE, Mapping
-
-
-def faults(options: Mapping, given: Any, where: str) -> Iterator[str]:
-    """Yield what is wrong with the given options, including suboptions."""
-    known = {alias: option for option in options.values() for alias in option.get("aliases", [])}
-    known.update(options)
-    for name, value in given.items():
-        if name not in known:
-            yield f"{where}: no such option: {name}"
-            continue
-        option = known[name]
-        if "choices" in option and "{{" not in str(value):
-            for choice in value if isinstance(value, list) else [value]:
-                if choice not in option["choices"]:
-                    yield f"{where}: {name}: no such choice: {choice}"
-        for part in value if isinstance(value, list) else [value]:
-            if "options" in option and isinstance(part, dict):
-                yield from faults(option["options"], part, f"{where}: {name}")
-
-
-def missing(options: Mapping, given: Any, where: str) -> Iterator[str]:
-    """Yield the required options that are not given, by name or by alias."""
-    for name, option in options.items():
-        if option.get("required") and not {name, *option.get("aliases", [])} & set(given):
-            yield f"{where}: the required option is missing: {name}"
 
 
 def defaults(example: Mapping, module: str) -> Mapping:
@@ -64,8 +36,8 @@ def test_an_example_uses_only_options_that_exist(module: str) -> None:
     wrong: list[str] = []
     for where, called, given, by_default in calls(module):
         options = collection.module_options(called)
-        wrong += faults(options, {**by_default, **given}, where)
-        wrong += missing(options, {**by_default, **given}, where)
+        wrong += collection.faults(options, {**by_default, **given}, where)
+        wrong += collection.missing(options, {**by_default, **given}, where)
     assert not wrong, "\n".join(wrong)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 import collection
 from collection import ROOT, Mapping
@@ -204,3 +205,28 @@ def test_an_option_means_the_same_in_every_entry_point(role: str) -> None:
     for entry in collection.entry_points(role):
         for name, option in collection.entry_options(role, entry).items():
             assert option == options[name]
+
+
+def readme(role: str) -> str:
+    return (ROOT / "roles" / role / "README.md").read_text()
+
+
+@each_role
+def test_the_example_of_a_role_gives_every_option_that_is_required_and_none_that_does_not_exist(
+    role: str,
+) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", readme(role), re.DOTALL)
+    (used,) = yaml.load(example, collection.Loader)[0]["roles"]
+    assert used["role"] == f"jgi.jaws.{role}"
+    options = collection.entry_points(role)["main"]["options"]
+    wrong = [
+        *collection.faults(options, used["vars"], role),
+        *collection.missing(options, used["vars"], role),
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@each_role
+def test_the_page_of_a_role_names_every_entry_point(role: str) -> None:
+    entries = set(collection.entry_points(role)) - {"main"}
+    assert not {entry for entry in entries if f"`{entry}`" not in readme(role)}
