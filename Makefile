@@ -19,7 +19,7 @@ PLAYBOOKS := deploy status logs releases rollback start stop restart remove supe
     gitlab_runner rotate_key upgrade_supervisor
 
 deploy: ## Deploy JAWS to SITE, and show its status
-status: ## Show every program of SITE; fail if one is not running, unless it was stopped on purpose
+status: ## Show every program of SITE; fail if one is unhealthy or not running, unless it was stopped on purpose
 logs: ## Show the last lines of the logs of SITE, or ARGS='-e programs=NAME -e lines=50 -e since=10m'
 releases: ## List the releases of SITE
 rollback: ## Go back to the releases before the last deploy, or ARGS='-e release=ID'

@@ -21,12 +21,14 @@ from ..plugin_utils.table import duration, fitting, format_table
 from ..plugin_utils.text import cut, plain
 
 Result = dict[str, Any]
-COLUMNS = ("instance", "program", "state", "restarts", "pid", "uptime", "release")
+COLUMNS = ("instance", "program", "state", "health", "restarts", "pid", "uptime", "release")
 DISPENSABLE = ("release", "pid")  # in this order, if the table is too wide
 NOTE_ROWS = 3  # the last line of a log may be very long
 GOOD = "RUNNING"
 STOPPED = "STOPPED"
 DONE = "DONE"  # a one-shot program that has done its work
+WELL = (GOOD, DONE, STOPPED)
+OK, UNHEALTHY = "ok", "unhealthy"
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
@@ -44,7 +46,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        """Return the lines of the table; fail if a program does not run that should."""
+        """Return the lines of the table; fail if a program does not run or work that should."""
         result: Result = super().run(tmp, task_vars)
         options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
         if options.error_messages:
@@ -58,12 +60,15 @@ class ActionModule(ActionBase):
         if given["file"]:
             self._write(given["file"], rows)
         lines = _lines(given["instances"], rows, (self._display.columns or 79) + 1)
-        fine = (GOOD, DONE) if given["strict"] else (GOOD, DONE, STOPPED)
-        wrong = [_named(row) for row in rows if _judged(row) not in fine]
-        stopped = [_named(row) for row in rows if row["state"] == STOPPED]
-        message = f"not running: {', '.join(wrong)}" if wrong else _all_well(stopped)
-        shown = {"not_running": wrong, "stdout_lines": lines, "_ansible_verbose_always": True}
-        return dict(result, changed=False, failed=bool(wrong), msg=message, **shown)
+        fine = (GOOD, DONE, UNHEALTHY) if given["strict"] else (*WELL, UNHEALTHY)
+        wrong = {
+            "not_running": [_named(row) for row in rows if _judged(row) not in fine],
+            "unhealthy": [_named(row) for row in rows if _judged(row) == UNHEALTHY],
+        }
+        shown = {"stdout_lines": lines, "_ansible_verbose_always": True}
+        failed = any(wrong.values())
+        message = _message(wrong, [_named(row) for row in rows if row["state"] == STOPPED])
+        return dict(result, changed=False, failed=failed, msg=message, **wrong, **shown)
 
     def _write(self, path: str, rows: list[Result]) -> None:
         """Write the status file, at once: something may read it at any time."""
@@ -84,6 +89,8 @@ def _lines(instances: list[Result], rows: list[Result], width: int) -> list[str]
 
 
 def _judged(row: Result) -> str:
+    if row.get("health") == UNHEALTHY:
+        return UNHEALTHY
     return DONE if row.get("has_done") else str(row["state"])
 
 
@@ -91,7 +98,10 @@ def _named(row: Result) -> str:
     return f"{row['instance']} {row['program']}"
 
 
-def _all_well(stopped: list[str]) -> str:
+def _message(wrong: dict[str, list[str]], stopped: list[str]) -> str:
+    if any(wrong.values()):
+        found = [(kind.replace("_", " "), names) for kind, names in wrong.items() if names]
+        return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in found)
     if not stopped:
         return "everything is running"
     return f"everything is running, except what was stopped on purpose: {', '.join(stopped)}"
@@ -99,7 +109,7 @@ def _all_well(stopped: list[str]) -> str:
 
 def _notes(instances: list[Result], rows: list[Result]) -> list[str]:
     """Return why rows are not well, the worst first."""
-    ordered = sorted(rows, key=lambda row: _judged(row) in (GOOD, DONE, STOPPED))
+    ordered = sorted(rows, key=lambda row: (_judged(row) in WELL, _judged(row) == UNHEALTHY))
     notes = [f"{_where(row)}: {row['note']}" for row in ordered if row.get("note")]
     return notes + [
         f"{instance['name']}: {OUTDATED}"
@@ -113,8 +123,17 @@ def _where(row: Result) -> str:
 
 
 def _releases(instances: list[Result]) -> list[str]:
-    known = [(instance["name"], instance.get("release")) for instance in instances]
+    known = [(instance["name"], _release(instance)) for instance in instances]
     return [f"{name}: release {release}" for name, release in known if release]
+
+
+def _release(instance: Result) -> Any:
+    return instance.get("release") or _releases_of(instance).get("title")
+
+
+def _releases_of(instance: Result) -> Result:
+    found: Result = instance.get("releases") or {}
+    return found
 
 
 def _rows(instance: Result) -> list[Result]:
@@ -136,19 +155,30 @@ def _rows(instance: Result) -> list[Result]:
 
 def _service(instance: Result, program: Result, now: float, has_done: bool) -> Result:
     uptime = now - program["start_time"] if program["pid"] else None
+    health, why = _health(instance, program)
     return {
         "instance": instance["name"],
         "program": program["name"],
         "state": program["state"],
+        "health": health,
         "restarts": program.get("restarts"),
         "pid": program["pid"],
         "uptime": duration(uptime),
         "uptime_seconds": uptime,
-        "release": instance.get("release"),
-        "note": "has done its work" if has_done else _reason(program),
+        "release": _release(instance),
+        "note": "has done its work" if has_done else why or _reason(program),
         "has_done": has_done,
         "is_service": True,
     }
+
+
+def _health(instance: Result, program: Result) -> tuple[str | None, str | None]:
+    """Return whether a program does its work, and why not; None if that was not checked."""
+    checked = _releases_of(instance).get("health") or {}
+    if program["state"] != GOOD or program["name"] not in checked:
+        return None, None
+    why = checked[program["name"]]
+    return (UNHEALTHY if why else OK), why
 
 
 def _reason(program: Result) -> str | None:

@@ -58,6 +58,7 @@ from ansible.utils import color
 from ..plugin_utils.failures import KINDS, Failure, cause, divide, last_screen
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
 from ..plugin_utils.progress import Waiting
+from ..plugin_utils.table import wrong_lines
 from ..plugin_utils.text import plain
 
 TICK_SECONDS = 0.5
@@ -100,6 +101,7 @@ class CallbackModule(Default):
         self._sections: list[str] = []
         self._failures: list[tuple[Failure, Any]] = []
         self._reports: list[list[str]] = []
+        self._wrong: set[str] = set()
 
     # ---- What is running
 
@@ -240,7 +242,9 @@ class CallbackModule(Default):
         action = str(getattr(result._task, "resolved_action", None) or result._task.action)
         lines = result._result.get("stdout_lines")
         if lines and action.startswith("jgi.jaws.") and action.endswith("_report"):
-            self._reports.append([plain(str(line)) for line in lines])
+            shown = [plain(str(line)) for line in lines]
+            self._reports.append(shown)
+            self._wrong.update(wrong_lines(shown, result._result))
             if not self._display.verbosity:
                 result._result.pop("_ansible_verbose_always", None)
 
@@ -257,8 +261,8 @@ class CallbackModule(Default):
             self._display.display(line)
         super().v2_playbook_on_stats(stats)
         for line in after:
-            is_title = line.startswith(TITLES)
-            self._display.display(line, color=_setting("COLOR_ERROR") if is_title else None)
+            is_wrong = line.startswith(TITLES) or line in self._wrong
+            self._display.display(line, color=_setting("COLOR_ERROR") if is_wrong else None)
         self._failures = []
 
     def _ending(self, stats: Any) -> tuple[list[str], list[str]]:

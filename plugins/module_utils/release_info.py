@@ -10,6 +10,7 @@ from typing import Any
 
 from .releases import history
 from .releases.store import Record, Store
+from .releases.verification import seen
 
 # The parts of a release's record that are returned.
 SHOWN = ["id", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
@@ -22,6 +23,7 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     current = conf.release
     now = next((record for record in known if record["id"] == current), None)
     state = history.state(now, current) if now else None
+    checks = now["health"] if now and params["health"] else {}
     return dict(
         changed=False,
         current=current,
@@ -30,6 +32,7 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         title=current if state in ("good", None) else f"{current} ({state})",
         unproven_deploy=history.open_deploy(now),
         deploy=history.next_deploy(known, time.time()),
+        health=seen(params["config"], checks) if checks else {},
         releases=[_shown(record, current) for record in known],
     )
 

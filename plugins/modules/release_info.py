@@ -18,6 +18,13 @@ options:
     description: The instance's own directory, as for M(jgi.jaws.release).
     type: path
     required: true
+  health:
+    version_added: 0.3.0
+    description:
+      - Whether to run the health checks of the current release, those of all running programs at
+        the same time. A check that fails is run again, because once may be chance.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.attributes
@@ -62,6 +69,14 @@ title:
   returned: success
   type: str
   sample: 20261122T130000Z-0123abcd (unproven)
+health:
+  version_added: 0.3.0
+  description: >-
+    With O(health), by program that runs and has a health check, why it fails; null if it succeeds.
+    Nothing if supervisord does not answer.
+  returned: success
+  type: dict
+  sample: {jaws-central-rest: null, jaws-jtm: "what it needs is away: no broker at rmq.example"}
 stop_seconds:
   version_added: 0.3.0
   description: >-
@@ -140,7 +155,9 @@ from ..module_utils.release_info import inform
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            config=dict(type="path", required=True), directory=dict(type="path", required=True)
+            config=dict(type="path", required=True),
+            directory=dict(type="path", required=True),
+            health=dict(type="bool", default=False),
         ),
         supports_check_mode=True,
     )

@@ -10,8 +10,8 @@ module: status_report
 short_description: Show the states of programs as one table
 version_added: 0.1.0
 description:
-  - Returns one table of the programs of all given instances, and fails if any of them does not run,
-    except those that were stopped on purpose or have done their work.
+  - Returns one table of the programs of all given instances, and fails if any of them is unhealthy
+    or does not run, except those that were stopped on purpose or have done their work.
   - The callback P(jgi.jaws.progress#callback) shows the table at the end of a run; others show it
     as the result of the task.
   - It fits the terminal, or 80 columns if there is none. If it is too wide, the releases are below
@@ -30,6 +30,12 @@ options:
         description: What M(jgi.jaws.supervisorctl_info) returned, with C(explain) for the reasons.
         type: dict
       release: {description: The current release., type: str}
+      releases:
+        version_added: 0.3.0
+        description: >-
+          What M(jgi.jaws.release_info) returned, instead of C(release); with C(health) for the
+          column HEALTH.
+        type: dict
       site:
         version_added: 0.3.0
         description: The site, for O(file).
@@ -87,6 +93,13 @@ not_running:
   type: list
   elements: str
   sample: [local_dev_jtm jaws-cromwell]
+unhealthy:
+  description: The programs that are running and do not pass their health checks.
+  version_added: 0.3.0
+  returned: always
+  type: list
+  elements: str
+  sample: [local_dev_jaws jaws-central-rest]
 stdout_lines:
   description: The table, and the notes below it.
   version_added: 0.3.0
@@ -94,8 +107,9 @@ stdout_lines:
   type: list
   elements: str
   sample:
-    - INSTANCE       PROGRAM        STATE    RESTARTS  PID   UPTIME  RELEASE
-    - local_dev_jtm  jaws-cromwell  FATAL    3         -     -       20261122T130250Z-ea814ff6
-    - local_dev_jtm  jaws-jtm       RUNNING  0         4711  3h02m   20261122T130250Z-ea814ff6
+    - INSTANCE       PROGRAM        STATE    HEALTH  RESTARTS  PID   UPTIME
+    - local_dev_jtm  jaws-cromwell  FATAL    -       3         -     -
+    - local_dev_jtm  jaws-jtm       RUNNING  ok      0         4711  3h02m
     - "local_dev_jtm jaws-cromwell: exit status 1; no such file: cromwell.conf"
+    - "local_dev_jtm: release 20261122T130250Z-ea814ff6"
 """

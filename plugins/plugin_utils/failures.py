@@ -24,7 +24,8 @@ USUAL = {
     *STREAMS, *(f"{stream}_lines" for stream in STREAMS), "attempts", "censored", "changed", "cmd",
     "delta", "deprecations", "diff", "end", "exception", "failed", "failed_programs",
     "failed_when_result", "id", "invocation", "item", "msg", "not_running", "rc", "results",
-    "retries", "reverted_to", "skip_reason", "skipped", "start", "unreachable", "warnings",
+    "retries", "reverted_to", "skip_reason", "skipped", "start", "unhealthy", "unreachable",
+    "warnings",
 }  # fmt: skip
 NO_REASON = "The result has no message; run this again with -v to see all of it."
 LEAST = 4  # lines of a failure that still say something

@@ -16,10 +16,12 @@ from typing import Any
 Row = Mapping[str, Any]
 
 WHERE = ("site", "deployment", "instance", "program")
-KEYS = (*WHERE, "state", "restarts", "pid", "uptime_seconds", "release", "note")
+KEYS = (*WHERE, "state", "health", "restarts", "pid", "uptime_seconds", "release", "note")
 UP = "jaws_program_up"
+HEALTHY = "jaws_program_healthy"
 METRICS = {
     UP: "Whether the program is RUNNING.",
+    HEALTHY: "Whether its health check succeeds.",
     "jaws_program_restarts": "Restarts after it ended by itself, in the last hour.",
     "jaws_program_uptime_seconds": "How long its process has been running.",
 }
@@ -59,6 +61,8 @@ def _prometheus(rows: Sequence[Row], now: float) -> str:
 def _value(metric: str, row: Row) -> float | None:
     if metric == UP:
         return int(row["state"] == "RUNNING")
+    if metric == HEALTHY:
+        return int(row["health"] == "ok") if row.get("health") else None
     value: float | None = row.get(metric.replace("jaws_program_", ""))
     return value
 

@@ -34,6 +34,12 @@ def fitting(
     return left
 
 
+def wrong_lines(lines: Sequence[str], result: Row) -> list[str]:
+    """Return the lines about what a result names as wrong, by its first two words."""
+    wrong = {name for key in ("not_running", "unhealthy") for name in result.get(key, ())}
+    return [line for line in lines if " ".join(line.split()[:2]).rstrip(":") in wrong]
+
+
 def _cell(value: Any) -> str:
     return "-" if value in (None, "") else str(value)
 

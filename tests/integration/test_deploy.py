@@ -513,6 +513,9 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     named = re.findall(r"(\S+) is RUNNING, but\s+unhealthy", deployed.stdout)
     assert sorted(named) == dead
     assert deployment.pids() == broken
+    shown = deployment.play("status")
+    assert shown.returncode == 2
+    assert "unhealthy: local_dev_jaws jaws-site-daemon, local_dev_jtm jaws-jtm" in shown.stdout
     assert set(changes(deployment.play("recover")).values()) == {1}
     healed = deployment.pids()
     assert differing(broken, healed) == dead

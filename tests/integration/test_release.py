@@ -115,9 +115,9 @@ class Site:
         )
         assert result["changed"], result
 
-    def releases(self) -> Result:
+    def releases(self, **more: Any) -> Result:
         options = {key: self.common[key] for key in ("config", "directory")}
-        return self.run_module("release_info", **options)
+        return self.run_module("release_info", **options, **more)
 
     def statuses(self) -> dict[str, str]:
         return {found["id"]: found["status"] for found in self.releases()["releases"]}
@@ -637,6 +637,19 @@ def test_a_deploy_that_changes_nothing_warns_of_what_is_unhealthy_and_leaves_it_
     (warning,) = result["warnings"]
     assert "two is RUNNING, but unhealthy: sh ended with 3: dead." in str(warning)
     assert site.pids() == before
+
+
+def test_the_health_of_what_runs_is_returned_if_that_is_asked_for(
+    site: Site, dead_inside: Path
+) -> None:
+    dead_inside.write_text(f"{site.pids()['two']}\n")
+    assert site.releases()["health"] == {}
+    assert site.releases(health=True)["health"] == {"one": None, "two": "sh ended with 3: dead"}
+    site.stop("two")
+    assert site.releases(health=True)["health"] == {"one": None}
+    site.daemon.stop()
+    found = site.releases(health=True)
+    assert (found["health"], found["current"]) == ({}, found["releases"][0]["id"])
 
 
 def current_health(site: Site) -> Result:

@@ -42,14 +42,15 @@ def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
     programs = [program("jaws-jtm"), program("jaws-cromwell", pid=12345)]
     programs[0]["restarts"] = 2
     jaws: Result = {"name": "dev_jaws", "status": {"programs": [program("rest")]}, "release": "r1"}
-    jtm = {"name": "dev_jtm", "status": {"programs": programs}, "release": None}
+    releases = {"title": "r2", "health": {"jaws-jtm": None}}
+    jtm = {"name": "dev_jtm", "status": {"programs": programs}, "releases": releases}
     code, lines, message = report(tmp_path, jaws, jtm)
     assert (code, message) == (0, "everything is running")
     assert [line.split() for line in lines] == [
-        ["INSTANCE", "PROGRAM", "STATE", "RESTARTS", "PID", "UPTIME", "RELEASE"],
-        ["dev_jaws", "rest", "RUNNING", "-", "7", "1h01m", "r1"],
-        ["dev_jtm", "jaws-jtm", "RUNNING", "2", "7", "1h01m", "-"],
-        ["dev_jtm", "jaws-cromwell", "RUNNING", "-", "12345", "1h01m", "-"],
+        ["INSTANCE", "PROGRAM", "STATE", "HEALTH", "RESTARTS", "PID", "UPTIME", "RELEASE"],
+        ["dev_jaws", "rest", "RUNNING", "-", "-", "7", "1h01m", "r1"],
+        ["dev_jtm", "jaws-jtm", "RUNNING", "ok", "2", "7", "1h01m", "r2"],
+        ["dev_jtm", "jaws-cromwell", "RUNNING", "-", "-", "12345", "1h01m", "r2"],
     ]
 
 
@@ -81,6 +82,26 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert ("dev", "fallen", "FATAL") in table
     assert ("down", "(supervisord)", "DOWN") in table
     assert ("unreached", "(supervisord)", "UNKNOWN") in table
+
+
+def test_what_is_unhealthy_is_named_with_its_reason_and_a_failure(tmp_path: Path) -> None:
+    programs = [program("deaf"), program("up"), program("off", "STOPPED", None)]
+    health = {"deaf": "what it needs is away: RabbitMQ\x1b[2J", "up": None, "off": "outdated"}
+    dev = {"name": "dev", "status": {"programs": programs}, "releases": {"health": health}}
+    code, lines, message = report(tmp_path, dev)
+    assert (code != 0, message) == (True, "unhealthy: dev deaf")
+    assert [line.split()[2:4] for line in lines[1:4]] == [
+        ["RUNNING", "unhealthy"],
+        ["RUNNING", "ok"],
+        ["STOPPED", "-"],
+    ]
+    assert lines[4:] == [
+        r"dev deaf: what it needs is away: RabbitMQ\x1b[2J",
+        "dev off: stopped on purpose",
+    ]
+    programs.append(program("fallen", "FATAL", None))
+    _code, _lines, message = report(tmp_path, dev)
+    assert message == "not running: dev fallen; unhealthy: dev deaf"
 
 
 def test_what_was_stopped_on_purpose_does_not_fail_unless_that_is_asked_for(
@@ -119,7 +140,7 @@ def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path)
     code, lines, _message = report(tmp_path, local)
     assert code == 0
     assert max(map(len, lines[:3])) <= 80
-    assert lines[0].split() == ["INSTANCE", "PROGRAM", "STATE", "RESTARTS", "PID", "UPTIME"]
+    assert lines[0].split() == ["INSTANCE", "PROGRAM", "STATE", "HEALTH", "RESTARTS", "UPTIME"]
     assert lines[3].startswith("local_dev_jaws: supervisord runs from an older installation")
     assert lines[4] == f"local_dev_jaws: release {release}"
 
@@ -127,7 +148,7 @@ def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path)
 def test_uptimes_are_by_the_clock_of_the_host(tmp_path: Path) -> None:
     late = {"programs": [dict(program("up"), start_time=1000)], "now": 1060}
     _code, lines, _message = report(tmp_path, {"name": "dev", "status": late})
-    assert lines[1].split()[5] == "1m00s"
+    assert lines[1].split()[6] == "1m00s"
 
 
 def runs() -> Result:
@@ -152,7 +173,7 @@ def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note
     assert code == 0, lines
     rows = [line.split() for line in lines]
     for name in ("one", "two", "three"):
-        assert [name, "gitlab-runner", "RUNNING", "-", "42", "1h01m", "-"] in rows
+        assert [name, "gitlab-runner", "RUNNING", "-", "-", "42", "1h01m", "-"] in rows
     assert lines[5:] == ["three: it was never in contact"]
 
 

@@ -39,8 +39,10 @@ class Display:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.verbosity = 0
+        self.coloured: list[str] = []
 
     def display(self, msg: str, *_arguments: Any, newline: bool = True, **options: Any) -> None:
+        self.coloured += [msg] if options.get("color") else []
         if not options.get("log_only"):
             sys.stdout.write(msg + ("\n" if newline else ""))
 
@@ -275,6 +277,17 @@ def test_a_report_is_shown_after_the_recap_and_only_there(run: Run) -> None:
     run.end(a=0)
     assert run.last[-3:] == ["PROGRAM  STATE", "rest     RUNNING", ""]
     assert run.written.count("PROGRAM  STATE") == 1
+
+
+def test_only_what_is_wrong_in_a_report_has_a_colour(run: Run) -> None:
+    task = Task("Show it", "jgi.jaws.status_report")
+    lines = ["dev rest RUNNING", "dev auth RUNNING unhealthy", "dev auth: no answer", "dev restart"]
+    run.begin()
+    run.start(task, "a")
+    result = {"stdout_lines": lines, "not_running": ["dev rest2"], "unhealthy": ["dev auth"]}
+    run.callback.v2_runner_on_ok(Result("a", task, result))
+    run.end(a=0)
+    assert [line for line in run.display.coloured if line in lines] == lines[1:3]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ ROWS: list[dict[str, Any]] = [
         "instance": "cori_dev_jtm",
         "program": "jaws-jtm",
         "state": "RUNNING",
+        "health": "ok",
         "restarts": 2,
         "pid": 4711,
         "uptime_seconds": 12345678,
@@ -45,13 +46,14 @@ def test_a_file_for_prometheus_has_a_value_for_what_is_known() -> None:
         "jaws_status_time_seconds 1790000000",
         f"jaws_program_up{{{labels}}} 1",
         f"jaws_program_up{{{odd}}} 0",
+        f"jaws_program_healthy{{{labels}}} 1",
         f"jaws_program_restarts{{{labels}}} 2",
         f"jaws_program_uptime_seconds{{{labels}}} 12345678",
         f'jaws_program_info{{{labels},state="RUNNING",release="r1"}} 1',
         f'jaws_program_info{{{odd},state="FATAL",release=""}} 1',
     ]
     described = re.findall(r"^# HELP (\w+) \S.*\n# TYPE (\w+) gauge$", "\n".join(lines), re.M)
-    assert len(described) == 5
+    assert len(described) == 6
     assert all(one == other for one, other in described)
 
 

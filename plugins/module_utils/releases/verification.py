@@ -35,6 +35,20 @@ def lasting(checks: Mapping[str, health.Check], programs: Sequence[Program]) -> 
     return found
 
 
+def seen(config: str, checks: Mapping[str, health.Check]) -> dict[str, str | None]:
+    """Return by program that runs and has a check: why it fails, or None if it succeeds.
+
+    :param config: the supervisord.conf; if its supervisord does not answer, nothing was seen.
+    """
+    try:
+        with Supervisor(SupervisordConf(config).endpoint) as client:
+            running = [p for p in observe(client).programs if p.state == "RUNNING"]
+    except JawsError:
+        return {}
+    found = lasting(checks, running)
+    return {p.name: found.get(p.name) for p in running if p.name in checks}
+
+
 class Verification:
     """Checks that what runs is stable and healthy, and restarts what is not, if asked to."""
 
