@@ -131,6 +131,19 @@ def mask_of(text: str | None) -> int | None:
     return None if text is None else int(text, 8)
 
 
+def find_group(name: str) -> int:
+    """Return a group's id.
+
+    :raises JawsError: there is no such group (bad_option).
+    """
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise JawsError(
+            f"there is no unix group {name} on this host: correct the inventory.", "bad_option"
+        ) from None
+
+
 def group_id(name: str | None) -> int | None:
     """Return a group's id, or None for no name.
 
@@ -138,12 +151,7 @@ def group_id(name: str | None) -> int | None:
     """
     if name is None:
         return None
-    try:
-        gid = grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise JawsError(
-            f"there is no unix group {name} on this host: correct the inventory.", "bad_option"
-        ) from None
+    gid = find_group(name)
     if os.geteuid() != 0 and gid not in (*os.getgroups(), os.getegid()):
         raise JawsError(
             f"this process of {user_name(os.geteuid())} is not a member of the unix group "

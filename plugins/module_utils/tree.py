@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import Any, Dict
 
+from .acl import grant, is_granted, is_supported, shown_mode
 from .errors import JawsError
 from .files import (
     file_mode,
+    find_group,
     group_id,
     has_acl,
     ours,
@@ -34,6 +37,8 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     items = [understood(item) for item in params["paths"]]
     for item in items:
         refuse_foreign_item(item)
+        if item["acl_groups"]:
+            _refuse_without_lists(item["path"])
     due = [item for item in items if not is_right(item)]
     if not check_mode:
         for item in due:
@@ -47,16 +52,18 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def understood(item: Item) -> Item:
-    """Return the item with the mode and the group as numbers.
+    """Return the item with the mode, the groups and their permissions as numbers.
 
-    :raises JawsError: there is no such mode or group, or it is both a file and a link.
+    :raises JawsError: there is no such mode or group, or it is more than one kind of thing.
     """
     path = item["path"]
-    kinds = [item["content"], item.get("secret_content"), item["target"] or None]
+    lists = item.get("acl_groups")
+    kinds = [item["content"], item.get("secret_content"), item["target"] or None, lists]
     given = [kind for kind in kinds if kind is not None]
     if not os.path.isabs(path) or len(given) > 1:
         raise JawsError(
-            f"{path}: the path must be absolute, and content and target exclude each other.",
+            f"{path}: the path must be absolute, and content, target and acl_groups exclude each"
+            " other.",
             "bad_option",
         )
     return dict(
@@ -64,8 +71,41 @@ def understood(item: Item) -> Item:
         path=os.path.normpath(path),
         mode=file_mode(item["mode"]),
         group=group_id(item["group"]),
-        content=given[0] if given and not item["target"] else None,
+        content=given[0] if given and not item["target"] and lists is None else None,
+        acl_groups=None if lists is None else _permissions(path, lists),
     )
+
+
+def _permissions(path: str, lists: dict[str, str]) -> dict[int, int]:
+    """Return what groups may do, both as numbers.
+
+    :raises JawsError: there is no such group, or it is not written as in rwx (bad_option).
+    """
+    for group, letters in lists.items():
+        if not re.match(r"(?=.)r?w?x?\Z", str(letters)):
+            raise JawsError(
+                f"{path}: acl_groups: {group}: {letters}: write what the group may do, as rx.",
+                "bad_option",
+            )
+    return {
+        find_group(group): sum(4 >> "rwx".index(letter) for letter in letters)
+        for group, letters in lists.items()
+    }
+
+
+def _refuse_without_lists(path: str) -> None:
+    """Refuse a directory whose filesystem, or that of its nearest parent, has no lists.
+
+    :raises JawsError: names both ways out (cannot_write).
+    """
+    there = os.path.dirname(_missing(path)[-1]) if not os.path.lexists(path) else path
+    if not is_supported(there):
+        raise JawsError(
+            f"{path}: the filesystem of {there} has no POSIX access control lists, so acl_groups"
+            " cannot be set. Leave acl_groups out, and give access by group and mode; or ask for"
+            " the lists to be enabled.",
+            reason="cannot_write",
+        )
 
 
 def refuse_foreign_item(item: Item) -> None:
@@ -94,10 +134,13 @@ def is_right(item: Item) -> bool:
         found = os.lstat(path) if item["content"] is not None else os.stat(path)
     except OSError:
         return False
-    if stat.S_IMODE(found.st_mode) != item["mode"] or item["group"] not in (None, found.st_gid):
+    lists = item["acl_groups"]
+    mode = shown_mode(item["mode"], lists or {})
+    if stat.S_IMODE(found.st_mode) != mode or item["group"] not in (None, found.st_gid):
         return False
     if item["content"] is None:
-        return stat.S_ISDIR(found.st_mode)
+        granted = lists is None or is_granted(path, item["mode"], lists)
+        return stat.S_ISDIR(found.st_mode) and granted
     plain = stat.S_ISREG(found.st_mode) and not has_acl(path)
     return plain and read_text(path) == item["content"]
 
@@ -139,6 +182,8 @@ def _directory(item: Item) -> None:
     if item["group"] not in (None, os.stat(path).st_gid):
         os.chown(path, -1, item["group"])
     os.chmod(path, item["mode"])
+    if item["acl_groups"] is not None:
+        grant(path, item["mode"], item["acl_groups"])
 
 
 def _missing(path: str) -> list[str]:

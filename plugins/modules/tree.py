@@ -43,6 +43,16 @@ options:
       target:
         description: Makes it a symbolic link to this path.
         type: str
+      acl_groups:
+        version_added: 0.3.0
+        description:
+          - What further groups may do in the directory and in everything that is made in it, as
+            V(rx) or V(rwx) by the name of the group. This is the directory's access control list
+            and its default one; entries that are not named here are removed, and an empty
+            dictionary removes all of them.
+          - By default, the lists of a directory are left alone.
+          - A filesystem without POSIX access control lists is refused before anything is made.
+        type: dict
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.posix
@@ -67,6 +77,15 @@ EXAMPLES = r"""
       - path: /tmp/jaws-dev/jaws
         mode: "2750"
         group: jaws
+
+- name: Make a directory whose content JAWS's users may read, whoever writes it
+  jgi.jaws.tree:
+    paths:
+      - path: /scratch/jaws/results
+        mode: "2770"
+        group: jaws
+        acl_groups:
+          genome: rx
 """
 
 RETURN = r"""
@@ -97,6 +116,7 @@ ITEM = dict(
     content=dict(type="str"),
     secret_content=dict(type="str", no_log=True),
     target=dict(type="str"),
+    acl_groups=dict(type="dict"),
 )
 
 

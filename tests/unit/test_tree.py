@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils import tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.files import has_acl
 
 STRANGER = 4_000_000_000
 
@@ -26,6 +28,7 @@ def item(path: Path, **given: Any) -> dict[str, Any]:
         "group": None,
         "content": None,
         "target": None,
+        "acl_groups": None,
     } | given
 
 
@@ -259,3 +262,75 @@ def test_a_secret_text_is_written_as_any_other_and_not_returned(tmp_path: Path) 
     assert "a secret" not in str(result)
     assert not make(wish)["changed"]
     assert make(item(tmp_path / "f", mode="0600", secret_content="another"), check=True)["changed"]
+
+
+# --- access control lists of directories ----------------------------------------------------
+
+
+@pytest.fixture
+def group() -> str:
+    """Return the name of a group of this machine that the user need not be a member of."""
+    return grp.getgrgid(0).gr_name
+
+
+def test_what_is_made_in_a_directory_is_open_to_the_groups_of_its_list(
+    tmp_path: Path, group: str
+) -> None:
+    wish = item(tmp_path / "d", mode="0750", acl_groups={group: "rwx"})
+    assert make(wish, check=True)["changed"]
+    assert make(wish)["changed"]
+    (tmp_path / "d/made by a service").touch(0o660)
+    (tmp_path / "d/sub").mkdir(0o770)
+    for name in ("d", "d/made by a service", "d/sub"):
+        assert has_acl(str(tmp_path / name))
+    assert mode(tmp_path / "d") == 0o770, "the mode shows the most that a group may do"
+    assert not make(wish)["changed"]
+
+
+def test_a_list_is_what_was_asked_for_last(tmp_path: Path, group: str) -> None:
+    other = grp.getgrgid(1).gr_name
+    make(item(tmp_path / "d", mode="2750", acl_groups={group: "rx", other: "rwx"}))
+    fewer = item(tmp_path / "d", mode="2750", acl_groups={group: "rx"})
+    assert make(fewer)["changed"]
+    assert not make(fewer)["changed"]
+    assert mode(tmp_path / "d") == 0o2750
+    assert not make(item(tmp_path / "d", mode="2750"))["changed"], "without the option it stays"
+    assert has_acl(str(tmp_path / "d"))
+    none = item(tmp_path / "d", mode="2750", acl_groups={})
+    assert make(none)["changed"]
+    assert not make(none)["changed"]
+    assert not has_acl(str(tmp_path / "d"))
+
+
+def test_a_filesystem_without_lists_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "getxattr", refuse)
+    wishes = [item(tmp_path / "a"), item(tmp_path / "b/c", acl_groups={group: "rx"})]
+    with pytest.raises(JawsError, match=f"{tmp_path}/b/c: the filesystem of {tmp_path} has no"):
+        make(*wishes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("letters", ["", "r-x", "xr", "7", "rxx", 5])
+def test_what_a_group_may_do_is_written_as_letters(
+    tmp_path: Path, group: str, letters: object
+) -> None:
+    with pytest.raises(JawsError, match=f"acl_groups: {group}: {letters}: write what") as caught:
+        make(item(tmp_path / "d", acl_groups={group: letters}))
+    assert caught.value.reason == "bad_option"
+
+
+def test_a_group_of_a_list_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(JawsError, match="no unix group nosuchgroup"):
+        make(item(tmp_path / "d", acl_groups={"nosuchgroup": "rx"}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [{"content": "x"}, {"target": "/nowhere"}])
+def test_only_a_directory_has_such_a_list(tmp_path: Path, group: str, kind: dict[str, Any]) -> None:
+    with pytest.raises(JawsError, match="exclude each other"):
+        make(item(tmp_path / "d", acl_groups={group: "rx"}, **kind))
