@@ -105,9 +105,12 @@ def test_a_push_to_dev_deploys_to_every_dev(repository: Repository) -> None:
     assert repository.jobs() == {**deploys, **by_hand("cori-dev", "lrc-dev")}
 
 
-def test_a_push_to_master_deploys_to_every_prod(tmp_path: Path) -> None:
+def test_a_push_to_master_deploys_to_every_prod_and_publishes_the_documentation(
+    tmp_path: Path,
+) -> None:
     jobs = Repository(tmp_path, branch="master").jobs()
-    assert jobs == {"deploy-lrc-prod": "on_success", **by_hand("lrc-prod")}
+    deploys = {"deploy-lrc-prod": "on_success", "pages": "on_success"}
+    assert jobs == {**deploys, **by_hand("lrc-prod")}
 
 
 def test_a_push_to_another_branch_makes_no_job(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_a_push_to_another_branch_makes_no_job(tmp_path: Path) -> None:
 
 
 def test_a_job_runs_at_its_own_site_and_one_at_a_time(repository: Repository) -> None:
-    jobs = {name: job for name, job in repository.preview().items() if job["stage"] != "test"}
+    jobs = {name: job for name, job in repository.preview().items() if "environment" in job}
     assert len(jobs) == 3 * (1 + len(OPERATE)) + 2
     for name, job in jobs.items():
         site, deployment = name.split("-")[1:]
