@@ -25,7 +25,11 @@ TAIL_LINES = 20
 ACL = "system.posix_acl_access"  # who else may use a file, besides what its mode says
 # What the reader of a refusal can do; {owner} is the account, which may run a live service.
 ADVICE = "Run this as {owner}, or choose another path."
-LINK_ADVICE = "Give the path that it leads to, or choose another one."
+LINK_ADVICE = (
+    "Another user's link may lead anywhere, and your own would be replaced by a file. Give the path "
+    "that it leads to, or choose another one."
+)
+MOST_LINKS = 40  # as many as the kernel follows
 
 # --- owners -------------------------------------------------------------------------------------
 
@@ -85,30 +89,89 @@ def _refuse_owner(
         )
 
 
-def refuse_unsafe(path: str, owners: Container[int] | None = None, advice: str = ADVICE) -> None:
-    """Refuse a path that others may have created before us, and any symbolic link.
+def refuse_unsafe(
+    path: str,
+    owners: Container[int] | None = None,
+    advice: str = ADVICE,
+    follow: bool = False,
+) -> None:
+    """Refuse a path that others may have created before us, and symbolic links.
 
     Its directory must belong to one of C(owners); if everybody may write to that directory, so must
     the path itself. Devices belong to the system, and those with usual names are links.
 
     :param owners: uids whose files we use; None: root's and our own.
     :param advice: what the reader of the message should do, where {owner} is the owner's name.
+    :param follow: whether a link of C(owners) will do, if what it leads to does. Not for a file
+        that we replace: the link would be replaced, and what it leads to would stay as it is.
     :raises JawsError: names both accounts (foreign_owner).
     """
     owners = ours() if owners is None else owners
+    for _step in range(MOST_LINKS):  # using what has more of them will report it
+        found = None if is_of_the_system(path) else _owned(path, owners, advice)
+        if not found or not stat.S_ISLNK(found.st_mode):
+            return
+        allowed = owners if follow else ()
+        _refuse_owner(path, found.st_uid, allowed, LINK_ADVICE, "is a symbolic link of")
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+
+
+def _owned(path: str, owners: Container[int], advice: str) -> os.stat_result | None:
+    """Refuse a path for its owner or its directory's; return what is there, a link as such."""
     folder = os.path.dirname(path)
-    if folder == "/dev":
-        return
     try:
         around = os.stat(folder)
         _refuse_owner(folder, around.st_uid, owners, advice)
         found = os.lstat(path)
     except (FileNotFoundError, PermissionError):
-        return  # using it will report what is wrong
-    if stat.S_ISLNK(found.st_mode):
-        _refuse_owner(path, found.st_uid, (), LINK_ADVICE, "is a symbolic link of")
-    if around.st_mode & stat.S_IWOTH:
+        return None  # using it will report what is wrong
+    if around.st_mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode):
         _refuse_owner(path, found.st_uid, owners, advice)
+    return found
+
+
+def is_of_the_system(path: str) -> bool:
+    """Whether a path is a device or an open file, such as /dev/stdout: another for each process."""
+    return os.path.dirname(path) in ("/dev", "/dev/fd") or path.startswith("/proc/")
+
+
+def _link(path: str) -> tuple[int, str] | None:
+    """Return whose symbolic link a path is, and where it leads, at one moment; None if it is none.
+
+    Others may replace it between two looks.
+    """
+    try:
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # using it will report that
+        return None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISLNK(found.st_mode):
+            return None
+        target = os.readlink("", dir_fd=handle)
+        return found.st_uid, os.path.join(os.path.dirname(path), target)
+    finally:
+        os.close(handle)
+
+
+def behind_links(path: str) -> tuple[str, set[int]]:
+    """Return what a path leads to through symbolic links, and whose links these are.
+
+    A path of the system is not followed, because it would lead to a file of this process.
+    """
+    owners: set[int] = set()
+    for _step in range(MOST_LINKS):
+        link = None if is_of_the_system(path) else _link(path)
+        if not link:
+            break
+        owners.add(link[0])
+        path = link[1]
+    return path, owners
+
+
+def is_own_file(path: str) -> bool:
+    """Whether a log is a file, and not C(syslog), a device or another process's output."""
+    return os.path.isabs(path) and not is_of_the_system(behind_links(path)[0])
 
 
 def file_mode(text: str) -> int:
@@ -388,7 +451,8 @@ def tail(
     """Return the last lines of a log, as they may be shown, at most 4 KiB by default.
 
     The file itself is read, because supervisord answers nobody else while it sends a large log. It
-    is None if it is not a readable regular file.
+    is None if it is not a readable regular file, or if it is only reached through a link of an
+    account that is neither root, nor ours, nor the file's owner: it may not be able to read it.
 
     :param since: the offset in bytes before which nothing is read.
     """
@@ -407,5 +471,15 @@ def tail(
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    # Opening a named pipe would block; a link may lead to a file that its owner may not read.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    """Open a log without waiting, as opening a named pipe would.
+
+    :raises OSError: it cannot be opened, or a link to it is not trusted.
+    """
+    target, owners = behind_links(path)
+    if is_of_the_system(target):
+        raise FileNotFoundError(errno.ENOENT, "not a file", target)
+    handle = os.open(target, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not owners <= ours(os.fstat(handle).st_uid):
+        os.close(handle)
+        raise PermissionError(errno.EPERM, "a link of another user", path)
+    return handle

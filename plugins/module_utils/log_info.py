@@ -13,6 +13,7 @@ import os
 import time
 from typing import Any, Iterator, Sequence
 
+from .files import is_own_file
 from .supervisor import daemon_log
 from .supervisor.endpoint import SupervisordConf
 from .supervisor.log_lines import Line, recent, since
@@ -91,7 +92,7 @@ def paths(program: ConfiguredProgram, configuration: Configuration) -> list[str]
     for channel, path in zip(("stdout", "stderr"), program.logs):
         if path == AUTO:
             found += _automatic(program.name, channel, configuration)
-        elif path and os.path.isabs(path) and not path.startswith(("/dev/", "/proc/")):
+        elif path and is_own_file(path):
             found.append(path)
     return list(dict.fromkeys(found))
 

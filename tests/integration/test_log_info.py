@@ -102,6 +102,20 @@ def test_since_the_start_leaves_out_what_an_earlier_process_said(
     assert (wrong["failed"], wrong["reason"]) == (True, "bad_option")
 
 
+def test_a_log_that_is_a_link_is_read_where_it_leads_to(
+    daemon: Daemon, run_module: Run, tmp_path: Path
+) -> None:
+    (daemon.root / "talks.out").symlink_to("second.link")
+    (daemon.root / "second.link").symlink_to(tmp_path / "talks.log")
+    (tmp_path / "talks.log").touch()
+    daemon.write(PROGRAMS.format(root=daemon.root))
+    daemon.start()
+    wait_until(lambda: "third" in (tmp_path / "talks.log").read_text(), "its lines")
+    result = run_module("log_info", config=str(daemon.conf), python=sys.executable)
+    assert [text[20:] for text in shown(result, "talks")] == ["first", "third"]
+    assert result["unreadable"] == []
+
+
 def test_what_cannot_be_read_is_named(running: Daemon, run_module: Run, tmp_path: Path) -> None:
     (running.root / "talks.err").unlink()
     (running.root / "talks.err").symlink_to(tmp_path)

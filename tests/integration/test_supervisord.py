@@ -900,16 +900,53 @@ def test_a_file_that_a_stranger_made_first_is_refused(
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("name", ["s", "supervisord.log", "pid"])
-def test_a_link_instead_of_a_file_is_refused(
-    crowded: Path, instance: Daemon, manage: Run, name: str
+def test_a_strangers_link_instead_of_a_file_is_refused(
+    crowded: Path, instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     target = instance.root / "precious"
     target.write_text("precious")
     (crowded / name).symlink_to(target)
+    give_to_nobody(monkeypatch, crowded / name)
     result = manage()
     assert result["reason"] == "foreign_owner", result
-    assert "symbolic link" in result["msg"]
+    assert "symbolic link of nobody" in result["msg"]
     assert target.read_text() == "precious"
+
+
+def test_our_own_links_may_be_where_the_log_the_pid_file_and_the_socket_are_to_be(
+    crowded: Path, instance: Daemon, manage: Run
+) -> None:
+    elsewhere = instance.root / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("s", "supervisord.log", "pid"):
+        (crowded / name).symlink_to(elsewhere / name)
+    pid = manage()["pid"]
+    assert (elsewhere / "pid").read_text().strip() == str(pid)
+    assert "started with pid" in (elsewhere / "supervisord.log").read_text()
+    assert manage()["changed"] is False
+    for state in ("reopened", "reloaded", "restarted", "stopped"):
+        result = manage(state=state)
+        assert not result.get("failed"), (state, result)
+    assert not daemons(instance)
+
+
+@pytest.mark.parametrize("log", ["/dev/stdout", "/proc/self/fd/1", "through a link"])
+def test_a_log_may_be_the_standard_output_of_supervisord(
+    instance: Daemon, manage: Run, run_module: Run, log: str
+) -> None:
+    (instance.root / "out").symlink_to("/dev/stdout")
+    log = log if log.startswith("/") else "{root}/out"
+    program = SLEEPER.format(name="a") + f"stdout_logfile={instance.root}/out\n"
+    head = HEAD.replace("{root}/supervisord.log", f"{log}\nlogfile_maxbytes=0")
+    instance.write(program + "stdout_logfile_maxbytes=0\n", head=head)
+    pid = manage()["pid"]
+    # Nobody sees it, so it must not fill a file.
+    assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)] == ["/dev/null"] * 3
+    assert manage(state="reopened")["changed"] is False
+    result = run_module("log_info", config=str(instance.conf), python=sys.executable)
+    assert (result["entries"], result["unreadable"]) == ([], [log.format(root=instance.root)])
+    assert manage(state="restarted")["changed"]
+    assert manage(state="stopped")["changed"]
 
 
 @pytest.mark.fault(21)

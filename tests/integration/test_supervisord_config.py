@@ -37,6 +37,7 @@ from tests.integration.conftest import (
     wait_until,
 )
 from tests.integration.ports import reserve_port
+from tests.integration.test_supervisord import give_to_nobody
 
 SUPERVISORD = str(Path(sys.executable).parent / "supervisord")
 PROGRAMS = """\
@@ -594,9 +595,10 @@ def test_an_address_that_would_not_do_is_refused(
 
 @pytest.mark.fault(21)
 def test_a_log_through_somebodys_link_is_refused(
-    instance: Daemon, configure: Run, unharmed: int
+    instance: Daemon, configure: Run, unharmed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (instance.root / "l").symlink_to("/etc/passwd")
+    give_to_nobody(monkeypatch, instance.root / "l")
     result = configure(supervisord={"logfile": str(instance.root / "l")})
     assert result["reason"] == "foreign_owner", result
     assert unharmed

@@ -88,6 +88,56 @@ def test_a_link_is_refused_even_if_it_is_ours(tmp_path: Path) -> None:
         files.refuse_unsafe(str(tmp_path / "f"))
 
 
+def test_links_of_trusted_accounts_are_followed_where_we_do_not_replace_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "f").symlink_to("g")
+    (tmp_path / "g").symlink_to(theirs / "log")
+    files.refuse_unsafe(str(tmp_path / "f"), follow=True)  # what is not there will be made
+    own(monkeypatch, theirs, STRANGER)
+    with pytest.raises(JawsError, match=f"{theirs} belongs to uid {STRANGER}"):
+        files.refuse_unsafe(str(tmp_path / "f"), follow=True)
+    files.refuse_unsafe(str(tmp_path / "f"), files.ours(STRANGER), follow=True)
+    own(monkeypatch, tmp_path / "g", STRANGER)
+    with pytest.raises(JawsError, match=f"g is a symbolic link of uid {STRANGER}"):
+        files.refuse_unsafe(str(tmp_path / "f"), follow=True)
+
+
+@pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "loop"])
+def test_what_each_process_has_of_its_own_and_a_loop_are_not_followed(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "f").symlink_to(target)
+    files.refuse_unsafe(str(tmp_path / "f"), follow=True)
+    assert tail(str(tmp_path / "f")) is None
+    assert files.is_own_file(str(tmp_path / "f")) is (target == "loop")
+    assert not files.is_own_file("syslog")
+
+
+def test_a_log_is_read_through_a_link_of_its_owner_of_root_and_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log").write_text("a line\n")
+    (tmp_path / "link").symlink_to("log")
+    assert tail(str(tmp_path / "link")) == ["a line"]
+    owners: dict[int, int] = {}
+    real = os.fstat
+
+    def seen(handle: int) -> os.stat_result:
+        found = list(real(handle))
+        found[stat.ST_UID] = owners.get(found[stat.ST_INO], found[stat.ST_UID])
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", seen)
+    owners[os.lstat(tmp_path / "link").st_ino] = STRANGER
+    assert tail(str(tmp_path / "link")) is None
+    owners[os.lstat(tmp_path / "log").st_ino] = STRANGER
+    assert tail(str(tmp_path / "link")) == ["a line"]
+
+
 def test_users_are_known_by_name_and_by_number() -> None:
     assert files.user_name(0) == "root"
     assert files.user_name(STRANGER) == "uid 4000000000"

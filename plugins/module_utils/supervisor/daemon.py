@@ -22,7 +22,16 @@ from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from .. import processes
 from ..errors import JawsError, quoted
-from ..files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
+from ..files import (
+    is_own_file,
+    mask_of,
+    ours,
+    refuse_foreign,
+    refuse_unsafe,
+    umask,
+    user_id,
+    user_name,
+)
 from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
@@ -336,7 +345,7 @@ class Daemon:
         """
         trusted = self.conf.trusted.naming(self.resolved.named)
         for path in (self.resolved.logfile, self.resolved.pidfile):
-            refuse_unsafe(path, trusted, TRUST_ADVICE)
+            refuse_unsafe(path, trusted, TRUST_ADVICE, follow=True)
         for server in self.resolved.servers if socket else ():
             if server.path:
                 refuse_unusable_socket(server.path, trusted)
@@ -362,12 +371,15 @@ class Daemon:
                 env={**self.environment, **self._marks()},
                 cwd=os.path.dirname(self.config),
                 stdin=subprocess.DEVNULL,
-                # In the foreground it logs there for as long as it lives.
-                stdout=subprocess.DEVNULL if self.resolved.nodaemon else output,
+                # It may log there for as long as it lives: in the foreground, or to /dev/stdout.
+                stdout=subprocess.DEVNULL if self._logs_to_stdout() else output,
                 stderr=output,
                 start_new_session=True,
             )
             self._await_start(process, output)
+
+    def _logs_to_stdout(self) -> bool:
+        return self.resolved.nodaemon or not is_own_file(self.resolved.logfile)
 
     def _marks(self) -> dict[str, str]:
         """Return the variables by which everything that it runs is recognised."""

@@ -363,7 +363,7 @@ def refuse_unusable_socket(path: str, trusted: Container[int] | None = None) -> 
         (unusable_directory), or another user's (foreign_owner).
     """
     refuse_long_socket(path)
-    refuse_unsafe(path, trusted, TRUST_ADVICE)
+    refuse_unsafe(path, trusted, TRUST_ADVICE, follow=True)
     folder = os.path.dirname(path)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as probe:
@@ -399,7 +399,7 @@ def refuse_foreign_listener(endpoint: Endpoint, trusted: Container[int]) -> None
     path = endpoint.socket_path
     if path is not None:
         if os.path.lexists(path):  # otherwise it is down, which connecting will report
-            refuse_unsafe(path, trusted, TRUST_ADVICE)
+            refuse_unsafe(path, trusted, TRUST_ADVICE, follow=True)
         return
     foreign = sorted(uid for uid in listeners(endpoint) if uid not in trusted)
     if foreign:

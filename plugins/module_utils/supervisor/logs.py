@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Collection, Iterable, Iterator
 
 from ..errors import JawsError
-from ..files import user_name
+from ..files import is_own_file, user_name
 from ..processes import PROC, Process, read_process, send_signal
 from ..waiting import wait_until
 from .client import Supervisor
@@ -64,7 +64,7 @@ class Logs:
         with self.client as client:
             running = [program for program in observe(client).programs if program.pid]
         paths = [path for one in running for path in (one.log_file, one.error_log_file)]
-        return [path for path in [self.main, *paths] if path and _is_file_name(path)]
+        return [path for path in [self.main, *paths] if path and is_own_file(path)]
 
     def _refuse_unwritable(self) -> None:
         paths = set(self._paths())
@@ -127,11 +127,6 @@ def _identities(paths: Iterable[str]) -> Iterator[tuple[int, int]]:
             continue
         if stat.S_ISREG(found.st_mode):
             yield (found.st_dev, found.st_ino)
-
-
-def _is_file_name(path: str) -> bool:
-    """Whether a log is a file that can be moved, and not C(syslog) or another process's output."""
-    return os.path.isabs(path) and not path.startswith(("/dev/", "/proc/"))
 
 
 def _is_moved(path: str, opened: Collection[tuple[int, int]]) -> bool:
