@@ -15,7 +15,7 @@ import re
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, Container, Iterator
+from typing import Any, Container, Iterator, Sequence
 
 from .errors import JawsError, keep_secret, quoted, withhold
 
@@ -26,8 +26,8 @@ ACL = "system.posix_acl_access"  # who else may use a file, besides what its mod
 # What the reader of a refusal can do; {owner} is the account, which may run a live service.
 ADVICE = "Run this as {owner}, or choose another path."
 LINK_ADVICE = (
-    "Another user's link may lead anywhere, and your own would be replaced by a file. Give the path "
-    "that it leads to, or choose another one."
+    "Another user's link may lead anywhere, and your own would be replaced by a file. Give the "
+    "path that it leads to, or choose another one."
 )
 MOST_LINKS = 40  # as many as the kernel follows
 
@@ -169,9 +169,22 @@ def behind_links(path: str) -> tuple[str, set[int]]:
     return path, owners
 
 
-def is_own_file(path: str) -> bool:
-    """Whether a log is a file, and not C(syslog), a device or another process's output."""
-    return os.path.isabs(path) and not is_of_the_system(behind_links(path)[0])
+@contextmanager
+def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
+    """Act as another account for a moment, if we are root: root may read and write anywhere."""
+    if os.geteuid() or not uid:
+        yield
+        return
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(os.getgid())
+        os.setgroups(before)
 
 
 def file_mode(text: str) -> int:

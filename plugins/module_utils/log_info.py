@@ -13,10 +13,9 @@ import os
 import time
 from typing import Any, Iterator, Sequence
 
-from .files import is_own_file
 from .supervisor import daemon_log
 from .supervisor.endpoint import SupervisordConf
-from .supervisor.log_lines import Line, recent, since
+from .supervisor.log_lines import Line, is_own_file, recent, since
 from .supervisor.parser import AUTO, Configuration, ConfiguredProgram, resolve
 from .supervisor.programs import namespec
 

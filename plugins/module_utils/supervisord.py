@@ -203,7 +203,7 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
             before = daemon.stop(for_good="start" not in steps)
         elif step == "start":
             told.update(_start(daemon, programs))
-            daemon.restore(before)
+            told["warn"] += daemon.restore(before)
         else:
             told.update(_others(daemon, step, status))
     return told
@@ -212,15 +212,14 @@ def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
 def _others(daemon: Daemon, step: str, status: Status | None) -> Result:
     """Take a step that neither stops nor starts the daemon that answers."""
     if step == "reload":
-        daemon.reload()
-    elif step == "reopen" and status:
+        return dict(warn=daemon.reload())
+    if step == "reopen" and status:
         _logs(daemon, status).reopen(daemon.timeout)
     elif step == "clear":
         return dict(cleared=_clear(daemon))
     elif step == "tidy":
         cleared = daemon.tidy()
-        daemon.restore(daemon.note.read())
-        return dict(cleared=cleared)
+        return dict(cleared=cleared, warn=daemon.restore(daemon.note.read()))
     return {}
 
 

@@ -26,7 +26,6 @@ from .files import (
     read_text,
     refuse_unsafe,
     sweep,
-    user_id,
     user_name,
     write,
 )
@@ -35,7 +34,6 @@ from .supervisor.conf import ConfText
 from .supervisor.daemon import LOCKED_OUT, Daemon, Living, environment_of, with_daemons
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
-from .supervisor.observation import settings
 from .supervisor.running import (
     Instance,
     listeners,
@@ -43,13 +41,11 @@ from .supervisor.running import (
     refuse_hidden_orphans,
     refuse_other_config,
 )
-from .supervisor.states import States
-from .supervisor.trust import may_read
+from .supervisor.trust import refuse_unreadable
 
 # 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)
 KEY_BYTES = 32  # 256 bits
-LOST = "%s was gone, and with it the definitions of %s, which ran: deploy a release that has them."
 
 
 class ConfigFile:
@@ -116,19 +112,10 @@ class ConfigFile:
         daemon = self._daemon(self.path)
         before = daemon.take_up(running)
         try:
-            daemon.restore(before if self.text else self._defined(before, daemon))
+            self.warnings += daemon.restore(before)
         except JawsError:
             os.unlink(self.previous)  # the file is in force
             raise
-
-    def _defined(self, before: States, daemon: Daemon) -> States:
-        """Return the states of what is still defined; warn of the rest, which the lost file had."""
-        with daemon.client as client:
-            known = settings(client)
-        gone = sorted(name for name in before if name not in known)
-        if gone:
-            self.warnings.append(LOST % (self.path, ", ".join(gone)))
-        return {name: was for name, was in before.items() if name in known}
 
     def _written(self, must_reload: bool) -> Living | None:
         """Write the file; return the daemon that has to take it up."""
@@ -233,27 +220,13 @@ def refuse_deadly_reload(old: str, new: Daemon, user: str | None, moved: bool) -
             "another address, or end that process.",
             reason="address_taken",
         )
-    refuse_unreadable(old, new.config, user)
+    refuse_unreadable(new.config, user, old)
     if new.user and user not in (None, new.user):
         raise JawsError(
             f"supervisord ({old}) runs as {user} and cannot become {new.user}. "
             "Nothing was changed: stop it, then run this again.",
             reason="foreign_owner",
         )
-
-
-def refuse_unreadable(old: str, new: str, user: str | None) -> None:
-    """Refuse a file that the daemon's account cannot read, although it can read the old one.
-
-    :raises JawsError: says what would help (bad_option).
-    """
-    for uid in user_id(user):
-        if may_read(old, uid) and not may_read(new, uid):
-            raise JawsError(
-                f"supervisord ({old}) runs as {user_name(uid)}, who could not read the new file. "
-                "Nothing was changed: name one of that account's groups in the option group.",
-                reason="bad_option",
-            )
 
 
 def known_key(old: ConfText) -> str | None:

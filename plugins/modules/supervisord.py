@@ -79,7 +79,8 @@ options:
       - The only user that the instance may run as. If it must be started and the module runs as
         another user, or if it runs as another user already, the module fails and says who must
         do what.
-      - By default, the C(user) in the C([supervisord]) section of O(config), if there is one.
+      - By default, the C(user) in the C([supervisord]) section of O(config), if there is one. Root
+        may start that, because supervisord then becomes this user.
     type: str
   owner:
     description:

@@ -414,21 +414,32 @@ FAILING = "[program:web]\ncommand=/bin/false\nstartsecs=1\nstartretries=0\n"
 
 
 @pytest.mark.parametrize("command", RESTARTING)
-@pytest.mark.parametrize(("programs", "says"), [(FAILING, "FATAL"), ("", "no such program")])
 def test_what_ran_before_a_restart_and_does_not_after_it_is_named_and_fails_the_task(
-    site: Site, command: str, programs: str, says: str
+    site: Site, command: str
 ) -> None:
     site.start()
-    group = "programs=web," if programs else "programs="
-    text = PROGRAMS.replace(PROGRAM.format("web", ""), programs)
-    site.write(text.replace("programs=web,", group))
+    site.write(PROGRAMS.replace(PROGRAM.format("web", ""), FAILING))
     result = site.do(command)
     assert result["reason"] == "program_failed", result
     assert result["failed_programs"] == ["g:web"]
-    assert says in result["msg"]
+    assert "FATAL" in result["msg"]
     found = states(site)
     assert (found["held"], found["extra"]) == ("STOPPED", "RUNNING")
     assert not site.do(command).get("failed"), "it does not run, and did not before"
+
+
+@pytest.mark.parametrize("command", RESTARTING)
+def test_a_restart_ends_a_program_whose_section_was_removed_and_names_it(
+    site: Site, command: str
+) -> None:
+    site.start()
+    text = PROGRAMS.replace(PROGRAM.format("web", ""), "")
+    site.write(text.replace("programs=web,", "programs="))
+    result = site.do(command)
+    assert not result.get("failed"), result
+    assert "restarted without g:web, which ran before" in str(result["warnings"])
+    assert states(site) == {"held": "STOPPED", "extra": "RUNNING"}
+    assert "without g:web" not in str(site.do(command))
 
 
 # --- what cannot be stopped, and the last resort ----------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,17 +24,19 @@ AS_ROOT = os.geteuid() == 0
 APP, OTHER = "daemon", "bin"  # accounts that every Linux has
 PROGRAM = "[program:a]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
 
-# As under User= of systemd: it runs as another account before it reads anything.
-AS_ANOTHER = """\
+# Another account may not import more from the Python of the tests.
+SUPERVISORD = """\
 #!{python}
 import encodings.idna, os, sys
 from supervisor.supervisord import main
 import supervisor.http, supervisor.rpcinterface, supervisor.web, supervisor.xmlrpc
+"""
+# As under User= of systemd: it runs as another account before it reads anything.
+AS_ANOTHER = """\
 uid = int(sys.argv.pop(1))
 os.setgroups([])
 os.setgid(uid)
 os.setuid(uid)
-main()
 """
 
 
@@ -73,12 +76,19 @@ def uid_of(name: str) -> int:
     return pwd.getpwnam(name).pw_uid
 
 
+def supervisord(instance: Daemon, more: str = "") -> Path:
+    """Write the executable of the test, and return its path."""
+    path = instance.root / "bin/supervisord"
+    path.parent.mkdir()
+    path.write_text(SUPERVISORD.format(python=sys.executable) + more + "main()\n")
+    path.chmod(0o755)
+    return path
+
+
 def start_as(instance: Daemon, name: str) -> int:
     """Start the daemon as an account, and return its pid."""
-    program = instance.root / "bin/supervisord"
-    program.parent.mkdir()
-    program.write_text(AS_ANOTHER.format(python=sys.executable))
-    command = [sys.executable, str(program), str(uid_of(name)), "-c", str(instance.conf)]
+    program = supervisord(instance, AS_ANOTHER)
+    command = [str(program), str(uid_of(name)), "-c", str(instance.conf)]
     subprocess.run(command, check=True, cwd="/")
 
     def found() -> list[int]:
@@ -148,6 +158,50 @@ def test_root_stops_and_reloads_what_runs_as_another_user_and_does_not_make_it_r
     assert has_ended(pid)
 
 
+@pytest.mark.parametrize("listens", ["socket", "port"] if AS_ROOT else [])
+def test_root_does_everything_with_a_configuration_that_names_another_user(
+    instance: Daemon, run_module: Run, listens: str
+) -> None:
+    row = Row("root", APP, "root", True, says="user", mode=0o640)
+    write(instance, row, HEAD if listens == "socket" else tcp(reserve_port()))
+    options = {"config": str(instance.conf), "supervisord_path": str(supervisord(instance))}
+
+    def become(state: str = "started") -> tuple[bool, int]:
+        result = run_module("supervisord", state=state, **options)
+        assert (result.get("running"), result.get("user")) == (True, APP), result
+        return bool(result["changed"]), int(result["pid"])
+
+    changed, pid = become()
+    assert changed
+    assert become() == (False, pid)
+    assert become("reloaded") == (True, pid)
+    instance.conf.chmod(0o600)
+    result = run_module("supervisord", state="reloaded", **options)
+    assert f"runs as {APP}, who could not read the file" in result["msg"], result
+    instance.conf.chmod(0o640)
+    restarted = become("restarted")[1]
+    assert restarted != pid
+    os.kill(restarted, signal.SIGKILL)
+    pid = become()[1]
+    if listens == "socket":
+        (instance.root / "run/s").unlink()
+        pid = become()[1]
+    result = run_module("supervisorctl", config=str(instance.conf), name="a", state="restarted")
+    assert result.get("changed"), result
+    given = sections(instance.root / "run", minfds=1000)
+    given["supervisord"]["user"] = APP
+    written = {"config": str(instance.conf), "python": sys.executable, "sections": given}
+    for again in (False, True):
+        result = run_module("supervisord_config", group=APP, rotate_key=again, **written)
+        assert result.get("reloaded"), result
+        assert become() == (False, pid)
+    result = run_module("supervisord", state="stopped", **options)
+    assert result.get("changed"), result
+    assert has_ended(pid)
+    result = run_module("supervisord", user=OTHER, **options)
+    assert result["reason"] == "may_not_start", result
+
+
 @pytest.mark.parametrize("group", [APP] if AS_ROOT else [])
 def test_root_configures_what_runs_as_another_user_who_can_read_the_file_afterwards(
     instance: Daemon, run_module: Run, group: str
@@ -158,7 +212,7 @@ def test_root_configures_what_runs_as_another_user_who_can_read_the_file_afterwa
     options = {"config": str(instance.conf), "python": sys.executable, "sections": given}
     before = instance.conf.read_text()
     result = run_module("supervisord_config", **options)
-    assert f"runs as {APP}, who could not read the new file" in result["msg"], result
+    assert f"runs as {APP}, who could not read the file" in result["msg"], result
     assert instance.conf.read_text() == before
     result = run_module("supervisord_config", group=group, **options)
     assert result.get("reloaded"), result

@@ -28,6 +28,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.files import (
     tail,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import Store
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.log_lines import is_own_file
 
 KEY = "a-key_0123456789-0123456789"
 STRANGER = 4_000_000_000
@@ -113,8 +114,8 @@ def test_what_each_process_has_of_its_own_and_a_loop_are_not_followed(
     (tmp_path / "f").symlink_to(target)
     files.refuse_unsafe(str(tmp_path / "f"), follow=True)
     assert tail(str(tmp_path / "f")) is None
-    assert files.is_own_file(str(tmp_path / "f")) is (target == "loop")
-    assert not files.is_own_file("syslog")
+    assert is_own_file(str(tmp_path / "f")) is (target == "loop")
+    assert not is_own_file("syslog")
 
 
 def test_a_log_is_read_through_a_link_of_its_owner_of_root_and_of_our_own(
@@ -127,8 +128,9 @@ def test_a_log_is_read_through_a_link_of_its_owner_of_root_and_of_our_own(
     real = os.fstat
 
     def seen(handle: int) -> os.stat_result:
-        found = list(real(handle))
-        found[stat.ST_UID] = owners.get(found[stat.ST_INO], found[stat.ST_UID])
+        status = real(handle)
+        found = list(status)
+        found[stat.ST_UID] = owners.get(status.st_ino, status.st_uid)
         return os.stat_result(found)
 
     monkeypatch.setattr(os, "fstat", seen)

@@ -22,16 +22,7 @@ from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from .. import processes
 from ..errors import JawsError, quoted
-from ..files import (
-    is_own_file,
-    mask_of,
-    ours,
-    refuse_foreign,
-    refuse_unsafe,
-    umask,
-    user_id,
-    user_name,
-)
+from ..files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
 from ..processes import Process
 from ..waiting import wait_until
 from .client import Supervisor
@@ -45,6 +36,7 @@ from .endpoint import (
 )
 from .installation import interpreter_of, is_of_another_installation, started_from
 from .instance_lock import locked_instance
+from .log_lines import is_own_file
 from .observation import observe, settings
 from .parser import (
     MUTE,
@@ -72,7 +64,7 @@ from .running import (
     stop_limit,
 )
 from .states import Note, States, remembered, restore, seen
-from .trust import TRUST_ADVICE, uids_of
+from .trust import TRUST_ADVICE, refuse_unreadable, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
 RUNNING = 1  # SupervisorStates.RUNNING
@@ -294,13 +286,13 @@ class Daemon:
         :raises JawsError: it may not or cannot be started.
         """
         if self.user != self.conf.user or user_id(self.user):  # else Supervisor's parser names it
-            self.refuse_wrong_user()
+            self.refuse_wrong_user(self.conf.user)
         self._refuse_foreign_conf()
         self.executable()
         user = self.resolved.user
         if user is not None:  # an included file may say it, too
             self.user = user_name(user)
-            self.refuse_wrong_user()
+            self.refuse_wrong_user(self.user)
         refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places()
         return self.resolved.programs
@@ -322,9 +314,13 @@ class Daemon:
         """
         refuse_copies(self.config, self.identity)
 
-    def refuse_wrong_user(self) -> None:
-        """Refuse a start that only another user may do."""
-        if self.user and self.user != self.me:
+    def refuse_wrong_user(self, named: str | None) -> None:
+        """Refuse a start that only another user may do.
+
+        :param named: the user that the configuration names, which a supervisord of root becomes.
+        """
+        becomes = (not os.geteuid() and named) or self.me
+        if self.user and self.user != becomes:
             raise JawsError(
                 f"supervisord ({self.config}) must be started, which only {self.user} may "
                 f"do; this runs as {self.me}. Ask an operator to run the playbook supervisors "
@@ -356,7 +352,9 @@ class Daemon:
         :param programs: what Supervisor's parser says about them, to stop them properly.
         :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
-        return self.instance.clear(programs, self.timeout)
+        # Root's start is one of the account that the configuration names.
+        users = self.conf.trusted.named if os.geteuid() == 0 else ()
+        return self.instance.clear(programs, self.timeout, users=users)
 
     def _spawn(self) -> None:
         command = [self.executable(), "-c", self.config]
@@ -437,14 +435,14 @@ class Daemon:
         lost = self.instance.daemons()
         return seen(self.instance.orphans(), names, lost, self.conf.log_file)
 
-    def restore(self, before: States) -> None:
-        """Restore the states that the programs had before a restart.
+    def restore(self, before: States) -> list[str]:
+        """Restore the states that the programs had before a restart; return warnings.
 
         :raises JawsError: names the programs that no longer run (program_failed, timed_out).
         """
         try:
             with self.client as client:
-                restore(client, before, self.timeout)
+                return restore(client, before, self.timeout)
         finally:
             self.note.remove()
 
@@ -487,9 +485,10 @@ class Daemon:
         # If /proc hides it, look at its socket or port.
         return not (processes.is_same(process) if process else listeners(self.endpoint))
 
-    def reload(self) -> None:
+    def reload(self) -> list[str]:
         """Make it read its daemon sections again, after validation; every program restarts.
 
+        :returns: warnings.
         :raises JawsError: Supervisor's parser refuses the configuration, or it does not come back.
         """
         # What runs reads the file again, in the surroundings that it was started in.
@@ -498,7 +497,8 @@ class Daemon:
         refuse_missing(self.resolved.programs, self.config)
         refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places(socket=False)
-        self.restore(self.restart_in_place(self.client))
+        refuse_unreadable(self.config, self.user_now(), self.config)
+        return self.restore(self.restart_in_place(self.client))
 
     def restart_in_place(self, client: Supervisor) -> States:
         """Send C(restart) through a client that reaches it; wait for it at its new endpoint.

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Sequence
 
 from ..errors import JawsError
-from ..files import tail
+from ..files import behind_links, is_of_the_system, tail
 
 FEWEST_BYTES, LINE_BYTES, MOST_BYTES = 4096, 256, 1048576  # to read of a log
 WHERE = 60  # characters of a line in which its time is looked for
@@ -34,6 +34,11 @@ class Line(NamedTuple):
 
     time: float
     text: str
+
+
+def is_own_file(path: str) -> bool:
+    """Whether a log is a file, and not C(syslog), a device or another process's output."""
+    return os.path.isabs(path) and not is_of_the_system(behind_links(path)[0])
 
 
 def recent(path: str, count: int) -> list[Line] | None:

@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from contextlib import contextmanager
 from typing import Collection, Iterable, Iterator
 
 from ..errors import JawsError
-from ..files import is_own_file, user_name
+from ..files import acting_as, user_name
 from ..processes import PROC, Process, read_process, send_signal
 from ..waiting import wait_until
 from .client import Supervisor
 from .installation import config_of
+from .log_lines import is_own_file
 from .observation import observe
 
 
@@ -68,7 +68,8 @@ class Logs:
 
     def _refuse_unwritable(self) -> None:
         paths = set(self._paths())
-        with _as_user_of(self.process):
+        mine = os.stat(f"{PROC}/{self.process.pid}")
+        with acting_as(mine.st_uid, mine.st_gid, _groups_of(self.process)):
             bad = sorted(path for path in paths if not _can_be_opened(path))
         if bad:
             raise JawsError(
@@ -140,24 +141,6 @@ def _is_moved(path: str, opened: Collection[tuple[int, int]]) -> bool:
 def _can_be_opened(path: str) -> bool:
     where = path if os.path.exists(path) else os.path.dirname(path)
     return os.access(where, os.W_OK, effective_ids=True)
-
-
-@contextmanager
-def _as_user_of(process: Process) -> Iterator[None]:
-    """Act as the user of a process for a moment, if we are root: root may write anywhere."""
-    if os.geteuid() or not process.uid:
-        yield
-        return
-    found, groups = os.stat(f"{PROC}/{process.pid}"), os.getgroups()
-    os.setgroups(_groups_of(process))
-    os.setegid(found.st_gid)
-    os.seteuid(found.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(os.getgid())
-        os.setgroups(groups)
 
 
 def _groups_of(process: Process) -> list[int]:

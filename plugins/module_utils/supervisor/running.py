@@ -178,30 +178,42 @@ class Instance:
         return found[0] if found else None
 
     def clear(
-        self, programs: Sequence[ConfiguredProgram], timeout: float, force: bool = False
+        self,
+        programs: Sequence[ConfiguredProgram],
+        timeout: float,
+        force: bool = False,
+        users: Collection[int] = (),
     ) -> Cleared:
         """End its daemons, and then what they ran and did not end.
 
         :param programs: what Supervisor's parser says about them, to stop them properly.
         :param timeout: seconds that a daemon may take, in addition to its programs' stopwaitsecs.
         :param force: also end a daemon that is suspended, or does not end in time.
+        :param users: the uids of those who may be replaced by us.
         :raises JawsError: one is another user's (foreign_owner) or does not end (still_running).
         """
         cleared: Cleared = {"unreachable": [], "orphans": []}
         # If there is something, one look is not enough: it may start more before it ends.
         for _look in range(MOST_LOOKS):
-            found = self._clear(programs, timeout, force)
+            found = self._clear(programs, timeout, force, users)
             if not any(found.values()):
                 break
             for what, pids in found.items():
                 cleared[what] += pids
         return cleared
 
-    def _clear(self, programs: Sequence[ConfiguredProgram], timeout: float, force: bool) -> Cleared:
+    def _clear(
+        self,
+        programs: Sequence[ConfiguredProgram],
+        timeout: float,
+        force: bool,
+        users: Collection[int],
+    ) -> Cleared:
         daemons = self.daemons()
         for daemon in daemons:
             # A start would replace another user's daemon by one of ours.
-            refuse_foreign_daemon(self.config, daemon, {0, daemon.uid} if force else {daemon.uid})
+            may_root = force or daemon.uid in users
+            refuse_foreign_daemon(self.config, daemon, {daemon.uid, *([0] if may_root else [])})
         ran = [child for daemon in daemons for child in processes.below(daemon)]
         limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
         for daemon in daemons:

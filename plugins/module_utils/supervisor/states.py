@@ -31,7 +31,11 @@ UP = ("STARTING", "RUNNING")  # what must run again; BACKOFF had failed before
 LEFT = "BACKOFF"  # what a dead daemon had run: started again, but it need not run
 IDLE = ("STOPPED", "STOPPING")
 LOG_BYTES = 262144
-GONE = "it ran, but the configuration that is now in force has no such program"
+GONE = (
+    "supervisord was restarted without %s, which ran before: the configuration has no such program "
+    "any more. If it should run, restore its section, then run the module supervisorctl with "
+    "state=present."
+)
 
 
 class Note:
@@ -128,33 +132,27 @@ def plan_restored(
     )
 
 
-def restore(client: Supervisor, before: Mapping[str, str], timeout: float) -> None:
+def restore(client: Supervisor, before: Mapping[str, str], timeout: float) -> list[str]:
     """Restore the programs' states after their supervisord was restarted.
 
-    :raises JawsError: names each that ran before but not now (program_failed, timed_out).
+    :returns: warnings of what ran, and is not defined any more.
+    :raises JawsError: names what ran before but not now (program_failed, timed_out).
     """
     if not before:
-        return
+        return []
     now, known = observe(client).programs, settings(client)
-    gone = sorted(
-        name for name, was in before.items() if was in ALIVE and name not in remembered(now)
-    )
-    told = [f"{name}: {GONE}." for name in gone]
-    failed, reason = list(gone), "program_failed"
+    gone = [name for name, was in before.items() if was in ALIVE and name not in remembered(now)]
     try:
         Controller(client, timeout, known=known).execute(plan_restored(before, now, known))
     except JawsError as error:
-        told.append(str(error))
-        failed += _names(error)
-        reason = error.reason
-    if told:
         raise JawsError(
             f"supervisord at {client.endpoint.address} was restarted, and not everything is as "
-            "before:\n" + "\n".join(told),
-            reason,
-            failed_programs=sorted(failed),
+            f"before:\n{error}",
+            error.reason,
+            failed_programs=sorted(_names(error)),
             changed=True,
-        )
+        ) from error
+    return [GONE % ", ".join(sorted(gone))] if gone else []
 
 
 def _names(error: JawsError) -> list[str]:

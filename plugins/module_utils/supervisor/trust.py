@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable
 
 from ..errors import JawsError
-from ..files import user_id
+from ..files import acting_as, user_id, user_name
 from .installation import runs_with
 
 # What the reader of a refusal can do; {owner} is the account, {place} is "path" or "port".
@@ -77,12 +77,15 @@ class Trust:
 
 
 def may_read(path: str, uid: int) -> bool:
-    """Return whether an account can open a file, by owners, groups and modes alone."""
+    """Return whether an account can open a file; unless root asks, by owners and modes alone."""
     try:
         account = pwd.getpwuid(uid)
         groups = set(os.getgrouplist(account.pw_name, account.pw_gid))
     except KeyError:
         groups = set()
+    if os.geteuid() == 0 and groups:
+        with acting_as(uid, account.pw_gid, sorted(groups)):
+            return os.access(path, os.R_OK, effective_ids=True)
     real = os.path.realpath(path)
     try:
         return _has(os.stat(real), uid, groups, stat.S_IROTH) and all(
@@ -90,6 +93,23 @@ def may_read(path: str, uid: int) -> bool:
         )
     except OSError:
         return False
+
+
+def refuse_unreadable(path: str, user: str | None, old: str) -> None:
+    """Refuse to make a daemon read a file that its account cannot read: it would end.
+
+    :param old: the file that it has read, in case only root knows all of its account's rights.
+    :raises JawsError: says what would help (bad_option).
+    """
+    for uid in user_id(user):
+        knows = os.geteuid() == 0 or may_read(old, uid)
+        if knows and not may_read(path, uid):
+            raise JawsError(
+                f"supervisord ({old}) runs as {user_name(uid)}, who could not read the file when "
+                "it is reloaded. Nothing was changed: let it belong to one of that account's "
+                "groups, with mode 0640 (supervisord_config has the option group).",
+                reason="bad_option",
+            )
 
 
 def _folders(path: str) -> Iterable[str]:
