@@ -8,6 +8,7 @@ import pwd
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,48 +159,70 @@ def test_root_stops_and_reloads_what_runs_as_another_user_and_does_not_make_it_r
     assert has_ended(pid)
 
 
-@pytest.mark.parametrize("listens", ["socket", "port"] if AS_ROOT else [])
-def test_root_does_everything_with_a_configuration_that_names_another_user(
-    instance: Daemon, run_module: Run, listens: str
-) -> None:
-    row = Row("root", APP, "root", True, says="user", mode=0o640)
-    write(instance, row, HEAD if listens == "socket" else tcp(reserve_port()))
-    options = {"config": str(instance.conf), "supervisord_path": str(supervisord(instance))}
+class Named:
+    """Root's configuration of a supervisord that becomes another user."""
 
-    def become(state: str = "started") -> tuple[bool, int]:
-        result = run_module("supervisord", state=state, **options)
+    def __init__(self, instance: Daemon, run_module: Run, listens: str) -> None:
+        row = Row("root", APP, "root", True, says="user", mode=0o640)
+        write(instance, row, HEAD if listens == "socket" else tcp(reserve_port()))
+        self.conf = instance.conf
+        self.socket = instance.root / "run/s"
+        self.run = partial(run_module, config=str(self.conf))
+        self.manage = partial(self.run, "supervisord", supervisord_path=str(supervisord(instance)))
+
+    def become(self, state: str = "started") -> tuple[bool, int]:
+        """Bring it to a state in which it runs; return whether that changed anything, and its pid.
+
+        It then runs as that user.
+        """
+        result = self.manage(state=state)
         assert (result.get("running"), result.get("user")) == (True, APP), result
         return bool(result["changed"]), int(result["pid"])
 
-    changed, pid = become()
+
+@pytest.fixture(params=["socket", "port"] if AS_ROOT else [])
+def named(request: pytest.FixtureRequest, instance: Daemon, run_module: Run) -> Named:
+    return Named(instance, run_module, request.param)
+
+
+def test_root_starts_restarts_and_stops_what_becomes_another_user(named: Named) -> None:
+    changed, pid = named.become()
     assert changed
-    assert become() == (False, pid)
-    assert become("reloaded") == (True, pid)
-    instance.conf.chmod(0o600)
-    result = run_module("supervisord", state="reloaded", **options)
-    assert f"runs as {APP}, who could not read the file" in result["msg"], result
-    instance.conf.chmod(0o640)
-    restarted = become("restarted")[1]
+    assert named.become() == (False, pid)
+    assert named.become("reloaded") == (True, pid)
+    restarted = named.become("restarted")[1]
     assert restarted != pid
     os.kill(restarted, signal.SIGKILL)
-    pid = become()[1]
-    if listens == "socket":
-        (instance.root / "run/s").unlink()
-        pid = become()[1]
-    result = run_module("supervisorctl", config=str(instance.conf), name="a", state="restarted")
-    assert result.get("changed"), result
-    given = sections(instance.root / "run", minfds=1000)
-    given["supervisord"]["user"] = APP
-    written = {"config": str(instance.conf), "python": sys.executable, "sections": given}
-    for again in (False, True):
-        result = run_module("supervisord_config", group=APP, rotate_key=again, **written)
-        assert result.get("reloaded"), result
-        assert become() == (False, pid)
-    result = run_module("supervisord", state="stopped", **options)
+    pid = named.become()[1]
+    if named.socket.exists():
+        named.socket.unlink()
+        pid = named.become()[1]
+    result = named.manage(state="stopped")
     assert result.get("changed"), result
     assert has_ended(pid)
-    result = run_module("supervisord", user=OTHER, **options)
+    result = named.manage(user=OTHER)
     assert result["reason"] == "may_not_start", result
+
+
+def test_root_configures_what_becomes_another_user(named: Named) -> None:
+    pid = named.become()[1]
+    result = named.run("supervisorctl", name="a", state="restarted")
+    assert result.get("changed"), result
+    given = sections(named.socket.parent, minfds=1000)
+    given["supervisord"]["user"] = APP
+    written = {"python": sys.executable, "sections": given, "group": APP}
+    for again in (False, True):
+        result = named.run("supervisord_config", rotate_key=again, **written)
+        assert result.get("reloaded"), result
+        assert named.become() == (False, pid)
+
+
+def test_a_file_that_the_user_whom_it_names_cannot_read_is_not_reloaded(named: Named) -> None:
+    pid = named.become()[1]
+    named.conf.chmod(0o600)
+    result = named.manage(state="reloaded")
+    assert f"runs as {APP}, who could not read the file" in result["msg"], result
+    assert not has_ended(pid)
 
 
 @pytest.mark.parametrize("group", [APP] if AS_ROOT else [])
