@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A system of environment modules for a test, which behaves as Environment Modules 3.2 does.
+"""A system of environment modules for a test, which behaves as Environment Modules 3.2 or 4 does.
 
-It always returns 0. A modulefile is a directory that goes in front of PATH; a link to
-one is an alias of it.
+3.2 always returns 0. 4 is a program that prints what the shell has to run: with C(autoinit) the
+function C(module), and after an error, a command that fails. A modulefile is a directory that goes
+in front of PATH; a link to one is an alias of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from pathlib import Path
 
 PROFILE = r"""
 export LOADEDMODULES=${LOADEDMODULES-} _LMFILES_=${_LMFILES_-} MODULEPATH=${MODULEPATH-}
-echo "welcome to this site"
 modulefile() { # print the path of a module's file, with the last version where none is given
   local folder IFS=:
   for folder in $MODULEPATH; do
@@ -60,13 +60,32 @@ module() {
   return 0
 }
 """
+MODULECMD = (
+    "#!/bin/bash\n"
+    + PROFILE
+    + r"""
+shift # the name of the shell
+if [ "$1" = autoinit ]; then
+  echo "_module_raw() { eval \"\$('$0' bash \"\$@\")\"; }; module() { _module_raw \"\$@\"; }"
+  exit
+fi
+module "$@" 2>"$0.told" >&2
+sed -E 's/^.*(ERROR|WARN):[0-9]+:/ERROR:/' "$0.told" >&2
+export -p | sed 's/^declare -x /export /'
+if grep -qE 'ERROR|WARN' "$0.told"; then echo 'test 0 = 1'; fi
+"""
+)
 
 
-def write_profile(home: Path, *commands: str) -> Path:
+def write_profile(home: Path, *commands: str, release: int = 3) -> Path:
     """Make a login profile with C(module), which then runs commands; return MODULEPATH."""
     folder = home / "modulefiles"
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [PROFILE, f"MODULEPATH={folder}", *commands]
+    program = home / "modulecmd"
+    program.write_text(MODULECMD)
+    program.chmod(0o755)
+    definition = PROFILE if release == 3 else f"eval \"$('{program}' bash autoinit)\""
+    lines = ["echo welcome to this site", definition, f"export MODULEPATH={folder}", *commands]
     (home / ".bash_profile").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -13,17 +13,22 @@ from ansible_collections.jgi.jaws.plugins.module_utils.environments.module_comma
 
 
 class Site:
-    """An account with its own login profile, at a site with Environment Modules 3.2."""
+    """An account with its own login profile, at a site with a release of Environment Modules."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, release: int) -> None:
         self.home = home
-        self.folder = write_profile(home)
+        self.release = release
+        self.folder = self.log_in()
         for name in ("python/2.7", "python/3.8", "java/11"):
             add_module(self.folder, name)
         (self.folder / "py").symlink_to("python/3.8")
         other = home / "other"
         other.mkdir()
         add_module(other, "tools/1")
+
+    def log_in(self, *commands: str) -> Path:
+        """Let the login profile run these commands."""
+        return write_profile(self.home, *commands, release=self.release)
 
     def __call__(self, *items: str) -> tuple[int, str, str]:
         """Run the items in a login shell; return its status, what is loaded, what it printed."""
@@ -38,9 +43,15 @@ class Site:
         return done.returncode, done.stdout.partition("loaded:")[2].strip(), done.stderr
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+# What the system itself defines is still there, with another name.
+RENAMED = 'eval "real_$(declare -f module)"; '
+DEAF = 'module() { [ "$1" = unload ] || real_module "$@"; }'
+FAILING = 'module() { real_module "$@"; return 3; }'
+
+
+@pytest.fixture(params=[3, 4])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    return Site(tmp_path, request.param)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +75,7 @@ def site(tmp_path: Path) -> Site:
 def test_modules_are_loaded_by_name_and_by_the_commands_of_module_in_their_order(
     site: Site, profile: list[str], items: list[str], loaded: str
 ) -> None:
-    write_profile(site.home, *profile)
+    site.log_in(*profile)
     code, found, errors = site(*(item.format(home=site.home) for item in items))
     assert (code, found) == (0, loaded), errors
 
@@ -83,11 +94,11 @@ def test_modules_are_loaded_by_name_and_by_the_commands_of_module_in_their_order
         ),
         ("", ["swap python/2.7 python/9"], "Unable to locate", "python/9 is not loaded"),
         ("", ["use /no/such", "python"], "Directory '/no/such' not found", "is not in MODULEPATH"),
-        ("module_unload() { :; }; module load java", ["unload java"], "", "java is still loaded"),
+        (f"{RENAMED}{DEAF}; module load java", ["unload java"], "", "java is still loaded"),
         ("unset -f module", ["python"], "module: command not found", "python is not loaded"),
         ("unset -f module", ["unload java"], "not found", "after `module unload java`: it failed"),
         ("module() { return 3; }", ["purge"], "", "after `module purge`: it failed"),
-        ("module() { module_load $2; return 3; }", ["java"], "", "after `module load java`: it fa"),
+        (f"{RENAMED}{FAILING}", ["java"], "", "after `module load java`: it failed"),
         ("", ["restore mine"], "Unable to locate", "restore is not loaded"),
         ("module() { :; }; MODULEPATH=/tmp", ["unuse /tmp"], "", "/tmp is still in MODULEPATH"),
         # A system that keeps no list of what is loaded.
@@ -97,15 +108,20 @@ def test_modules_are_loaded_by_name_and_by_the_commands_of_module_in_their_order
 def test_a_command_that_did_not_take_effect_ends_the_shell_whatever_it_returns(
     site: Site, profile: str, items: list[str], printed: str, told: str
 ) -> None:
-    write_profile(site.home, profile)
+    site.log_in(profile)
     code, found, errors = site(*items)
     assert (code, found) == (1, ""), errors
     assert printed in errors
     assert told in errors
 
 
+def test_only_since_modules_4_the_status_says_what_failed(site: Site) -> None:
+    site.log_in("module load no", 'echo "status:$?" >&2')
+    assert f"status:{int(site.release == 4)}" in site()[2]
+
+
 def test_a_system_that_keeps_no_list_is_believed_when_it_has_changed_something(site: Site) -> None:
-    write_profile(site.home, "unset LOADEDMODULES; module() { PATH=/opt/$2:$PATH; }")
+    site.log_in("unset LOADEDMODULES; module() { PATH=/opt/$2:$PATH; }")
     assert site("java")[0] == 0
 
 
