@@ -84,8 +84,8 @@ unit: tools ## Run the unit and contract tests
 integration: tools integration-requirements ## Run the tests against a real supervisord
 	@$(with) $(pytest) -n 6 tests/integration $(ARGS)
 
-integration-requirements: ## Install ssh and systemd-analyze as root on Debian
-	@$(PYTHON) .config/commands.py --install ssh systemd-analyze
+integration-requirements: ## Install chromium, ssh and systemd-analyze as root on Debian
+	@$(PYTHON) .config/commands.py --install chromium ssh systemd-analyze
 
 test-faults: tools ## Set up every fault of docs/reliability.md, and check the behaviour
 	@$(with) $(pytest) -n 6 -m fault tests/unit tests/integration $(ARGS)

@@ -17,6 +17,7 @@ from venv import SetUpError, run
 
 # The package of Debian that brings each command.
 PACKAGES = {
+    "chromium": "chromium",
     "node": "nodejs",
     "npm": "npm",
     "rsync": "rsync",

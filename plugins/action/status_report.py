@@ -53,12 +53,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("; ".join(options.error_messages))
         given = options.validated_parameters
         rows = [
-            {**row, "site": instance.get("site"), "deployment": instance.get("deployment")}
+            {**row, **_place(instance)}
             for instance in given["instances"]
             for row in _rows(instance)
         ]
-        if given["file"]:
-            self._write(given["file"], rows)
         lines = _lines(given["instances"], rows, (self._display.columns or 79) + 1)
         fine = (GOOD, DONE, UNHEALTHY) if given["strict"] else (*WELL, UNHEALTHY)
         wrong = {
@@ -67,6 +65,9 @@ class ActionModule(ActionBase):
         }
         shown = {"stdout_lines": lines, "_ansible_verbose_always": True}
         failed = any(wrong.values())
+        if given["file"]:
+            named = [name for names in wrong.values() for name in names]
+            self._write(given["file"], [{**row, "mark": _mark(row, named)} for row in rows])
         message = _message(wrong, [_named(row) for row in rows if row["state"] == STOPPED])
         return dict(result, changed=False, failed=failed, msg=message, **wrong, **shown)
 
@@ -92,6 +93,12 @@ def _judged(row: Result) -> str:
     if row.get("health") == UNHEALTHY:
         return UNHEALTHY
     return DONE if row.get("has_done") else str(row["state"])
+
+
+def _mark(row: Result, wrong: list[str]) -> str:
+    if _named(row) in wrong:
+        return "wrong"
+    return "stopped" if row["state"] == STOPPED else "well"
 
 
 def _named(row: Result) -> str:
@@ -131,6 +138,16 @@ def _release(instance: Result) -> Any:
     return instance.get("release") or _releases_of(instance).get("title")
 
 
+def _place(instance: Result) -> Result:
+    """Return where a row belongs, and what was deployed there last."""
+    releases = _releases_of(instance)
+    known = releases.get("releases") or []
+    current: Result = next((one for one in known if one["id"] == releases.get("current")), {})
+    deploy = {key: current.get(key) for key in ("activated", "author", "ci_job")}
+    place = {key: instance.get(key) for key in ("site", "deployment")}
+    return {**place, **deploy, "release": _release(instance)}
+
+
 def _releases_of(instance: Result) -> Result:
     found: Result = instance.get("releases") or {}
     return found
@@ -165,7 +182,6 @@ def _service(instance: Result, program: Result, now: float, has_done: bool) -> R
         "pid": program["pid"],
         "uptime": duration(uptime),
         "uptime_seconds": uptime,
-        "release": _release(instance),
         "note": "has done its work" if has_done else why or _reason(program),
         "has_done": has_done,
         "is_service": True,

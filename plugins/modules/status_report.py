@@ -38,7 +38,7 @@ options:
         type: dict
       site:
         version_added: 0.3.0
-        description: The site, for O(file).
+        description: The site of the instance or the runner, for O(file).
         type: str
       deployment:
         version_added: 0.3.0
@@ -60,8 +60,9 @@ options:
     version_added: 0.3.0
     description:
       - A file on the control node to write all of this to, for other programs. The end of its name
-        is C(.json), or C(.prom) for the text format of Prometheus, as the textfile collector of its
-        node exporter reads it. It is replaced at once, and not written in check mode.
+        is C(.json), C(.html) for one page that needs nothing else, or C(.prom) for the text format
+        of Prometheus, as the textfile collector of its node exporter reads it. It is replaced at
+        once, and not written in check mode.
     type: path
 extends_documentation_fragment:
   - jgi.jaws.attributes

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs, for other programs to read: as JSON, or as the text that Prometheus reads.
+"""What runs, as a file: as JSON, as the text that Prometheus reads, or as one page for people.
 
 Pure functions on the control node.
 """
@@ -11,12 +11,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from .table import duration
+from .text import plain
 
 Row = Mapping[str, Any]
 
 WHERE = ("site", "deployment", "instance", "program")
-KEYS = (*WHERE, "state", "health", "restarts", "pid", "uptime_seconds", "release", "note")
+KEYS = (
+    *(*WHERE, "state", "health", "restarts", "pid", "uptime_seconds"),
+    *("release", "activated", "author", "ci_job", "note"),
+)
+TEMPLATE = Path(__file__).with_name("status.html.j2")
 UP = "jaws_program_up"
 HEALTHY = "jaws_program_healthy"
 METRICS = {
@@ -39,7 +51,8 @@ def content(path: str, rows: Sequence[Row], now: float) -> str:
         raise ValueError(
             f"{path} does not end in {' or '.join(FORMATS)}, which says in which format to write it"
         )
-    return str(FORMATS[suffix](rows, now))
+    # A file name that is not UTF-8 is a text that cannot be written.
+    return str(FORMATS[suffix](rows, now)).encode("utf-8", "backslashreplace").decode()
 
 
 def _json(rows: Iterable[Row], now: float) -> str:
@@ -81,4 +94,35 @@ def _metric(
         yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
 
 
-FORMATS = {".json": _json, ".prom": _prometheus}
+def _html(rows: Sequence[Row], now: float) -> str:
+    """Return a page that needs nothing else, and shows every text as it is."""
+    shown = [_shown(row, now) for row in rows]
+    wrong = [row for row in shown if row["mark"] == "wrong"]
+    ordered = sorted(shown, key=_rank)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        summary=f"{len(wrong)} of {len(rows)} are not well" if wrong else "All is well",
+        wrong=wrong,
+        groups=[(place, list(own)) for place, own in groupby(ordered, _place)],
+        written=datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+    )
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    return row["site"], row["deployment"], row["instance"]
+
+
+def _rank(row: Row) -> tuple[bool | str, ...]:
+    """Return what to order by: what belongs to no deployment, such as a runner, comes last."""
+    return not row["site"], row["site"], not row["deployment"], row["deployment"]
+
+
+def _shown(row: Row, now: float) -> dict[str, str]:
+    """Return the texts of a row: on the page, no character may be in force."""
+    activated = row.get("activated")
+    age = duration(now - activated) if activated else None
+    texts = {**{key: row.get(key) for key in (*KEYS, "uptime", "mark")}, "age": age}
+    return {key: "" if text is None else plain(str(text)) for key, text in texts.items()}
+
+
+FORMATS = {".json": _json, ".prom": _prometheus, ".html": _html}

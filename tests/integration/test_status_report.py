@@ -205,7 +205,7 @@ def test_the_table_of_releases_is_the_result(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("suffix", ["json", "prom"])
+@pytest.mark.parametrize("suffix", ["json", "prom", "html"])
 def test_what_runs_is_written_to_a_file_for_other_programs(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"status.{suffix}"
     path.write_text("old")

@@ -113,13 +113,23 @@ def test_a_push_to_master_deploys_to_every_prod_and_publishes_the_documentation(
     assert jobs == {**deploys, **by_hand("lrc-prod")}
 
 
+@pytest.mark.parametrize(
+    ("branch", "pages"), [("dev", ["page-cori-dev", "page-lrc-dev"]), ("master", ["page-lrc-prod"])]
+)
+def test_a_schedule_makes_the_pages_of_a_branch_and_deploys_nothing(
+    tmp_path: Path, branch: str, pages: list[str]
+) -> None:
+    jobs = Repository(tmp_path, branch=branch).jobs(CI_PIPELINE_SOURCE="schedule")
+    assert jobs == dict.fromkeys(pages, "on_success")
+
+
 def test_a_push_to_another_branch_makes_no_job(tmp_path: Path) -> None:
     assert Repository(tmp_path, branch="topic").jobs() == {}
 
 
 def test_a_job_runs_at_its_own_site_and_one_at_a_time(repository: Repository) -> None:
     jobs = {name: job for name, job in repository.preview().items() if "environment" in job}
-    assert len(jobs) == 3 * (1 + len(OPERATE)) + 2
+    assert len(jobs) == 3 * (2 + len(OPERATE)) + 2
     for name, job in jobs.items():
         site, deployment = name.split("-")[1:]
         hosts = yaml.safe_load((CLONE / f"inventories/{site}/hosts.yml").read_text())
@@ -132,7 +142,14 @@ def test_a_job_runs_at_its_own_site_and_one_at_a_time(repository: Repository) ->
 def test_what_an_operator_starts_waits_for_no_other_job(repository: Repository) -> None:
     jobs = {name: job for name, job in repository.preview().items() if job["stage"] == "operate"}
     assert {name: job["needs"] for name, job in jobs.items()} == {name: [] for name in jobs}
-    assert {job["allow_failure"] for job in jobs.values()} == {True}
+    by_hand = {name for name, job in jobs.items() if job.get("allow_failure")}
+    assert by_hand == {name for name in jobs if not name.startswith("page-")}
+
+
+def test_the_page_is_kept_even_if_the_job_fails(repository: Repository) -> None:
+    pages = [job for name, job in repository.preview().items() if name.startswith("page-")]
+    kept = [(job["artifacts"]["when"], job["artifacts"]["paths"]) for job in pages]
+    assert kept == [("always", ["status.html"])] * 3
 
 
 def test_a_job_calls_only_targets_that_there_are(repository: Repository) -> None:
@@ -173,6 +190,11 @@ def made(repository: Repository) -> Repository:
         ),
         ("restart-cori-dev", {}, ["restart", "SITE=cori"]),
         ("status-lrc-dev", {}, ["status", "SITE=lrc"]),
+        (
+            "page-lrc-dev",
+            {"CI_PIPELINE_SOURCE": "schedule"},
+            ["status", "ARGS=--limit dev -e status_file=PWD/status.html", "SITE=lrc"],
+        ),
     ],
 )
 def test_a_job_calls_make_for_its_own_deployment(
@@ -180,7 +202,8 @@ def test_a_job_calls_make_for_its_own_deployment(
 ) -> None:
     made.run(job, **variables)
     written = (made.home / "made").read_text().splitlines()
-    assert [" ".join(line.split()) for line in written] == asked
+    here = re.compile("=/[^ ]*/status.html")
+    assert [here.sub("=PWD/status.html", " ".join(line.split())) for line in written] == asked
 
 
 class Site(Repository):
