@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ SHOW = "printf '\\0\\0'; exec env -0"  # a login shell may print before it
 NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
 CREATE = "create the virtual environment"
 LAST_LINES = 12
+# More would only wait for the disk, and a login node may have hundreds of cores.
+WORKERS = max(2, min(8, len(os.sched_getaffinity(0))))
 NOT_THERE = "cannot %s: %s: %s. Correct its path, or install it."
 LATE = (
     "cannot %s: %s did not end within %g s and was killed. What runs now is untouched. Check the "
@@ -227,13 +230,15 @@ class Builder:
     def build(self, contents: Mapping[str, str]) -> None:
         """Build it, unless another run has done so; a failed build leaves nothing behind.
 
+        The umask is the caller's, because it belongs to the whole process.
+
         :param contents: the wheels in base64, by digest.
         :raises JawsError: with the last lines of pip's output (build_failed).
         """
         path = self.environment.path
         try:
             lock_path = path + ".lock"
-            with umask(int(self.spec["umask"], 8)), locked_file(lock_path, self.timeout) as lock:
+            with locked_file(lock_path, self.timeout) as lock:
                 if not self.environment.intact:
                     self._build(contents, lock)
         except (OSError, configparser.Error) as error:
@@ -262,6 +267,7 @@ class Builder:
         self._create(path, lock)
         told = self._pip_install(inputs, wheels, lock)
         shutil.rmtree(inputs)
+        self._compile(lock)
         self._complete(modules, told, lock)
 
     def _pip_install(self, inputs: str, wheels: Sequence[str], lock: int) -> str:
@@ -273,8 +279,15 @@ class Builder:
         keep_secret(*in_urls(text))
         write(config, os.fsencode(text))
         environ = surroundings.for_pip(self.environ, config)
-        command = self._pip_command("install", *self.spec["pip_arguments"], *arguments)
+        options = ["install", "--no-compile", *self.spec["pip_arguments"]]
+        command = self._pip_command(*options, *arguments)
         return self._run(command, "pip install", lock, environ)
+
+    def _compile(self, lock: int) -> None:
+        """Compile everything on several cores; pip uses one. Some packages ship broken samples."""
+        folders = glob.glob(os.path.join(glob.escape(self.environment.path), "lib", "python*"))
+        command = [*self.python, "-m", "compileall", "-q", "-j", str(WORKERS), *folders]
+        self._attempt(command, "compile the bytecode", lock, self.environ)
 
     def _complete(self, modules: Mapping[Asked, list[str]], told: str, lock: int) -> None:
         """Check that it is complete, and record that.
@@ -551,8 +564,7 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
     lacking = sorted(needed.difference(params["contents"]))
     built = [] if check_mode or lacking else due
-    for builder in built:
-        builder.build(params["contents"])
+    _build(built, params["contents"])
     paths = [builder.environment.path for builder in due]
     return dict(
         changed=bool(due),
@@ -562,6 +574,14 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         warn=[text for builder in due for text in builder.warnings]
         + [text for builder in built for text in _tolerated(builder)],
     )
+
+
+def _build(builders: Sequence[Builder], contents: Mapping[str, str]) -> None:
+    """Build them, those with the same umask at the same time, and raise the first error."""
+    for mask in sorted({builder.spec["umask"] for builder in builders}):
+        chosen = [builder for builder in builders if builder.spec["umask"] == mask]
+        with umask(int(mask, 8)), ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(lambda builder: builder.build(contents), chosen))
 
 
 def _builders(directory: str, specs: Iterable[Spec], timeout: float) -> list[Builder]:

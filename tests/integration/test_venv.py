@@ -210,6 +210,36 @@ def test_local_wheels_are_installed_beside_pinned_requirements_with_hashes(
         assert f"{venvs.path(result)}: tolerated: {sentence}" in str(result["warnings"])
 
 
+MEETING = """\
+import pathlib, time
+here = pathlib.Path({folder!r})
+(here / {me!r}).touch()
+end = time.monotonic() + {patience}
+while not (here / {other!r}).exists():
+    assert time.monotonic() < end, "the other one is not built at the same time"
+    time.sleep(0.02)
+"""
+
+
+def test_environments_are_built_at_the_same_time_with_their_bytecode(
+    venvs: Venvs, tmp_path: Path
+) -> None:
+    make_wheel(tmp_path, name="idle")
+    needs = {"requirements": ["idle"], "pip_arguments": [*OFFLINE, "--find-links", str(tmp_path)]}
+    options = []
+    for me, other in [("left", "right"), ("right", "left")]:
+        code = MEETING.format(me=me, other=other, folder=str(tmp_path), patience=PATIENCE)
+        options.append(venvs.options(make_wheel(tmp_path, name=me, code=code), name=me, **needs))
+    together = options[0]
+    together["environments"] += options[1]["environments"]
+    together["contents"].update(options[1]["contents"])
+    result = venvs.run_module("venv", **together)
+    assert result.get("msg") is None, result
+    for built in result["environments"].values():
+        # Nothing imports it.
+        assert list(Path(built["path"]).glob("lib/python*/site-packages/__pycache__/idle.*.pyc"))
+
+
 # ---- The user's settings
 
 
