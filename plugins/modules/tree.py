@@ -78,7 +78,7 @@ EXAMPLES = r"""
         mode: "2750"
         group: jaws
 
-- name: Make a directory whose content JAWS's users may read, whoever writes it
+- name: Make a directory whose whole content JAWS's users may read
   jgi.jaws.tree:
     paths:
       - path: /scratch/jaws/results

@@ -316,7 +316,7 @@ def test_a_filesystem_without_lists_is_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize("letters", ["", "r-x", "xr", "7", "rxx", 5])
-def test_what_a_group_may_do_is_written_as_letters(
+def test_what_a_group_may_do_is_written_as_in_ls(
     tmp_path: Path, group: str, letters: object
 ) -> None:
     with pytest.raises(JawsError, match=f"acl_groups: {group}: {letters}: write what") as caught:
