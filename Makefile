@@ -55,7 +55,7 @@ with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin
 # of its time; to add one, add a word. What only that stage needs follows after a colon; if it is
 # missing, the other stages still run. test-molecule runs the scenarios in containers
 # (molecule/molecule.mk).
-STAGES := integration:integration-requirements test-molecule:molecule-requirements matrix-ends pipeline:node docs
+STAGES := integration:integration-requirements test-molecule:molecule-requirements matrix-ends pipeline:node docs drop-in:peer
 
 # Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \
@@ -65,6 +65,9 @@ GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-invento
 TYPED := .collections/ansible_collections/jgi/jaws/plugins tests/unit tests/gates/contract
 # Percent of the lines and branches of plugins/ that unit and integration tests must reach.
 COVERAGE_FLOOR := 85
+
+# The module that ours replaces.
+peer := $(cache)/peer/supervisorctl.py
 
 stages = $(with) python tests/gates/stages.py "$(cache)"
 pytest = COVERAGE_FILE="$(cache)/coverage/$@" HYPOTHESIS_STORAGE_DIRECTORY="$(cache)/hypothesis" \
@@ -105,6 +108,12 @@ coverage: tools ## Compare the coverage of the tests with the floor
 	@cd "$(cache)/coverage" && rm -f all && $(with) coverage combine --keep --quiet \
 	    --rcfile="$(CURDIR)/pyproject.toml" --data-file=all unit integration
 	@$(with) coverage report --data-file="$(cache)/coverage/all" --fail-under=$(COVERAGE_FLOOR)
+
+drop-in: tools peer ## Compare our module supervisorctl with community.general's, task by task
+	@$(with) PEER="$(peer)" $(pytest) tests/peer $(ARGS)
+
+peer: tools ## Fetch community.general.supervisorctl
+	@$(with) python .config/peer.py "$(peer)"
 
 docs: tools ## Make the web site of the documentation, build/docs/index.html; a warning is an error
 	@$(with) tests/gates/in_copy.sh .config/docs/build.sh "$(CURDIR)/build/docs"
@@ -190,5 +199,5 @@ help: ## Show this
 	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
 	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
 
-.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration integration-requirements test-faults matrix matrix-ends pipeline coverage docs bench \
+.PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration integration-requirements test-faults matrix matrix-ends pipeline coverage docs drop-in peer bench \
     bite format lock changelog clean tools node help

@@ -82,3 +82,11 @@ def test_a_link_between_documents_leads_somewhere(name: str) -> None:
 def test_no_test_skips_itself_in_silence() -> None:
     tests = [path for path in collection.paths("tests/**/*.py") if path != Path(__file__)]
     assert not [str(path) for path in tests if "importorskip" in path.read_text()]
+
+
+def test_a_guide_names_only_variables_that_there_are() -> None:
+    known = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/variables.md").read_text(), re.M))
+    known.add("site_rqm_host")  # the example of a misspelt one
+    for guide in collection.paths("docs/*.md"):
+        named = set(re.findall(r"`((?:site|deployment|vault)_\w+)", guide.read_text()))
+        assert not named - known, guide
