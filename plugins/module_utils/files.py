@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import grp
+import hashlib
 import json
 import os
 import pwd
 import re
+import shutil
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from typing import Any, Container, Iterator, Sequence
 from .errors import JawsError, keep_secret, quoted, withhold
 
 LINK_TRIES = 100
+PART = 1 << 20  # bytes of a large file that are in memory
 TAIL_BYTES = 4096
 TAIL_LINES = 20
 ACL = "system.posix_acl_access"  # who else may use a file, besides what its mode says
@@ -238,6 +241,55 @@ def group_id(name: str | None) -> int | None:
     return gid
 
 
+# --- directories --------------------------------------------------------------------------------
+
+
+def refuse_foreign_place(path: str, is_link: bool = False) -> None:
+    """Refuse a path of a foreign owner, and a path below a directory that others can replace.
+
+    A directory may be our own link to a directory of our own.
+
+    :param is_link: whether the path itself is to be a link, wherever that leads.
+    :raises JawsError: names the owner (foreign_owner).
+    """
+    paths = [path] if is_link or not os.path.islink(path) else [path, os.path.realpath(path)]
+    while path != "/":
+        path = os.path.dirname(path)
+        if os.path.lexists(path) and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
+            paths.append(path)
+    for path in paths:
+        refuse_foreign(path, ours())
+
+
+def make_directory(path: str, mode: int, gid: int | None = None) -> None:
+    """Make a directory, with those above it that are missing, or give it its mode and its group.
+
+    :raises JawsError: it has a foreign owner (foreign_owner).
+    :raises OSError: it cannot be made.
+    """
+    for folder in reversed(missing(path)):
+        # Closed until its group is right. The missing directories above it get their final mode at
+        # once, because the run after a killed one would not look at them again.
+        with suppress(FileExistsError), umask(0):
+            os.mkdir(folder, 0o700 if folder == path else 0o711)
+    # Another instance on the same machine, or another user, may have been faster.
+    refuse_foreign_place(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(0, "something that is not a directory is in its place", path)
+    if gid not in (None, os.stat(path).st_gid):
+        os.chown(path, -1, gid)
+    os.chmod(path, mode)
+
+
+def missing(path: str) -> list[str]:
+    """Return the path, if it does not exist, and the directories above it that do not."""
+    found = []
+    while not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
 # --- reading and writing ------------------------------------------------------------------------
 
 
@@ -313,12 +365,15 @@ class Candidate:
 
     def _write(self, text: str, mode: int, gid: int | None) -> None:
         remove_acl(self._handle)
-        with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
-            stream.write(text)
+        self._fill(text)
         if gid is not None and os.fstat(self._handle).st_gid != gid:
             os.fchown(self._handle, -1, gid)
         os.fchmod(self._handle, mode)
         os.fsync(self._handle)
+
+    def _fill(self, text: str) -> None:
+        with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
+            stream.write(text)
 
     def _failure(self, how: str, error: Exception) -> JawsError:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
@@ -354,6 +409,14 @@ class Candidate:
             self._handle = -1
 
 
+class Copy(Candidate):
+    """The same with the content of another file, whose path takes the place of the text."""
+
+    def _fill(self, text: str) -> None:
+        with open(text, "rb") as source, open(self._handle, "wb", closefd=False) as stream:
+            shutil.copyfileobj(source, stream, PART)
+
+
 def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
     """Write a whole file in one step, so that others can never read more than its mode allows.
 
@@ -361,6 +424,27 @@ def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> No
     """
     with Candidate(path, text, mode, gid) as candidate:
         candidate.commit()
+
+
+def copy(source: str, path: str, mode: int, gid: int | None = None) -> None:
+    """Copy a file, of any size, in one step.
+
+    :raises JawsError: it cannot be written (cannot_write).
+    """
+    with Copy(path, source, mode, gid) as candidate:
+        candidate.commit()
+
+
+def sha256(path: str) -> str:
+    """Return the SHA-256 of a file, of any size.
+
+    :raises OSError: it cannot be read.
+    """
+    total = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for part in iter(lambda: stream.read(PART), b""):
+            total.update(part)
+    return total.hexdigest()
 
 
 def _create(folder: str, name: str) -> tuple[int, str]:

@@ -15,16 +15,12 @@ from .supervisor.daemon import Daemon, Status, told_by, with_daemons
 from .supervisor.instance_lock import locked_instance
 from .supervisor.logs import Logs
 from .supervisor.parser import ConfiguredProgram, refuse_missing, why_unusable
+from .supervisor.presence import described, refuse_other_user, warnings
 from .supervisor.running import Cleared, Instance, refuse_several
 from .supervisor.states import Note
 from .supervisor.trust import Trust
 
 Result = Dict[str, Any]
-
-OUTDATED = (
-    "supervisord (%s) still runs from an older installation. Run the playbook upgrade_supervisor "
-    "when it may be restarted with all of its programs."
-)
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> Result:
@@ -178,16 +174,8 @@ def _refuse_other_user(daemon: Daemon, state: str, status: Status) -> None:
     wanted = daemon.user
     if state == "restarted":  # then it would run as that user, or as us
         wanted = None if daemon.user else daemon.me
-    if state in ("stopped", "reopened") or not wanted or status.user in (None, wanted):
-        return
-    advice = f"stop it as {status.user} (state stopped), then start it as {wanted}"
-    if wanted == daemon.me:
-        advice = f"run this as {status.user}, or {advice}"
-    raise JawsError(
-        f"supervisord ({daemon.config}) runs as {status.user} (pid {status.pid}), and you are "
-        f"{daemon.me}; it should run as {wanted}. Nothing was changed: {advice}.",
-        reason="foreign_owner",
-    )
+    if state not in ("stopped", "reopened"):
+        refuse_other_user(daemon, wanted, status)
 
 
 def _act(daemon: Daemon, steps: list[str], status: Status | None) -> Result:
@@ -249,16 +237,12 @@ def _result(
     daemon: Daemon, steps: list[str], before: Status | None, after: Status | None
 ) -> Result:
     running = steps[-1] not in ("stop", "clear") if steps else bool(before)
-    outdated = daemon.is_outdated(after) if after else None
+    found = described(daemon, after)
     return dict(
+        found,
         changed=bool(steps),
         running=running,
-        url=daemon.endpoint.address,
-        pid=after.pid if after else None,
-        version=after.version if after else None,
-        user=after.user if after else None,
-        outdated=outdated,
-        warn=[OUTDATED % daemon.config] if outdated else [],
+        warn=warnings(daemon, found),
         cleared=dict(orphans=[], unreachable=[]),
         diff=_diff(bool(before), running),
     )

@@ -34,6 +34,7 @@ from .supervisor.conf import ConfText
 from .supervisor.daemon import LOCKED_OUT, Daemon, Living, environment_of, with_daemons
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
+from .supervisor.presence import ask, warnings
 from .supervisor.running import (
     Instance,
     listeners,
@@ -184,8 +185,13 @@ class ConfigFile:
         return None, shut
 
     def _daemon(self, path: str) -> Daemon:
-        options = ("python", "timeout", "trusted_users")
-        return Daemon(path, **{option: self.params[option] for option in options})
+        return daemon_of(path, self.params)
+
+
+def daemon_of(path: str, params: dict[str, Any]) -> Daemon:
+    """Return the daemon that a file describes."""
+    options = ("python", "timeout", "trusted_users")
+    return Daemon(path, **{option: params[option] for option in options})
 
 
 def refuse_other_keys(daemon: Daemon) -> None:
@@ -282,9 +288,19 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     :raises JawsError: as the module's documentation lists under C(reason).
     """
     try:
-        return _manage(params, check_mode)
+        result = _manage(params, check_mode)
+        return dict(result, **_asked(params, result["warn"])) if params["ask"] else result
     except JawsError as error:
         raise with_daemons(error, params["config"]) from error
+
+
+def _asked(params: dict[str, Any], warned: list[str]) -> dict[str, Any]:
+    """Return what the daemon answers; in check mode there may be no file yet."""
+    if not os.path.exists(params["config"]):
+        return dict(daemon=dict(pid=None, outdated=None))
+    daemon = daemon_of(params["config"], params)
+    found = ask(daemon)
+    return dict(daemon=found, warn=[*warned, *warnings(daemon, found)])
 
 
 def _manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

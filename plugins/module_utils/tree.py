@@ -8,25 +8,30 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import suppress
 from typing import Any, Dict
 
 from .acl import grant, is_granted, is_supported, shown_mode
 from .errors import JawsError
 from .files import (
+    copy,
     file_mode,
     find_group,
     group_id,
     has_acl,
-    ours,
+    make_directory,
+    missing,
     place_link,
     read_text,
-    refuse_foreign,
-    umask,
+    refuse_foreign_place,
+    sha256,
     write,
 )
 
 Item = Dict[str, Any]
+
+TOKEN = "@sha256@"  # in the path of a copy
+DIGITS = 12
+KINDS = "content, secret_content, target, source, sha256 and acl_groups"
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -36,10 +41,11 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     items = [understood(item) for item in params["paths"]]
     for item in items:
-        refuse_foreign_item(item)
+        refuse_foreign_place(item["path"], is_link=bool(item["target"]))
         if item["acl_groups"]:
             _refuse_without_lists(item["path"])
-    due = [item for item in items if not is_right(item)]
+    wrong = [item for item in items if not is_right(item)]
+    due = [item for item in wrong if not is_awaited(item)]
     if not check_mode:
         for item in due:
             _make(item)
@@ -47,31 +53,37 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return dict(
         changed=bool(due),
         paths=paths,
+        copies={item["source"] or item["sha256"]: item["path"] for item in items if item["sha256"]},
+        lacking=[item["path"] for item in wrong if is_awaited(item)],
+        listing={item["path"]: _names(item["path"]) for item in items if item["list"]},
         diff=dict(before="", after="".join(path + "\n" for path in paths)),
     )
 
 
 def understood(item: Item) -> Item:
-    """Return the item with the mode, the groups and their permissions as numbers.
+    """Return the item with the mode, the groups and their permissions as numbers, and its digest.
 
-    :raises JawsError: there is no such mode or group, or it is more than one kind of thing.
+    :raises JawsError: there is no such mode or group, it is more than one kind of thing, or what it
+        is a copy of cannot be used.
     """
-    path = item["path"]
+    texts = [item["content"], item.get("secret_content")]
     lists = item.get("acl_groups")
-    kinds = [item["content"], item.get("secret_content"), item["target"] or None, lists]
+    kinds = [*texts, item["target"] or None, item["source"] or None, lists]
     given = [kind for kind in kinds if kind is not None]
-    if not os.path.isabs(path) or len(given) > 1:
+    path, digest = item["path"], item["sha256"]
+    if not os.path.isabs(path) or len(given) > 1 or (digest and given):
         raise JawsError(
-            f"{path}: the path must be absolute, and content, target and acl_groups exclude each"
-            " other.",
-            "bad_option",
+            f"{path}: the path must be absolute, and {KINDS} exclude each other.", "bad_option"
         )
+    if item["source"]:
+        digest = _digest_of_source(item["source"])
     return dict(
         item,
-        path=os.path.normpath(path),
+        path=os.path.normpath(path.replace(TOKEN, digest[:DIGITS] if digest else TOKEN)),
         mode=file_mode(item["mode"]),
         group=group_id(item["group"]),
-        content=given[0] if given and not item["target"] and lists is None else None,
+        content=next((text for text in texts if text is not None), None),
+        sha256=digest,
         acl_groups=None if lists is None else _permissions(path, lists),
     )
 
@@ -98,7 +110,7 @@ def _refuse_without_lists(path: str) -> None:
 
     :raises JawsError: names both ways out (cannot_write).
     """
-    there = os.path.dirname(_missing(path)[-1]) if not os.path.lexists(path) else path
+    there = os.path.dirname(missing(path)[-1]) if not os.path.lexists(path) else path
     if not is_supported(there):
         raise JawsError(
             f"{path}: the filesystem of {there} has no POSIX access control lists, so acl_groups"
@@ -108,21 +120,34 @@ def _refuse_without_lists(path: str) -> None:
         )
 
 
-def refuse_foreign_item(item: Item) -> None:
-    """Refuse a path of a foreign owner, and a path below a directory that others can replace.
+def _digest_of_source(path: str) -> str:
+    """Return the digest of a file to copy.
 
-    A directory may be our own link to a directory of our own.
-
-    :raises JawsError: names the owner (foreign_owner).
+    :raises JawsError: says why it cannot be used (unreadable_file).
     """
-    path = item["path"]
-    paths = [path] if item["target"] or not os.path.islink(path) else [path, os.path.realpath(path)]
-    while path != "/":
-        path = os.path.dirname(path)
-        if os.path.lexists(path) and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
-            paths.append(path)
-    for path in paths:
-        refuse_foreign(path, ours())
+    try:
+        found = os.stat(path)
+        why = "" if stat.S_ISREG(found.st_mode) else "is not a regular file"
+        why = why or ("" if found.st_size else "is empty")
+        digest = "" if why else sha256(path)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "does not exist" if missing else f"cannot be read ({error.strerror})"
+    if why:
+        raise JawsError(
+            f"{path} {why} on this host. Nothing was changed. Correct its path.", "unreadable_file"
+        )
+    return digest
+
+
+def is_awaited(item: Item) -> bool:
+    """Whether the item is a file that something else makes."""
+    return bool(item["sha256"]) and not item["source"]
+
+
+def is_file(item: Item) -> bool:
+    """Whether the item is neither a directory nor a link."""
+    return item["content"] is not None or bool(item["sha256"])
 
 
 def is_right(item: Item) -> bool:
@@ -131,17 +156,19 @@ def is_right(item: Item) -> bool:
     try:
         if item["target"]:
             return bool(os.readlink(path) == item["target"])
-        found = os.lstat(path) if item["content"] is not None else os.stat(path)
+        found = os.lstat(path) if is_file(item) else os.stat(path)
     except OSError:
         return False
     lists = item["acl_groups"]
     mode = shown_mode(item["mode"], lists or {})
     if stat.S_IMODE(found.st_mode) != mode or item["group"] not in (None, found.st_gid):
         return False
-    if item["content"] is None:
+    if not is_file(item):
         granted = lists is None or is_granted(path, item["mode"], lists)
         return stat.S_ISDIR(found.st_mode) and granted
     plain = stat.S_ISREG(found.st_mode) and not has_acl(path)
+    if item["sha256"]:
+        return plain and sha256(path) == item["sha256"].lower()
     return plain and read_text(path) == item["content"]
 
 
@@ -150,45 +177,34 @@ def _make(item: Item) -> None:
     try:
         if item["target"]:
             place_link(path, item["target"])
+        elif item["source"]:
+            copy(item["source"], path, item["mode"], item["group"])
         elif item["content"] is not None:
             write(path, item["content"], item["mode"], item["group"])
         else:
-            _directory(item)
+            make_directory(path, item["mode"], item["group"])
+            if item["acl_groups"] is not None:
+                grant(path, item["mode"], item["acl_groups"])
     except OSError as error:
         raise JawsError(
             f"cannot make {path}: {error.strerror} ({error.filename or path}).",
             reason="cannot_write",
         ) from error
     if not is_right(item):
-        group = "" if item["group"] is None else f" or gid {item['group']}"
-        raise JawsError(
-            f"{path} was made, but its filesystem did not apply the mode {item['mode']:04o}{group}."
-            " Choose a path on another filesystem, or ask for its rules to be changed.",
-            reason="cannot_write",
-        )
+        raise JawsError(_why_wrong(item), "cannot_write")
 
 
-def _directory(item: Item) -> None:
+def _why_wrong(item: Item) -> str:
     path = item["path"]
-    for missing in reversed(_missing(path)):
-        # Closed until its group is right. The missing directories above it get their final mode at
-        # once, because the run after a killed one would not look at them again.
-        with suppress(FileExistsError), umask(0):
-            os.mkdir(missing, 0o700 if missing == path else 0o711)
-    # Another instance on the same machine, or another user, may have been faster.
-    refuse_foreign_item(item)
-    if not os.path.isdir(path):
-        raise NotADirectoryError(0, "something that is not a directory is in its place", path)
-    if item["group"] not in (None, os.stat(path).st_gid):
-        os.chown(path, -1, item["group"])
-    os.chmod(path, item["mode"])
-    if item["acl_groups"] is not None:
-        grant(path, item["mode"], item["acl_groups"])
+    if item["source"] and sha256(path) != item["sha256"]:
+        return f"{item['source']} has changed while it was copied to {path}. Run this again."
+    group = "" if item["group"] is None else f" or gid {item['group']}"
+    return (
+        f"{path} was made, but its filesystem did not apply the mode {item['mode']:04o}{group}. "
+        "Choose a path on another filesystem, or ask for its rules to be changed."
+    )
 
 
-def _missing(path: str) -> list[str]:
-    found = []
-    while not os.path.lexists(path):
-        found.append(path)
-        path = os.path.dirname(path)
-    return found
+def _names(path: str) -> list[str]:
+    """Return the names in a directory; none if it does not exist, as in check mode."""
+    return sorted(os.listdir(path)) if os.path.isdir(path) else []

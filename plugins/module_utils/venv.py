@@ -28,12 +28,13 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
 from .environments import installed, module_commands, surroundings
 from .errors import JawsError, in_urls, keep_secret, quoted
-from .files import umask
+from .files import make_directory, refuse_foreign_place, umask
 from .locks import locked_file
 
 REQUIRE_HASHES = "--require-hashes"
 MARKER = "jgi-jaws.json"
 INPUTS = ".inputs"
+DIRECTORY_MODE = 0o755
 IDENTIFY = (
     "import json, os, sys; "
     "print(json.dumps([os.path.realpath(sys.executable), '%d.%d.%d' % sys.version_info[:3]]))"
@@ -559,11 +560,14 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
+    refuse_foreign_place(os.path.abspath(params["directory"]))
     builders = _builders(params["directory"], params["environments"], params["timeout"])
     due = [builder for builder in builders if builder.due]
     needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
     lacking = sorted(needed.difference(params["contents"]))
     built = [] if check_mode or lacking else due
+    if built and not os.path.isdir(params["directory"]):
+        _make(params["directory"])
     _build(built, params["contents"])
     paths = [builder.environment.path for builder in due]
     return dict(
@@ -574,6 +578,14 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         warn=[text for builder in due for text in builder.warnings]
         + [text for builder in built for text in _tolerated(builder)],
     )
+
+
+def _make(directory: str) -> None:
+    try:
+        make_directory(directory, DIRECTORY_MODE)
+    except OSError as error:
+        told = f"cannot make {directory}: {error.strerror} ({error.filename or directory})."
+        raise JawsError(told, "cannot_write") from error
 
 
 def _build(builders: Sequence[Builder], contents: Mapping[str, str]) -> None:

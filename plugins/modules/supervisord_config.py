@@ -68,6 +68,14 @@ options:
     description: The Python interpreter that has Supervisor installed.
     type: path
     required: true
+  ask:
+    version_added: 0.3.0
+    description:
+      - Also ask whether supervisord runs, and return its answer as RV(daemon).
+      - It fails, as M(jgi.jaws.supervisord) does, if the daemon runs twice or as another user than
+        the file says.
+    type: bool
+    default: false
   timeout:
     description: How many seconds a reload may take, in addition to the programs' C(stopwaitsecs).
     type: int
@@ -81,7 +89,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Predicts; does not write anything or ask the daemon.
+    details: Predicts; does not write anything, and asks the daemon only with O(ask).
   diff_mode:
     support: full
     details: Shows the daemon's sections without the key.
@@ -129,6 +137,18 @@ reloaded:
   returned: success
   type: bool
   sample: false
+daemon:
+  version_added: 0.3.0
+  description:
+    - What M(jgi.jaws.supervisord) returns about a running daemon. If it is down, C(pid) is null.
+  returned: success, with O(ask=true)
+  type: dict
+  sample:
+    pid: 4711
+    version: 4.3.0
+    user: jaws_jtm
+    outdated: false
+    url: unix:///tmp/jaws-supervisord/run/jtm/socket
 pids:
   version_added: 0.3.0
   description: The process ids that the message is about.
@@ -169,6 +189,7 @@ def main() -> None:
             group=dict(type="str"),
             mode=dict(type="str", default="0640"),
             python=dict(type="path", required=True),
+            ask=dict(type="bool", default=False),
             timeout=dict(type="int", default=60),
             **TRUST_OPTION,
         ),

@@ -10,7 +10,7 @@ module: tree
 short_description: Make directories, small files and links, and refuse those of other users
 version_added: 0.1.0
 description:
-  - Makes a list of directories, files and symbolic links in one call.
+  - Makes a list of directories, files, copies and symbolic links in one call.
   - Unlike M(ansible.builtin.file), it refuses a path that another user has made, which matters
     below C(/tmp). Every part of the path that is in a directory where everybody may write must
     belong to the user or to root.
@@ -53,6 +53,24 @@ options:
           - By default, the lists of a directory are left alone.
           - A filesystem without POSIX access control lists is refused before anything is made.
         type: dict
+      source:
+        version_added: 0.3.0
+        description:
+          - Makes it a copy of this file on the host, which must not be empty.
+          - C(@sha256@) in the path becomes the first 12 digits of the copy's SHA-256.
+        type: path
+      sha256:
+        version_added: 0.3.0
+        description:
+          - The SHA-256 that a file here must have. It is not made; RV(lacking) names it until it is
+            there.
+          - C(@sha256@) in the path becomes the first 12 digits.
+        type: str
+      list:
+        version_added: 0.3.0
+        description: Return the names in this directory.
+        type: bool
+        default: false
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.posix
@@ -86,6 +104,17 @@ EXAMPLES = r"""
         group: jaws
         acl_groups:
           genome: rx
+- name: Copy a large file to a path that contains its digest
+  jgi.jaws.tree:
+    paths:
+      - path: /tmp/jaws-dev/jtm/artifacts/cromwell-@sha256@.jar
+        source: /opt/jars/cromwell.jar
+        mode: "0640"
+  register: made
+
+- name: Show where the copy is
+  ansible.builtin.debug:
+    var: made.copies['/opt/jars/cromwell.jar']
 """
 
 RETURN = r"""
@@ -95,6 +124,26 @@ paths:
   type: list
   elements: str
   sample: [/tmp/jaws-dev/jaws]
+copies:
+  version_added: 0.3.0
+  description: >-
+    The path of each copy, by its source, and of each file with O(paths[].sha256), by that.
+  returned: success
+  type: dict
+  sample: {/opt/jars/cromwell.jar: /tmp/jaws-dev/jtm/artifacts/cromwell-2c26b46b68ff.jar}
+lacking:
+  version_added: 0.3.0
+  description: The files with O(paths[].sha256) that are missing or different.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+listing:
+  version_added: 0.3.0
+  description: The names in the directories with O(paths[].list), by their paths.
+  returned: success
+  type: dict
+  sample: {/tmp/jaws-dev/jaws: [configs, logs, venvs]}
 reason:
   description:
     - One word for the cause of a failure, for example V(foreign_owner), V(cannot_write).
@@ -117,6 +166,9 @@ ITEM = dict(
     secret_content=dict(type="str", no_log=True),
     target=dict(type="str"),
     acl_groups=dict(type="dict"),
+    source=dict(type="path"),
+    sha256=dict(type="str"),
+    list=dict(type="bool", default=False),
 )
 
 

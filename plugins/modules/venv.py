@@ -24,7 +24,10 @@ description:
   - An environment that was changed by hand is left alone, and the next one is built next to it.
 options:
   directory:
-    description: Absolute path of the directory that holds the environments. It must exist.
+    description:
+      - Absolute path of the directory that holds the environments. If it is missing, it is made
+        with the mode 0755; those above it that are missing, with 0711.
+      - It is refused where another user could replace it, as M(jgi.jaws.tree) does.
     type: path
     required: true
   environments:
@@ -127,6 +130,7 @@ author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:
   - module: ansible.builtin.pip
+  - module: jgi.jaws.tree
   - module: jgi.jaws.release
 """
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import daemon
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import (
     Endpoint,
@@ -204,6 +206,34 @@ def test_a_key_is_generated_and_kept(instance: Daemon, configure: Run) -> None:
     second = configure()
     assert (second["changed"], second["new_key"]) == (False, False)
     assert files(instance) == before
+
+
+def test_who_asks_learns_whether_the_daemon_runs(instance: Daemon, configure: Run) -> None:
+    assert configure(ask=True, check=True)["daemon"]["pid"] is None
+    assert configure(ask=True)["daemon"]["pid"] is None
+    first = instance.start()
+    result = configure(ask=True)
+    assert (result["changed"], result["daemon"]["pid"]) == (False, first)
+    result = configure(ask=True, supervisord={"minfds": 900})
+    assert (result["reloaded"], result["daemon"]["pid"]) == (True, first)
+    assert "daemon" not in configure(supervisord={"minfds": 900})
+    (instance.root / "s").unlink()
+    instance.start()
+    twice = configure(ask=True, supervisord={"minfds": 900})
+    assert twice["reason"] == "runs_twice", twice
+
+
+def test_who_asks_learns_that_another_user_than_the_files_runs_the_daemon(
+    instance: Daemon, configure: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = {"user": pwd.getpwuid(os.geteuid()).pw_name}
+    configure(supervisord=me)
+    instance.start()
+    monkeypatch.setattr(daemon.Daemon, "_user_of", lambda *_: "somebody")
+    assert configure(supervisord=me)["changed"] is False
+    asked = configure(ask=True, supervisord=me)
+    assert asked["reason"] == "foreign_owner", asked
+    assert "runs as somebody" in asked["msg"]
 
 
 def test_two_instances_have_two_keys(

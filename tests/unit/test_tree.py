@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import grp
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils import tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.files import has_acl
+from ansible_collections.jgi.jaws.plugins.module_utils.files import has_acl, make_directory
 
 STRANGER = 4_000_000_000
 
@@ -29,6 +30,9 @@ def item(path: Path, **given: Any) -> dict[str, Any]:
         "content": None,
         "target": None,
         "acl_groups": None,
+        "source": None,
+        "sha256": None,
+        "list": False,
     } | given
 
 
@@ -86,7 +90,7 @@ def test_a_directory_is_closed_until_its_group_is_right(
     monkeypatch.setattr(os, "chown", lambda path, *_: seen.append(mode(Path(path))))
     before = os.umask(0)
     try:
-        tree._directory(tree.understood(item(tmp_path / "d")) | {"group": os.getegid() + 1})
+        make_directory(str(tmp_path / "d"), 0o755, os.getegid() + 1)
     finally:
         os.umask(before)
     assert seen == [0o700]
@@ -201,6 +205,10 @@ def test_a_strangers_directory_on_the_way_is_refused_where_everybody_may_make_on
         {"content": "x", "target": "/x"},
         {"secret_content": "x", "target": "/x"},
         {"secret_content": "x", "content": "x"},
+        {"source": "/etc/passwd", "content": "x"},
+        {"source": "/etc/passwd", "target": "/x"},
+        {"source": "/etc/passwd", "sha256": "0" * 64},
+        {"content": "x", "sha256": "0" * 64},
         {"mode": "rwx"},
         {"mode": "755\n"},
         {"group": "no-such-group"},
@@ -334,3 +342,78 @@ def test_a_group_of_a_list_must_exist(tmp_path: Path) -> None:
 def test_only_a_directory_has_such_a_list(tmp_path: Path, group: str, kind: dict[str, Any]) -> None:
     with pytest.raises(JawsError, match="exclude each other"):
         make(item(tmp_path / "d", acl_groups={group: "rx"}, **kind))
+
+
+# --- copies -----------------------------------------------------------------------------------
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_copy_is_named_by_its_content_and_made_once(tmp_path: Path) -> None:
+    source, content = tmp_path / "jar", b"\x00\xff" * 1_000_000
+    source.write_bytes(content)
+    wish = item(tmp_path / "d/c-@sha256@.jar", mode="0640", source=str(source))
+    copy = tmp_path / f"d/c-{digest(content)[:12]}.jar"
+    wishes = [item(tmp_path / "d", list=True), wish]
+    assert make(*wishes, check=True)["listing"] == {str(tmp_path / "d"): []}
+    result = make(*wishes)
+    assert result["copies"] == {str(source): str(copy)}
+    assert result["listing"] == {str(tmp_path / "d"): [copy.name]}
+    assert (copy.read_bytes(), mode(copy)) == (content, 0o640)
+    assert not make(*wishes)["changed"]
+    copy.write_bytes(content[:-1])
+    assert make(*wishes)["paths"] == [str(copy)]
+    assert copy.read_bytes() == content
+    source.write_bytes(b"another")
+    assert make(*wishes)["copies"] == {
+        str(source): str(tmp_path / f"d/c-{digest(b'another')[:12]}.jar")
+    }
+
+
+@pytest.mark.parametrize(
+    ("make_source", "why"),
+    [
+        (lambda _path: None, "does not exist"),
+        (Path.mkdir, "is not a regular file"),
+        (Path.touch, "is empty"),
+        (os.mkfifo, "is not a regular file"),
+    ],
+)
+def test_a_source_that_cannot_be_copied_is_named_before_anything_is_made(
+    tmp_path: Path, make_source: Any, why: str
+) -> None:
+    make_source(tmp_path / "jar")
+    with pytest.raises(JawsError, match=f"{tmp_path}/jar {why} on this host") as caught:
+        make(item(tmp_path / "d"), item(tmp_path / "d/c", source=str(tmp_path / "jar")))
+    assert caught.value.reason == "unreadable_file"
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_source_that_changes_while_it_is_copied_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jar").write_text("one")
+    monkeypatch.setattr(tree, "copy", lambda *_: (tmp_path / "c").write_text("another"))
+    with pytest.raises(JawsError, match=f"{tmp_path}/jar has changed while") as caught:
+        make(item(tmp_path / "c", source=str(tmp_path / "jar")))
+    assert caught.value.reason == "cannot_write"
+
+
+def test_a_file_that_something_else_makes_is_lacking_until_it_is_right(tmp_path: Path) -> None:
+    path, right = tmp_path / f"c-{digest(b'right')[:12]}", digest(b"right")
+    wish = item(tmp_path / "c-@sha256@", mode="0640", sha256=right)
+    for content in (None, b"", b"wrong"):
+        if content is not None:
+            path.write_bytes(content)
+            path.chmod(0o640)
+        result = make(wish)
+        assert (result["changed"], result["lacking"]) == (False, [str(path)])
+    path.write_bytes(b"right")
+    assert make(wish)["lacking"] == []
+    assert make(wish)["copies"] == {right: str(path)}
+    path.chmod(0o644)
+    assert make(wish | {"sha256": right.upper()})["lacking"] == [
+        str(tmp_path / f"c-{right[:12].upper()}")
+    ]
