@@ -32,7 +32,7 @@ options:
   configs:
     description: >-
       The configurations by name, each with its C(data) and its C(format), V(ini),
-      V(ini_extended) or V(hocon).
+      V(ini_environment), V(ini_extended) or V(hocon).
     type: dict
     required: true
   directory:

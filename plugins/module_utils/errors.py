@@ -102,6 +102,7 @@ OTHERWISE = {
     "\n": [r"\r?\n[ \t]*"],  # as configparser continues a line
     "'": [r"\'\\+\'\'", """'"'"'"""],  # as shells quote it
     '"': ["&quot;"],
+    "$": [r"\$\{DOLLAR\}"],  # as JAWS's jaws-site.conf has it
     "&": ["&amp;"],
     "<": ["&lt;"],
     ">": ["&gt;"],

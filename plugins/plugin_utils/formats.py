@@ -23,9 +23,15 @@ HOCON_INCLUDE = 'include required(classpath("application"))\n'
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-][0-9]+)?")
 # Dates are not among them: before ansible-core 2.19, a template cannot return one.
 SCALARS = (Sequence, int, float, type(None))
-SIGNS = {"ini": "%", "ini_extended": "$"}  # of interpolation; doubled, it means itself
+# The sign of interpolation; doubled, it means itself.
+SIGNS = {"ini": "%", "ini_environment": "%", "ini_extended": "$"}
 # JTM reads this one without interpolation, although it interpolates the others of its file.
-RAW_SECTIONS = {"$": ("JTM_RPC_SERVER",)}
+RAW_SECTIONS = {"ini_extended": ("JTM_RPC_SERVER",)}
+# os.path.expandvars has no escape, but does not look again at what it has inserted. So a variable
+# stands for each dollar sign that it would take for the beginning of a name.
+DOLLAR = {"DOLLAR": "$"}
+BEGINNING = re.compile(r"\$(?=[\w{])", re.ASCII)
+REFERENCE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 Data = Mapping[str, Any]
 
@@ -33,14 +39,15 @@ Data = Mapping[str, Any]
 def render(name: str, format_name: str, data: Data) -> str:
     """Return the text of the configuration file C(name).
 
-    :param format_name: V(ini) for ConfigParser, V(ini_extended) for ConfigParser with
-        ExtendedInterpolation, V(hocon) for Cromwell.
+    :param format_name: V(ini) for ConfigParser, V(ini_environment) for ConfigParser and then
+        os.path.expandvars, V(ini_extended) for ConfigParser with ExtendedInterpolation, V(hocon)
+        for Cromwell.
     :raises JawsError: an unknown format, or a value that the service would not read as given.
     """
     if format_name == "hocon":
         text = _hocon(name, data)
     elif format_name in SIGNS:
-        text = _ini(name, data, SIGNS[format_name])
+        text = _ini(name, data, format_name)
     else:
         known = ", ".join(["hocon", *SIGNS])
         raise JawsError(f"{name}: unknown format {format_name}. The formats are {known}.")
@@ -83,7 +90,12 @@ def _number_of(text: str) -> Any:
     return number if json.dumps(number) == text else text
 
 
-def _ini(name: str, data: Data, sign: str) -> str:
+def environment_for(format_name: str) -> dict[str, str]:
+    """Return the variables that a service needs to read a configuration as it was given."""
+    return dict(DOLLAR) if format_name == "ini_environment" else {}
+
+
+def _ini(name: str, data: Data, form: str) -> str:
     wanted = {
         str(section): _texts(name, str(section), options)
         for section, options in data.items()
@@ -91,9 +103,9 @@ def _ini(name: str, data: Data, sign: str) -> str:
     }
     for section, options in wanted.items():
         for key, value in options.items():
-            _refuse_unfaithful(name, section, key, value, sign)
-    text = "\n".join(_section(*item, sign) for item in wanted.items())
-    found = _parsed(text, sign)
+            _refuse_unfaithful(name, section, key, value, form)
+    text = "\n".join(_section(*item, form) for item in wanted.items())
+    found = _parsed(text, form)
     if found is None or not {*wanted} <= {*found.sections(), found.default_section}:
         raise JawsError(
             f"{name}: the service's parser cannot read it: two sections or keys differ only in "
@@ -119,22 +131,37 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _section(section: str, options: Mapping[str, str], sign: str) -> str:
-    doubled = "" if section in RAW_SECTIONS.get(sign, ()) else sign
-    lines = [f"{key} = {_escape(value, doubled)}\n" for key, value in options.items()]
+def _section(section: str, options: Mapping[str, str], form: str) -> str:
+    lines = [f"{key} = {_escape(section, value, form)}\n" for key, value in options.items()]
     return f"[{section}]\n{''.join(lines)}"
 
 
-def _escape(value: str, sign: str) -> str:
-    return value.replace(sign, sign * 2).replace("\n", "\n\t")
+def _escape(section: str, value: str, form: str) -> str:
+    if form == "ini_environment":
+        value = BEGINNING.sub("${DOLLAR}", value)
+    if section not in RAW_SECTIONS.get(form, ()):
+        value = value.replace(SIGNS[form], SIGNS[form] * 2)
+    return value.replace("\n", "\n\t")
 
 
-def _parsed(text: str, sign: str) -> configparser.ConfigParser | None:
+class _Expanding(configparser.BasicInterpolation):
+    """Replaces variables too, but knows only the one that is always set."""
+
+    def before_get(self, *arguments: Any) -> str:
+        value = super().before_get(*arguments)
+        return REFERENCE.sub(lambda found: DOLLAR.get(found[1].strip("{}"), ""), value)
+
+
+INTERPOLATIONS: dict[str, type[configparser.Interpolation]] = {
+    "ini": configparser.BasicInterpolation,
+    "ini_environment": _Expanding,
+    "ini_extended": configparser.ExtendedInterpolation,
+}
+
+
+def _parsed(text: str, form: str) -> configparser.ConfigParser | None:
     """Return what the service reads, or None if it cannot read it."""
-    extended = configparser.ExtendedInterpolation()
-    parser = configparser.ConfigParser(
-        interpolation=extended if sign == "$" else configparser.BasicInterpolation()
-    )
+    parser = configparser.ConfigParser(interpolation=INTERPOLATIONS[form]())
     try:
         text.encode()
         # Services read files, where \r ends a line too.
@@ -144,9 +171,9 @@ def _parsed(text: str, sign: str) -> configparser.ConfigParser | None:
     return parser
 
 
-def _refuse_unfaithful(name: str, section: str, key: str, value: str, sign: str) -> None:
-    found = _parsed(_section(section, {key: value}, sign), sign)
-    is_raw = section in RAW_SECTIONS.get(sign, ())
+def _refuse_unfaithful(name: str, section: str, key: str, value: str, form: str) -> None:
+    found = _parsed(_section(section, {key: value}, form), form)
+    is_raw = section in RAW_SECTIONS.get(form, ())
     if found is None or found.get(section, key, fallback=None, raw=is_raw) != value:
         raise JawsError(
             f"{name}: [{section}] {key} would not arrive as given: the service's parser drops "

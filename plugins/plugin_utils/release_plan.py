@@ -23,7 +23,7 @@ from ..module_utils.environments.module_commands import script
 from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
 from ..module_utils.supervisor.conf import section, with_secrets
 from .catalogue import TOKEN, Service
-from .formats import render
+from .formats import environment_for, render
 
 PROGRAM_KEYS = (
     "priority",
@@ -91,11 +91,11 @@ def plan_release(
     scripts = _scripts(services, context)
     files += scripts.values()
     known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
-    sections: list[str] = []
-    secrets = secrets_of([configs, services], context.secrets)
+    sections, secrets = [], secrets_of([configs, services], context.secrets)
     found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
-        service = _expand(given, _tokens(name, known, context), f"service {name}")
+        tokens = _tokens(name, known, context)
+        service = _expand(_readable(given, configs), tokens, f"service {name}")
         file = _executable(name, shim(name, service, context), context)
         checking = _checking(name, service, context)
         files += [file, *checking]
@@ -111,6 +111,14 @@ def plan_release(
     files += [_secrets_file(secrets, context)] * bool(secrets)
     programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
     return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
+
+
+def _readable(service: Service, configs: Mapping[str, Mapping[str, Any]]) -> Service:
+    """Return the service with the variables that it needs to read its configurations."""
+    named = TOKEN.findall(str(service))
+    formats = {config["format"] for name, config in configs.items() if name in named}
+    needed = {key: value for one in formats for key, value in environment_for(one).items()}
+    return {**service, "environment": {**needed, **service["environment"]}}
 
 
 def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dict[str, str]]:

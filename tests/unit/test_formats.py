@@ -5,20 +5,27 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
+import re
 from collections import UserString
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import HOCON_INCLUDE, render
+from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import (
+    DOLLAR,
+    HOCON_INCLUDE,
+    render,
+)
 
-INI = ("ini", "ini_extended")
+INI = ("ini", "ini_environment", "ini_extended")
 SECRET = "hunter2-%$-very-secret"
 # What people use in passwords and paths, and what parsers change.
 AWKWARD = [
@@ -27,6 +34,10 @@ AWKWARD = [
     "%%",
     "$HOME",
     "${DB:password}",
+    "${DOLLAR}",
+    "$DOLLAR$",
+    "${HOME${HOME}",
+    "$%HOME",
     "$$",
     'say "hi"',
     "it's",
@@ -47,13 +58,27 @@ AWKWARD = [
 LOST = [" leading", "trailing ", "\n", "a\n# b", "a\n; b", "a\n  b", "a\rb", "\u00a0x"]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
+# Of the parts of a reference to a variable.
+dollars = st.text(st.sampled_from("$${}%()sA_1 \n"))
 each_ini = pytest.mark.parametrize("form", INI)
 
 
+class Expanding(configparser.BasicInterpolation):
+    """Replaces variables, of which every one is set that a value names."""
+
+    def before_get(self, *arguments: Any) -> str:
+        value = super().before_get(*arguments)
+        words = re.findall(r"\w+", value, re.ASCII) + re.findall(r"\{([^}=\0]*)", value)
+        variables = {**dict.fromkeys(filter(None, words), "another value"), **DOLLAR}
+        with mock.patch.dict(os.environ, variables, clear=True):
+            return os.path.expandvars(value)
+
+
 def parser(form: str) -> configparser.ConfigParser:
-    """Return the parser of jaws-site and jaws-central, or that of jtm."""
-    kinds = {
+    """Return the parser of jaws-site and jaws-central, that of series 3, or that of jtm."""
+    kinds: dict[str, type[configparser.Interpolation]] = {
         "ini": configparser.BasicInterpolation,
+        "ini_environment": Expanding,
         "ini_extended": configparser.ExtendedInterpolation,
     }
     return configparser.ConfigParser(interpolation=kinds[form]())
@@ -89,7 +114,7 @@ def test_a_value_that_would_not_arrive_is_refused_by_its_name(form: str, value: 
 
 @pytest.mark.fault(12)
 @pytest.mark.parametrize("form", INI)
-@given(key=texts, value=texts)
+@given(key=texts, value=texts | dollars)
 @example(key="password", value=" ")
 @example(key="a=b", value="c")
 @example(key="a", value="\r")
@@ -142,6 +167,11 @@ def test_a_refusal_never_shows_the_value() -> None:
         assert told.value.__cause__ is None
 
 
+def test_only_a_dollar_sign_that_would_begin_a_name_is_written_differently() -> None:
+    text = render("a.conf", "ini_environment", {"A": {"x": "$5 costs $ and $$, 100%$", "y": "a$"}})
+    assert text == "[A]\nx = ${DOLLAR}5 costs $ and $$, 100%%$\ny = a$\n"
+
+
 def test_numbers_and_booleans_are_written_as_the_services_write_them() -> None:
     text = render("a.conf", "ini", {"A": {"port": 3306, "on": True, "rate": 0.5}})
     assert text == "[A]\nport = 3306\non = true\nrate = 0.5\n"
@@ -163,7 +193,7 @@ def test_a_section_that_is_not_a_mapping_is_refused_by_its_name() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(JawsError, match=r"format toml\. The formats are hocon, ini, ini_extended"):
+    with pytest.raises(JawsError, match=r"format toml\. The formats are hocon, ini, ini_e"):
         render("a.conf", "toml", {})
 
 

@@ -249,9 +249,9 @@ def test_a_release_s_secrets_are_those_of_its_configurations() -> None:
 
 
 def test_a_secret_is_found_as_a_configuration_has_it() -> None:
-    secret = "1%$ \"x\" 'y' \\ Grüße"
+    secret = "1%$ \"x\" 'y' \\ $$HOME Grüße"
     keep_secret(secret)
-    for name in ("ini", "ini_extended", "hocon"):
+    for name in ("ini", "ini_environment", "ini_extended", "hocon"):
         text = render("a.conf", name, {"DB": {"password": secret, "user": "jaws"}})
         told = quoted(text)
         assert HIDDEN in told
