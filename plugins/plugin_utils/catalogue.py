@@ -27,6 +27,7 @@ TOKEN = re.compile(r"@([A-Za-z0-9_.-]+)@")
 OWN_TOKENS = ("cromwell.jar", "current", "health.py", "log", "logs")
 NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and of its files
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+WANTED = re.compile(r"<(.+)>")  # describes a value that a configuration needs from the site
 MIN_STARTSECS = 3  # with 1, a program that dies at once was seen as RUNNING in 9 of 39 spawns
 
 # The keys of a service and their defaults. The type of a default is the type of its key.
@@ -319,7 +320,9 @@ def configs_of(
     A section C(X:*) of a default is merged into every section C(X:…) that a site gives. In it, the
     value of a key C(KEY:*) is the beginning of KEY's value, and the member's name is its end.
 
-    :raises JawsError: a configuration whose format is not known.
+    A default <TEXT> describes a value that each site must give.
+
+    :raises JawsError: a configuration whose format is not known, or that lacks a value.
     """
     _refuse_unknown("jaws_configs", "file", changes, formats)
     for name, change in changes.items():
@@ -328,8 +331,18 @@ def configs_of(
     found = {}
     for name in sorted(named.intersection(formats)):
         data = merge(defaults.get(name, {}), changes.get(name, {}))
+        _refuse_lacking(name, data)
         found[name] = {"format": formats[name], "data": _fill_families(data)}
     return found
+
+
+def _refuse_lacking(name: str, data: Mapping[str, Any]) -> None:
+    for section, options in data.items():
+        values = options.items() if isinstance(options, Mapping) else ()
+        pairs = [(key, WANTED.fullmatch(str(value))) for key, value in values]
+        lacking = [f"{key} ({wanted[1]})" for key, wanted in pairs if wanted]
+        if lacking:
+            raise JawsError(f"jaws_configs: {name}: {section} lacks {', '.join(lacking)}.")
 
 
 def mistakes(
@@ -390,10 +403,12 @@ def _unwritable(
     formats: Mapping[str, str],
     services: Mapping[str, Service],
 ) -> list[str]:
-    """Return a sentence for each configuration that cannot be written so that it is read back."""
-    configs = configs_of(defaults, values["jaws_configs"], formats, services)
+    """Return a sentence for each configuration that lacks a value or would be read differently."""
+    given = (defaults, values["jaws_configs"], formats, services)
+    lacking = _refusal(configs_of, *given)
+    configs = {} if lacking else configs_of(*given)
     found = [_refusal(render, name, one["format"], one["data"]) for name, one in configs.items()]
-    return list(filter(None, found))
+    return list(filter(None, [lacking, *found]))
 
 
 def _check_change(

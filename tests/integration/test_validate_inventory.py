@@ -197,7 +197,7 @@ def test_the_file_that_contains_a_wrong_value_is_named(site: Site) -> None:
     misspelt = "site_rqm_host is not a variable of jgi.jaws; did you mean site_rmq_host?"
     assert found[0] == f"{path}: {misspelt}"
     assert {sentence.partition(":")[0] for sentence in found} == {str(path)}
-    assert f"{path}: site_series must be one of 1, 2, not 5." in found
+    assert f"{path}: site_series must be one of 1, 2, 3, not 5." in found
     assert f"{path}: jaws_window must be a whole number, not long." in found
     assert len(found) == len(wrong)
 

@@ -745,6 +745,40 @@ def test_a_key_that_resembles_one_of_a_configuration_is_named(
     assert told(configs={"site.conf": change}) == sentences
 
 
+def test_a_value_that_a_site_must_give_is_described_until_it_does() -> None:
+    values = {"ram": "<the memory of a node>", "cpu": "<its cores>", "time": 5}
+    defaults = {"site.conf": {"SITE": values, "DB": None}}
+    found = services_of(CATALOGUE, {}, "jaws", "2")
+    with pytest.raises(JawsError) as lacking:
+        configs_of(defaults, {}, FORMATS, found)
+    assert str(lacking.value) == (
+        "jaws_configs: site.conf: SITE lacks ram (the memory of a node), cpu (its cores)."
+    )
+    given = {"site.conf": {"SITE": {"ram": 256, "cpu": None}}}
+    data = configs_of(defaults, given, FORMATS, found)["site.conf"]["data"]
+    assert data["SITE"] == {"ram": 256, "time": 5}
+
+
+def test_a_value_that_a_site_has_not_given_is_found_by_the_check_of_the_inventory() -> None:
+    assert told(configs={"site.conf": {"SITE": {"ram": "<its memory>"}}}) == [
+        "jaws_configs: site.conf: SITE lacks ram (its memory)."
+    ]
+
+
+def test_a_service_has_the_variables_that_its_configuration_needs_and_so_has_its_check() -> None:
+    health = {"command": ["check", "@site.conf@"]}
+    changes = {"site-daemon": {"health": health, "environment": {"LEVEL": "1"}}}
+    found = services_of(CATALOGUE, changes, "jaws", "2")
+    formats = {**FORMATS, "site.conf": "ini_environment"}
+    context = Context("/d", {"site": "/e/s", "central": "/e/c"}, {}, "/s/python")
+    planned = plan_release(found, configs_of(CONFIGS, {}, formats, found), context)
+    having = [one["path"] for one in planned["files"] if "\nexport DOLLAR='$'\n" in one["content"]]
+    assert [re.sub("-[0-9a-f]{12}$", "", path) for path in having] == [
+        "/d/shims/site-daemon",
+        "/d/shims/site-daemon.health",
+    ]
+
+
 def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> None:
     (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
     assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")

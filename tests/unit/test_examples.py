@@ -31,6 +31,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import render
 from benchlib.processes import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -59,6 +60,14 @@ SITE_2: Config = {
     "GLOBUS": {"client_id": "c", "client_secret": "s", "endpoint_id": "e", "host_path": "/"},
     "SITE": {"id": "X", "uploads_dir": "u"},
     "CROMWELL": {"url": "http://x"},
+}
+SITE_3: Config = {
+    "DB": DB,
+    "RMQ": {"vhost": "jaws_dev"},
+    "GLOBUS": {"endpoint_id": "e", "host_path": "/"},
+    "SITE": {"id": "x", "deployment": "dev", "inputs_dir": "u"},
+    "CROMWELL": {"url": "http://x"},
+    "AWS": {},
 }
 CENTRAL_1: Config = {
     "DB": DB,
@@ -124,6 +133,7 @@ LOADS = {
     "site-1-server": ("jaws_site", "server", SITE_1),
     "site-1-daemon": ("jaws_site", "daemon", SITE_1),
     "site-2-daemon": ("jaws_site", "daemon", SITE_2),
+    "site-3": ("jaws_site", "run-daemon", SITE_3),
     "central-1-rest": ("jaws_central", "rest", CENTRAL_1),
     "central-2-auth": ("jaws_central", "auth", CENTRAL_2),
     "jtm-1": ("jaws_jtm", "", JTM_1),
@@ -316,7 +326,7 @@ def write(path: Path, config: Mapping[str, Mapping[str, str]], sign: str = "%") 
 
 def site(installed: Installed, folder: Path, config: Config, command: str) -> list[str]:
     conf = write(folder / "jaws-site.conf", config)
-    level = ("--log-level", "DEBUG") if "LOCAL_RPC_SERVER" in config else ()
+    level = () if "AMQP" in config else ("--log-level", "DEBUG")
     options = ("--log", folder / "log", "--config", conf, *level)
     return installed.command("jaws-site", *options, command)
 
@@ -347,19 +357,21 @@ def hocon(path: Path, settings: Mapping[str, Any]) -> Path:
 # What they refuse, as the real ones do
 
 
-@pytest.mark.parametrize("series", [1, 2])
+@pytest.mark.parametrize("series", [1, 2, 3])
 def test_the_stand_ins_have_the_commands_and_options_of_the_real_ones_and_no_others(
     installed: Installed, series: int
 ) -> None:
     path = Path(__file__).parent / f"jaws/series_{series}.yml"
     real = yaml.safe_load(path.read_text())["commands"]
-    for program in ("jaws-site", "jaws-central"):
+    for program in {"jaws-site", "jaws-central"} & set(real):
         options, commands = installed.module(f"{program.replace('-', '_')}.cli").ARGUMENTS[series]
         assert set(options) == set(real[program]["options"])
-        administration = {"create-tables", "add-user"}
+        others = {"create-tables", "add-user", "pool-manager-daemon"}
         known = real[program]["commands"]
-        assert set(commands) == set(known) - administration
+        assert set(commands) == set(known) - others
         assert all(set(own) == set(known[name]) for name, own in commands.items())
+    if "jtm" not in real:
+        return
     parser = installed.module("jaws_jtm.jtm").arguments(series)
     (commands,) = (action.choices for action in parser._actions if action.dest == "command")
     for name, command in commands.items():
@@ -372,6 +384,8 @@ def test_the_stand_ins_have_the_commands_and_options_of_the_real_ones_and_no_oth
     [
         (site, SITE_1, ["central-rpc"]),
         (site, SITE_2, ["server"]),
+        (site, SITE_2, ["rpc-server"]),
+        (site, SITE_3, ["daemon"]),
         (central, CENTRAL_1, ["rpc"]),
         (central, CENTRAL_2, ["auth", "--port", "1"]),
         (jtm, JTM_2, ["submit", "-p", "x", "-cmd", "x", "-m", "5G"]),
@@ -563,7 +577,7 @@ def test_each_missing_section_or_key_is_named(
     config, error = LOADS[name][2], error_of(installed, name)
     for section, keys in config.items():
         # Without its only mark, a file belongs to the other series, or has one site less.
-        if section not in ("AMQP", "SITE:X", "RPC_SERVER"):
+        if section not in ("AMQP", "RMQ", "SITE:X", "RPC_SERVER"):
             with pytest.raises(error, match=rf"\[{section}\] is missing"):
                 load(installed, name, ini(without(config, section), sign_of(name)), tmp_path)
         for key in keys:
@@ -583,6 +597,7 @@ def test_central_of_series_2_demands_its_rpc_server(installed: Installed, tmp_pa
         ("site-2-daemon", "DB", "port", "x"),
         ("site-2-daemon", "LOCAL_RPC_SERVER", "num_threads", "five"),
         ("site-1-server", "RPC", "num_threads", "five"),
+        ("site-3", "RMQ", "ttl", "long"),
         ("central-2-auth", "HTTP", "auth_port", "65536"),
         ("central-2-auth", "HTTP", "rest_port", ""),
         ("jtm-2", "SITE", "debug", "perhaps"),
@@ -605,6 +620,9 @@ def test_a_site_id_too_long_for_the_database_is_refused(
     config = {**CENTRAL_2, "SITE:NINECHARS": CENTRAL_2["SITE:X"]}
     with pytest.raises(error_of(installed, "central-2-auth"), match="at most 8"):
         load(installed, "central-2-auth", ini(config), tmp_path)
+    longer = {**SITE_3, "SITE": {**SITE_3["SITE"], "id": "x" * 17}}
+    with pytest.raises(error_of(installed, "site-3"), match="at most 16"):
+        load(installed, "site-3", ini(longer), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -652,15 +670,19 @@ LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n
 
 @settings(deadline=None, max_examples=30)
 @given(password=LINE.filter(lambda text: text == text.strip()))
-@pytest.mark.parametrize("name", ["site-2-daemon", "jtm-2"])
+@pytest.mark.parametrize("name", ["site-2-daemon", "site-3", "jtm-2"])
 def test_a_password_of_any_characters_is_read_exactly(
     installed: Installed, tmp_path_factory: pytest.TempPathFactory, name: str, password: str
 ) -> None:
     section = "MYSQL" if name == "jtm-2" else "DB"
     config = {**LOADS[name][2]}
     config[section] = {**config[section], "password": password}
-    loaded = load(installed, name, ini(config, sign_of(name)), tmp_path_factory.getbasetemp())
-    assert loaded.value(section, "password", str) == password
+    form = {"site-3": "ini_environment", "jtm-2": "ini_extended"}.get(name, "ini")
+    text = render("x.conf", form, config)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DOLLAR", "$")
+        loaded = load(installed, name, text, tmp_path_factory.getbasetemp())
+        assert loaded.value(section, "password", str) == password
 
 
 @pytest.mark.parametrize(
@@ -970,6 +992,12 @@ class Outside:
         with self.module.bind(self.module.away("127.0.0.1", port)):
             yield
 
+    @contextlib.contextmanager
+    def only(self, port: int, password: str) -> Iterator[None]:
+        """Let one password in."""
+        with self.module.bind(self.module.right("127.0.0.1", port, password)):
+            yield
+
     def consumers(self, section: dict[str, str], queue: str) -> int:
         """Return how many consumers a queue has, even while its broker is away."""
         words = [section[key] for key in ("host", "port", "vhost", "user", "password")]
@@ -1025,6 +1053,88 @@ def test_a_daemon_stays_dead_inside_when_its_broker_was_away(
     assert (process.poll(), "instead of 4 or more" in health()) == (None, True)
 
 
+def newest(second: float, **ports: int) -> Config:
+    """Return a configuration of series 3 whose services wait only so long."""
+    config = {**SITE_3, "STANDIN": {"second": str(second)}}
+    for section, port in ports.items():
+        config = reached_by(config, section, port)
+    return config
+
+
+def test_an_rpc_server_of_series_3_consumes_the_queue_of_its_site_and_ends_with_its_broker(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port = free_port()
+    process = start(site(installed, tmp_path, newest(1, RMQ=port), "rpc-server"))
+    conf = tmp_path / "jaws-site.conf"
+    health = partial(outside.health, "jaws_site", conf, "database=DB", "consumers=RMQ:{SITE[id]}")
+    until(lambda: not health(), "it is healthy")
+    with outside.only(port, "another"):
+        assert process.wait(PATIENCE_SECONDS) == 1
+        assert health().startswith(f"away: RabbitMQ at 127.0.0.1:{port}")
+    assert "queue x has 0 consumers instead of 5" in health()
+
+
+def test_the_daemon_of_runs_stays_dead_inside_when_its_broker_was_away(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port = free_port()
+    process = start(site(installed, tmp_path, newest(1, RMQ=port), "run-daemon"))
+    checks = ("database=DB", "broker=RMQ", "threads=5")
+    conf = tmp_path / "jaws-site.conf"
+    health = partial(outside.health, "jaws_site", conf, *checks, pid=process.pid)
+    until(lambda: written(tmp_path / "log", "heartbeat") and not health(), "it is healthy")
+    with outside.away(port):
+        until(lambda: "instead of 5" in outside.health(
+            "jaws_site", conf, "threads=5", pid=process.pid), "it is dead inside")  # fmt: skip
+        assert health().startswith("away: RabbitMQ")
+    assert (process.poll(), "instead of 5 or more" in health()) == (None, True)
+
+
+@pytest.mark.parametrize("command", ["run-daemon", "transfer-daemon"])
+def test_a_daemon_of_series_3_ends_some_time_after_its_start_if_its_database_refuses_it(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside, command: str
+) -> None:
+    port = free_port()
+    line = site(installed, tmp_path, newest(0.1, DB=port), command)
+    conf = tmp_path / "jaws-site.conf"
+    with outside.only(port, "another"):
+        begun = time.monotonic()
+        assert start(line).wait(PATIENCE_SECONDS) == 1
+        assert time.monotonic() - begun > 1  # ten of its seconds
+        said = outside.health("jaws_site", conf, "database=DB")
+        assert said.startswith(f"away: database jaws_dev at 127.0.0.1:{port}")
+    with outside.only(port, PASSWORD):
+        assert outside.health("jaws_site", conf, "database=DB") == ""
+
+
+def test_the_consumer_of_messages_waits_for_its_broker_and_comes_back_by_itself(
+    installed: Installed, tmp_path: Path, start: Start, outside: Outside
+) -> None:
+    port = free_port()
+    line = site(installed, tmp_path, newest(0.001, RMQ=port), "message-consumer")
+    check = "consumer=RMQ:jaws_{SITE[id]}_{SITE[deployment]}"
+    health = partial(outside.health, "jaws_site", tmp_path / "jaws-site.conf", check)
+    with outside.away(port):
+        process = start(line)
+        until(lambda: written(tmp_path / "log", "no connection"), "it has tried")
+        assert health().startswith("away: RabbitMQ")
+    until(lambda: not health(), "it consumes")
+    assert process.poll() is None
+
+
+def test_a_check_reads_a_password_of_series_3_as_the_service_does(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, conf = free_port(), tmp_path / "x.conf"
+    monkeypatch.setenv("DOLLAR", "$")
+    monkeypatch.setenv("x", "another value")
+    database = {**DB, "db": "jaws_dev?charset=utf8mb4", "host": "127.0.0.1", "port": port}
+    conf.write_text(render("x.conf", "ini_environment", {"DB": database, "RMQ": {}}))
+    with outside.only(port, PASSWORD):
+        assert outside.health("jaws_site", conf, "database=DB") == ""
+
+
 def test_a_manager_stays_dead_inside_when_its_broker_was_away_and_two_are_seen(
     installed: Installed, tmp_path: Path, start: Start, outside: Outside
 ) -> None:
@@ -1032,7 +1142,7 @@ def test_a_manager_stays_dead_inside_when_its_broker_was_away_and_two_are_seen(
     config = reached_by(reached_by(JTM_2, "RMQ", port), "JTM_RPC_SERVER", port)
     line = jtm(installed, tmp_path, config, "manager", "-ld", tmp_path / "logs")
     process, conf = start(line), tmp_path / "jaws-jtm.conf"
-    checks = ("consumer=RMQ:JTM.jtm_task_request_q", "consumers=JTM_RPC_SERVER")
+    checks = ("consumer=RMQ:{JTM[jtm_task_request_q]}", "consumers=JTM_RPC_SERVER")
     health = partial(outside.health, "jaws_jtm", conf, *checks)
     until(lambda: not health(), "it is healthy")
     # Killed, it leaves children behind that go on consuming beside those of the next.
@@ -1084,9 +1194,9 @@ def test_auth_answers_again_when_its_database_is_back_and_does_not_start_without
 @pytest.mark.parametrize(
     ("text", "check", "said"),
     [
-        ("[DB]\n", "database=DB", "has no 'user'"),
+        ("[DB]\ndb = x\n", "database=DB", "has no 'user'"),
         ("", "database=DB", "has no 'DB'"),
-        ("[DB]\nuser = u\npassword = hunter2%\n", "database=DB", "InterpolationSyntaxError"),
+        ("[DB]\ndb = x\nuser = u\npassword = hunter2%\n", "database=DB", "InterpolationSyntax"),
         ("", "login=http://127.0.0.1:1/", "http://127.0.0.1:1/: [Errno 111] Connection refused"),
     ],
 )

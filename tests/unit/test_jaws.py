@@ -15,12 +15,14 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import configs_of, services_of
 from collection import ROOT
 
 Data = dict[str, Any]
 
-SERIES = ("1", "2")
+SERIES = ("1", "2", "3")
+WITH_JTM = ("1", "2")
 INSTANCES = ("jaws", "jtm")
 KINDS = {"whole number": r"\d+", "number": r"\d+(\.\d+)?", "text": r".+"}
 SECRETS = ("site_db", "central_db", "site_rmq", "central_rmq", "jtm_db", "cromwell_db", "jtm_rmq")
@@ -81,8 +83,10 @@ def configs(series: str, changes: Data, **options: Any) -> dict[str, Any]:
     """Return the data of the configurations of both instances, by name."""
     found = {}
     for instance in INSTANCES:
-        defaults = rendered(series, f"__jaws_configs_{instance}_{series}", **options)
-        used = configs_of(defaults, changes, role()["__jaws_formats"], services(series, instance))
+        name = f"__jaws_configs_{instance}_{series}"
+        defaults = rendered(series, name, **options) if name in role() else {}
+        formats = rendered(series, "__jaws_formats")
+        used = configs_of(defaults, changes, formats, services(series, instance))
         found.update({name: config["data"] for name, config in used.items()})
     return found
 
@@ -142,7 +146,7 @@ def test_every_command_line_of_the_catalogue_is_one_that_the_real_command_accept
     every = {name: service for one in INSTANCES for name, service in services(series, one).items()}
     lines = {name: service["command"] for name, service in every.items()}
     ours = {name: line for name, line in lines.items() if line[0] in table(series)["commands"]}
-    assert set(lines) - set(ours) == {"jaws-cromwell"}
+    assert set(lines) - set(ours) == ({"jaws-cromwell"} if series in WITH_JTM else set())
     wrong = {name: refusal([str(word) for word in line], series) for name, line in ours.items()}
     assert not {name: why for name, why in wrong.items() if why}
 
@@ -162,7 +166,7 @@ def test_what_the_real_command_refuses_is_seen(words: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("set_by_site", [True, False], ids=["values", "no-values"])
-@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("series", WITH_JTM)
 def test_cromwell_calls_jtm_with_options_that_it_has(series: str, set_by_site: bool) -> None:
     names = ("constraint", "qos", "account", "partition")
     values = {f"jaws_slurm_{name}": "debug" for name in names if set_by_site}
@@ -188,12 +192,12 @@ def filled(template: str, attributes: str) -> str:
 
 
 def test_cromwell_has_the_providers_that_workflows_of_series_1_name() -> None:
-    backends = {series: configs(series, {})["cromwell.conf"]["backend"] for series in SERIES}
+    backends = {series: configs(series, {})["cromwell.conf"]["backend"] for series in WITH_JTM}
     assert set(backends["1"]["providers"]) == {"JTM", "Local", "slurm"}
     assert set(backends["2"]["providers"]) == {"JTM"}
 
 
-@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("series", WITH_JTM)
 def test_cromwell_asks_for_lost_tasks_and_starts_one_job_per_second(series: str) -> None:
     found = configs(series, {})["cromwell.conf"]
     assert found["backend"]["providers"]["JTM"]["config"]["exit-code-timeout-seconds"] == 60
@@ -203,11 +207,15 @@ def test_cromwell_asks_for_lost_tasks_and_starts_one_job_per_second(series: str)
 # Configurations
 
 SITE_1 = {"globus_endpoint": "e", "globus_basepath": "/", "staging_subdir": "s", "max_ram_gb": 1}
-CHANGES = {"1": {"jaws-central.conf": {"SITE:CORI": SITE_1}}}
+SITE_3 = {"max_ram_gb": 1480, "max_cpu": 36, "max_time": 2865}
+CHANGES: dict[str, Data] = {
+    "1": {"jaws-central.conf": {"SITE:CORI": SITE_1}},
+    "3": {"jaws-site.conf": {"SITE": SITE_3}},
+}
 
 
 @pytest.mark.parametrize(
-    ("series", "page"), [("1", ""), ("2", "docs/services.md"), ("2", "docs/jaws.md")]
+    ("series", "page"), [("1", ""), ("2", "docs/services.md"), ("2", "docs/jaws.md"), ("3", "")]
 )
 def test_every_key_that_the_real_services_read_is_in_their_configurations(
     series: str, page: str
@@ -228,5 +236,29 @@ def test_a_site_has_the_queue_that_its_rpc_server_reads() -> None:
 
 def test_series_1_has_one_database_and_series_2_has_one_for_each_component() -> None:
     parts = ("jaws-site.conf", "jaws-central.conf")
-    used = {series: [configs(series, {})[name]["DB"]["db"] for name in parts] for series in SERIES}
+    found = {series: configs(series, {}) for series in WITH_JTM}
+    used = {series: [one[name]["DB"]["db"] for name in parts] for series, one in found.items()}
     assert used == {"1": ["jaws_dev"] * 2, "2": ["jaws_cori_dev", "jaws_central_dev"]}
+
+
+def test_series_3_has_the_paths_and_names_of_upstream_s_scripts() -> None:
+    options = {"jaws_globus_host_path": "/tahoma/mscjgi", "jaws_site_id": "TAHOMA"}
+    found = configs("3", CHANGES["3"], **options)["jaws-site.conf"]
+    assert (found["DB"]["db"], found["RMQ"]["vhost"]) == ("jaws_tahoma_dev", "jaws_dev")
+    # The queues are named after these two.
+    assert (found["SITE"]["id"], found["SITE"]["deployment"]) == ("tahoma", "dev")
+    assert found["SITE"]["inputs_dir"] == "/scratch/tahoma-dev/inputs"
+    assert found["CROMWELL"]["executions_dir"] == "/scratch/tahoma-dev/cromwell-executions"
+    assert found["GLOBUS"]["host_path"] == "/tahoma/mscjgi/"
+    assert configs("3", CHANGES["3"])["jaws-site.conf"]["GLOBUS"]["host_path"] == "/"
+
+
+def test_a_site_of_series_3_must_say_what_its_nodes_have() -> None:
+    with pytest.raises(JawsError, match=r"SITE lacks max_ram_gb \(.*\), max_cpu .*, max_time "):
+        configs("3", {})
+
+
+def test_a_daemon_of_series_3_is_watched_for_longer_than_a_wrong_database_takes_to_end_it() -> None:
+    # 25 s after its start, and 6 s later on a slow disk.
+    daemons = ("jaws-site-run-daemon", "jaws-site-transfer-daemon")
+    assert all(services("3", "jaws")[name]["holds"] > 31 for name in daemons)

@@ -20,23 +20,29 @@ _KINDS: Dict[str, Callable[[str], Any]] = {
     "exit_status": int,
     "ignore_sigterm": flag,
     "unhealthy": flag,
+    "second": float,
 }
 _JSON_TYPES: Dict[str, Any] = {
     "crash_after": (int, float),
     "exit_status": int,
     "ignore_sigterm": bool,
     "unhealthy": bool,
+    "second": (int, float),
 }
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a stand-in misbehaves; the default is not at all. `crash_after` is in seconds."""
+    """How a stand-in misbehaves; the default is not at all. `crash_after` is in seconds.
+
+    A service that tries something again waits as long as the real one, in units of `second`.
+    """
 
     crash_after: Optional[float] = None
     exit_status: int = 1
     ignore_sigterm: bool = False
     unhealthy: bool = False
+    second: float = 1.0
 
     @classmethod
     def from_ini(cls, ini: Ini) -> Behaviour:
@@ -86,9 +92,10 @@ def _refuse_unknown(where: str, keys: Any) -> None:
 
 
 def _checked(where: str, given: Mapping[str, Any]) -> Behaviour:
-    seconds = given.get("crash_after", 0)
-    if not math.isfinite(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
-        raise StandInError(f"{where} crash_after must be a number of seconds, 0 or more")
+    for key in ("crash_after", "second"):
+        seconds = given.get(key, 0)
+        if not math.isfinite(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+            raise StandInError(f"{where} {key} must be a number of seconds, 0 or more")
     if not 0 <= given.get("exit_status", 1) <= 255:
         raise StandInError(f"{where} exit_status must be from 0 to 255")
     return Behaviour(**given)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """RabbitMQ and the databases, which stand-ins do not have.
 
-Both are always there, unless a test says that they are away.
+Both are always there and let everybody in, unless a test says that one is away, or which password
+is right.
 
 A consumer is a socket in Linux's abstract namespace that nobody connects to. Its name carries a
 digest of the connection and the queue, so every process of the machine can count consumers in
-/proc/net/unix, and a consumer ends with its process. What is away is said in the same way.
+/proc/net/unix, and a consumer ends with its process. What is away, and which password is right, is
+said in the same way.
 """
 
 from __future__ import annotations
@@ -42,9 +44,16 @@ def away(host: str, port: int) -> str:
     return f"{PREFIX}/away/{host}:{port}"
 
 
-def is_away(host: str, port: int) -> bool:
-    """Return whether nothing answers at this address."""
-    return away(host, port) in names()
+def right(host: str, port: int, password: str) -> str:
+    """Return the name of the socket that says that this password is right at this address."""
+    return f"{PREFIX}/right/{host}:{port}/{hashlib.sha256(password.encode()).hexdigest()[:32]}"
+
+
+def is_away(host: str, port: int, password: str) -> bool:
+    """Return whether nothing answers at this address, or refuses this password."""
+    found, mine = names(), right(host, port, password)
+    known = [name for name in found if name.startswith(mine.rpartition("/")[0] + "/")]
+    return away(host, port) in found or (bool(known) and mine not in known)
 
 
 class Broker(NamedTuple):
@@ -58,8 +67,8 @@ class Broker(NamedTuple):
 
     @property
     def is_away(self) -> bool:
-        """Whether the broker does not answer."""
-        return is_away(self.host, self.port)
+        """Whether the broker does not answer, or refuses the password."""
+        return is_away(self.host, self.port, self.password)
 
     def consumers(self, queue: str) -> int:
         """Return how many consumers the queue has."""

@@ -45,6 +45,7 @@ def arguments(package: str, options: Options, commands: Commands) -> argparse.Ar
         "--config": _fallback(package, "config", "conf"),
         "--log": _fallback(package, "log", "log"),
         "--log-level": "INFO",
+        "--env-override": None,
     }
     for name, kind in options.items():
         choices = LEVELS if name == "--log-level" else None
@@ -75,15 +76,19 @@ def run(body: Callable[[], int]) -> int:
 
 
 def require_database(ini: Ini, section: str) -> None:
-    """Raise StandInError while the database is away."""
-    host, port = database_of(ini, section)
-    if is_away(host, port):
+    """Raise StandInError while the database is away or refuses the password."""
+    host, port, password = database_of(ini, section)
+    if is_away(host, port, password):
         raise StandInError(f"the database at {host}:{port} does not answer")
 
 
-def database_of(ini: Ini, section: str) -> Tuple[str, int]:
-    """Return the address of a database."""
-    return ini.value(section, "host", str, "localhost"), ini.value(section, "port", int, 3306)
+def database_of(ini: Ini, section: str) -> Tuple[str, int, str]:
+    """Return the address of a database, and the password."""
+    return (
+        ini.value(section, "host", str, "localhost"),
+        ini.value(section, "port", int, 3306),
+        ini.value(section, "password", str),
+    )
 
 
 def broker_of(ini: Ini, section: str, prefix: str = "") -> Broker:

@@ -8,8 +8,8 @@ import logging
 import threading
 from typing import Dict, List, Optional, Tuple
 
-from . import config
-from .standin import log, service
+from . import config, daemons
+from .standin import StandInError, log, service
 from .standin.behaviour import Behaviour
 from .standin.ini import Ini
 
@@ -17,6 +17,10 @@ OPTIONS: service.Options = {"--config": str, "--log": str}
 ARGUMENTS: Dict[int, Tuple[service.Options, service.Commands]] = {
     1: (OPTIONS, {"server": {}, "daemon": {}}),
     2: ({**OPTIONS, "--log-level": str}, {"central-rpc": {}, "jtm-rpc": {}, "daemon": {}}),
+    3: (
+        {**OPTIONS, "--log-level": str, "--env-override": str},
+        {"rpc-server": {}, **{name: {} for name in daemons.START}},
+    ),
 }
 # With the main thread and that of the connection, not less than the four of the real daemon.
 DAEMON_THREADS = ("active-runs", "run-status", "central-client")
@@ -25,6 +29,8 @@ DAEMON_THREADS = ("active-runs", "run-status", "central-client")
 def serve(args: argparse.Namespace) -> int:
     """Read the configuration and stay alive until a signal; raise StandInError."""
     logger = log.setup(args.log, getattr(args, "log_level", "INFO"))
+    if getattr(args, "env_override", None):
+        raise StandInError("--env-override has no stand-in")
     ini = config.load(args.config, args.command)
     behaviour = Behaviour.from_ini(ini)
     log.announce(logger, args.config, ini.value("DB", "password", str))
@@ -37,6 +43,9 @@ def serve(args: argparse.Namespace) -> int:
 
 def start(ini: Ini, command: str, behaviour: Behaviour, logger: logging.Logger) -> None:
     """Connect, and start the threads of a command; raise StandInError."""
+    if command in daemons.START:
+        daemons.START[command](ini, behaviour, logger)
+        return
     is_daemon, work = command == "daemon", service.Work(behaviour)
     if is_daemon:
         service.require_database(ini, "DB")
@@ -51,7 +60,7 @@ def start(ini: Ini, command: str, behaviour: Behaviour, logger: logging.Logger) 
         # The real daemon never reconnects: it stays, and does nothing.
         service.watch(broker, work.end)
     else:
-        work.consume(broker, ini.value(section, "queue", str), config.consumers(ini, command))
+        work.consume(broker, config.queue(ini, section), config.consumers(ini, command))
         service.watch(broker, lambda: service.give_up(work, logger, broker))
 
 

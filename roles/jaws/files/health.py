@@ -6,13 +6,14 @@ an argument. Ends with 0 if every check succeeds, otherwise with 1 and one line 
 not work, or with 75 if a restart of the service would not help, because what it needs is away. The
 variable PROGRAM_PID has the pid of the service.
 
-  broker=SECTION             RabbitMQ accepts the section's user, if there is such a section
-  consumers=SECTION          the section's queue has num_threads consumers or more
-  consumer=SECTION:PART.KEY  the queue that KEY in the section PART names has exactly one
-  database=SECTION           the section's database accepts the section's user
-  login=URL                  the url refuses an unknown token, which needs a look into the database
-  status=SITE:URL            central's url of the status does not fail, and reports its broker
-  threads=N                  the service has N threads or more, with those of its connection
+  broker=SECTION           RabbitMQ accepts the section's user, if there is such a section
+  consumers=SECTION        the section's queue has num_threads consumers or more
+  consumers=SECTION:QUEUE  the same for a queue; {PART[key]} in its name is a value of the file
+  consumer=SECTION:QUEUE   the queue has exactly one consumer
+  database=SECTION         the section's database accepts the section's user
+  login=URL                the url refuses an unknown token, which needs a look into the database
+  status=SITE:URL          central's url of the status does not fail, and reports its broker
+  threads=N                the service has N threads or more, with those of its connection
 """
 
 import configparser
@@ -22,6 +23,7 @@ import signal
 import socket
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 SECONDS = 3
@@ -42,14 +44,25 @@ class Away(Failure):
     status = 75
 
 
+class Expanding(configparser.BasicInterpolation):
+    """Replaces variables of the environment too, as the site does at series 3."""
+
+    def before_get(self, *arguments):
+        return os.path.expandvars(super().before_get(*arguments))
+
+
 def read(path):
-    """Return the parsed configuration; JTM's has another interpolation than the others."""
-    for interpolation in (configparser.BasicInterpolation(), configparser.ExtendedInterpolation()):
-        parser = configparser.ConfigParser(interpolation=interpolation)
-        if not parser.read(path, encoding="utf-8"):
-            raise Failure(f"{path} cannot be read")
-        if not parser.has_section("JTM"):
-            break
+    """Return the parsed configuration; those of JTM and of series 3 have other interpolations."""
+    sections = parsed(path, None).sections()
+    if "JTM" in sections:
+        return parsed(path, configparser.ExtendedInterpolation())
+    return parsed(path, Expanding() if "RMQ" in sections else configparser.BasicInterpolation())
+
+
+def parsed(path, interpolation):
+    parser = configparser.ConfigParser(interpolation=interpolation)
+    if not parser.read(path, encoding="utf-8"):
+        raise Failure(f"{path} cannot be read")
     return parser
 
 
@@ -91,19 +104,20 @@ def check_broker(config, name):
         connect(config[name]).close()
 
 
-def check_consumers(config, name):
+def check_consumers(config, words):
+    name, _colon, queue = words.partition(":")
     section = config[name]
+    queue = queue.format_map(config) or section["queue"]
     # Series 1 has it in a section of its own.
     wanted = dict(config).get("RPC", section).getint("num_threads", CONSUMERS)
-    found = consumers_on(section, section["queue"])
+    found = consumers_on(section, queue)
     if found < wanted:
-        raise Failure(f"queue {section['queue']} has {found} consumers instead of {wanted}")
+        raise Failure(f"queue {queue} has {found} consumers instead of {wanted}")
 
 
-def check_consumer(config, names):
-    name, _colon, key = names.partition(":")
-    part, _dot, key = key.partition(".")
-    queue = config[part][key]
+def check_consumer(config, words):
+    name, _colon, queue = words.partition(":")
+    queue = queue.format_map(config)
     found = consumers_on(config[name], queue)
     if found != 1:
         raise Failure(f"queue {queue} has {found} consumers instead of 1")
@@ -114,17 +128,20 @@ def check_database(config, name):
 
     section = config[name]
     host, port = section.get("host", "localhost"), section.getint("port", 3306)
+    # At series 3, options of the connector may follow, such as ?charset=utf8mb4.
+    database, _mark, options = section["db"].partition("?")
     try:
         mysql.connector.connect(
             host=host,
             port=port,
             user=section["user"],
             password=section["password"],
-            database=section["db"],
+            database=database,
             connection_timeout=SECONDS,
+            **dict(urllib.parse.parse_qsl(options)),
         ).close()
     except mysql.connector.Error as error:
-        raise Away(f"database {section['db']} at {host}:{port}: {error}") from None
+        raise Away(f"database {database} at {host}:{port}: {error}") from None
 
 
 def check_login(_config, url):

@@ -17,8 +17,8 @@ class Connection:
         """Close the connection."""
 
 
-def connect(host: str, port: int, **_options: object) -> Connection:
-    """Connect to a database that lets everybody in; raise Error while it is away."""
-    if is_away(host, port):
+def connect(host: str, port: int, password: str, **_options: object) -> Connection:
+    """Connect to a database; raise Error while it is away or refuses the password."""
+    if is_away(host, port, password):
         raise Error("connection refused")
     return Connection()
