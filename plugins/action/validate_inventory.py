@@ -16,9 +16,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
+from ..module_utils.errors import JawsError
 from ..module_utils.files import umask
 from ..plugin_utils import inventory
-from ..plugin_utils.catalogue import mistakes
+from ..plugin_utils.catalogue import configs_of, mistakes, services_of
 from ..plugin_utils.inventory import Finding, Spec, Statement
 from ..plugin_utils.other_inventories import addresses_in
 from ..plugin_utils.play import wrong_tags
@@ -35,6 +36,8 @@ OPTIONS = {
     "files": {"type": "bool", "default": False},
     "tags": {"type": "dict"},
 }
+CHANGES = ("jaws_services", "jaws_configs", "jaws_config_formats")
+CHOICE = ("jaws_instance", "jaws_series", "jaws_service_names")
 HERE = ("localhost", "127.0.0.1", "::1")
 IGNORED = (".bak", ".example", ".md", ".orig", ".rst", ".swp", ".txt")
 HOSTS_FILES = ("hosts", "hosts.yml", "hosts.yaml", "hosts.ini")
@@ -47,7 +50,7 @@ NO_INSTANCE = (
 class Host:
     """The variables of one host, as the inventory states them and as its roles see them."""
 
-    def __init__(self, raw: Result, spec: Spec, templar: Any) -> None:
+    def __init__(self, raw: Result, spec: Spec, templar: Any, hostvars: Any) -> None:
         self.raw = raw
         self.spec = spec
         self.options = spec.options(raw)
@@ -56,9 +59,12 @@ class Host:
             for name, option in self.options.items()
             if "default" in option
         }
-        self.available = {**defaults, **raw}
+        self.available = {**defaults, **raw, "hostvars": hostvars}
         available = self.available
         self.templar = templar.copy_with_new_env(available_variables=available)
+        # What the role's catalogues say, and this instance's part of the services.
+        self.known: Result = {}
+        self.services: Result = {}
         self.values: Result = {}
         self.errors: dict[str, str] = {}
         for name in available:
@@ -105,24 +111,49 @@ class Host:
         written = self.spec.wiring.as_written
         return [
             claim._replace(variable=written(claim.variable, self.raw))
-            for claim in inventory.claims(host, self.values)
+            for claim in inventory.claims(host, self.values, self.services)
         ]
 
-    def wrong_changes(self, variables: Result, instances: list[str]) -> list[Finding]:
-        """Return what is wrong with the changes to services, components and configurations.
+    def missing(self, variables: Result) -> list[Finding]:
+        """Return which facts and secrets the services of this instance lack.
+
+        It looks at what they would get: in place of what has no value, marks.
 
         :param variables: those of the role, as templates.
         """
-        named = self.values["jaws_instance"], str(self.values["jaws_series"])
-        available = {**variables, **self.available}
+        marks = inventory.marked(self.values, self.options)
+        available = {**variables, **self.available, **marks}
         templar = self.templar.copy_with_new_env(available_variables=available)
-        known = templar.template(inventory.catalogues_in(variables, *named))
-        return inventory.wrong_changes(mistakes(known, self.values, instances), self.raw, self.spec)
+        try:
+            services, configs = self._look(variables, templar)
+        except (AnsibleError, JawsError):  # what is wrong is reported elsewhere
+            return []
+        self.services = {name: variables["__jaws_catalogue"].get(name) for name in services}
+        found = inventory.needed(marks, [services, configs], self.raw, self.spec)
+        return [finding for finding in found if finding.variable not in self.errors]
+
+    def _look(self, variables: Result, templar: Any) -> tuple[Result, Result]:
+        """Return the services of this instance and their configurations."""
+        if self.errors.keys() & {*CHOICE, *CHANGES}:
+            raise JawsError("reported elsewhere")
+        choice = [self.values[name] for name in CHOICE]
+        self.known = templar.template(inventory.catalogues_in(variables))
+        changes, configs, formats = templar.template([self.available[name] for name in CHANGES])
+        services = services_of(self.known["services"], changes, *choice)
+        known = inventory.configs_in(variables, services, str(self.values["jaws_series"]))
+        self.known["configs"] = templar.template(known)
+        formats = {**self.known["formats"], **formats}
+        return services, configs_of(self.known["configs"], configs, formats, services)
+
+    def wrong_changes(self, instances: list[str]) -> list[Finding]:
+        """Return what is wrong with the changes to services, components and configurations."""
+        wrong = mistakes(self.known, self.values, instances)
+        return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     def wrong_files(self) -> list[Finding]:
         """Return what is wrong with files that must be on the host, if that is this machine."""
         local = self.values.get("ansible_connection") in LOCAL
-        wrong = inventory.wrong_jar(self.values) if local else []
+        wrong = inventory.wrong_jar(self.values, self.services) if local else []
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     @property
@@ -159,11 +190,12 @@ class ActionModule(ActionBase):
         sentences += [inventory.without_effect(statement, raws, spec.wiring) for statement in vain]
         places = {host: raw.get("inventory_dir", "") for host, raw in raws.items()}
         sentences += inventory.shared_by_inventories(places, variables["groups"], statements)
-        sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring)
+        sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring, raws)
         sentences += inventory.without_entity(self._named_files(variables), variables["groups"])
         chosen = raws if options["hosts"] is None else options["hosts"]
         raws = {host: inventory.effective(raws[host], vain) for host in chosen}
-        hosts = {name: Host(raw, spec, self._templar) for name, raw in raws.items()}
+        known = variables["hostvars"]
+        hosts = {name: Host(raw, spec, self._templar, known) for name, raw in raws.items()}
         found, claims = _look(hosts, spec, options["files"])
         sentences += inventory.located(found, statements, raws) + inventory.conflicts(claims)
         sentences += inventory.copied_addresses(_addresses(hosts), _other_sites(variables))
@@ -256,13 +288,14 @@ def _look(
     """Return the findings by host, and what only one instance may have."""
     spelt = inventory.misspelt_names({name for host in hosts.values() for name in host.raw}, spec)
     found = {name: host.findings() for name, host in hosts.items()}
+    variables = _trusted(inventory.read_role_variables())
     sound = {name: host for name, host in hosts.items() if host.is_instance and not found[name]}
     instances = [host.values["jaws_instance"] for host in sound.values()]
-    variables = _trusted(inventory.read_role_variables())
     for name, host in hosts.items():
+        found[name] += host.missing(variables) if host.is_instance else []
         found[name][:0] = [finding for finding in spelt if finding.variable in host.raw]
     for name, host in sound.items():
-        found[name] += host.wrong_changes(variables, instances)
+        found[name] += host.wrong_changes(instances)
         found[name] += host.wrong_files() if with_files else []
     claims = [claim for name, host in sound.items() for claim in host.claims(name)]
     return [(name, finding) for name in hosts for finding in found[name]], claims

@@ -16,9 +16,10 @@ name: services
 short_description: Merge a catalogue of services with a site's changes
 version_added: 0.1.0
 description:
-  - Returns the services of one instance, each with every key set.
+  - Returns the services of one instance, each with every key set, and with the instance that it has
+    in the catalogue as C(origin).
   - A misspelt key is an error that suggests the name that was probably meant.
-positional: _input, overrides, instance, series
+positional: _input, overrides, instance, series, names
 options:
   _input:
     description: The catalogue, services by name.
@@ -36,6 +37,12 @@ options:
     description: The series of JAWS that is deployed.
     type: str
     required: true
+  names:
+    description: The services that the instance has. By default, those that name it as theirs.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:

@@ -80,10 +80,13 @@ def services_of(
     overrides: Mapping[str, Service | None],
     instance: str,
     series: str,
+    names: Collection[str] = (),
 ) -> dict[str, Service]:
     """Return one instance's services, complete with defaults: the catalogue with a site's changes.
 
     :param overrides: by name: keys to change, a whole new service, or null to drop one.
+    :param names: the services that the instance has; by default those that name the instance.
+    :returns: by name: every key, and C(origin), the instance that has it in the catalogue.
     :raises JawsError: a misspelt name or key, or a value of the wrong type or out of range.
     """
     merged: dict[str, Service] = dict(catalogue)
@@ -95,11 +98,16 @@ def services_of(
         else:
             merged[name] = _changed(name, catalogue, change)
     checked = {name: check_service(name, service) for name, service in merged.items()}
-    return {
+    known = {
         name: service
         for name, service in checked.items()
-        if service["instance"] == instance
-        and str(series) in (str(value) for value in service["series"] or [series])
+        if str(series) in (str(value) for value in service["series"] or [series])
+    }
+    _refuse_unknown("jaws_service_names", "service", names, known)
+    return {
+        name: {**service, "origin": catalogue.get(name, service)["instance"]}
+        for name, service in known.items()
+        if (name in names if names else service["instance"] == instance)
     }
 
 
@@ -357,12 +365,13 @@ def mistakes(
     :param values: the values of the role's options for one instance.
     :param instances: the names of all instances that the inventory has.
     """
-    known, instance = catalogues["services"], (values["jaws_instance"], values["jaws_series"])
-    changes = values["jaws_services"]
+    known, changes = catalogues["services"], values["jaws_services"]
+    chosen = (values["jaws_instance"], values["jaws_series"], values["jaws_service_names"])
     found = [_refusal(_check_change, known, name, changes[name], instances) for name in changes]
+    found = list(filter(None, found)) or [_refusal(services_of, known, changes, *chosen)]
     if any(found):
-        return list(filter(None, found))
-    services = services_of(known, changes, *instance)
+        return found
+    services = services_of(known, changes, *chosen)
     formats = {**catalogues["formats"], **values["jaws_config_formats"]}
     components = (catalogues["components"], values["jaws_components"])
     found = [_refusal(_refuse_unknown_components, *components, services)]

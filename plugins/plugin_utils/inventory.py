@@ -46,13 +46,14 @@ KINDS = {
 # The option that is all secrets of a vault, so that it is wrong if one of them is.
 WHOLE_VAULT = "jaws_secrets"
 # What makes a host one instance of one deployment. All groups of a host must agree on these.
-IDENTITY = ("deployment_name", "jaws_instance", "supervisord_instance")
-PORTS = {"jaws": ("jaws_auth_port", "jaws_rest_port"), "jtm": ("jaws_cromwell_port",)}
+IDENTITY = ("deployment_name", "instance_name")
+PORTS = ("jaws_auth_port", "jaws_rest_port", "jaws_cromwell_port")
 
 # What is found, by the function that finds it; docs/sites.md has the same rows.
 CHECKS = {
     "misspelt_names": "a misspelt variable: one character of its name, or one in each of two words",
-    "missing_options": "a fact or a secret that is missing",
+    "missing_options": "a fact that every instance needs, and that is missing",
+    "needed": "a fact or a secret that a service of the instance needs, and that has no value",
     "placeholders": "a placeholder instead of a secret",
     "wrong_value": "a value of a wrong type, or not one of the choices",
     "without_value": "a value that refers to a variable which does not exist, or is encrypted with "
@@ -68,7 +69,7 @@ CHECKS = {
     " instances",
     "wrong_extra_variables": "a variable given by `-e` that is a misspelt variable of the playbook,"
     " or has no value",
-    "conflicts": "a path, a port or databases that two instances would share",
+    "conflicts": "a path, a port or a service that two instances would share",
 }
 
 Options = dict[str, dict[str, Any]]
@@ -180,11 +181,35 @@ def read_role_variables(collection: Path = COLLECTION) -> dict[str, Any]:
     return found
 
 
-def catalogues_in(variables: Variables, instance: str, series: str) -> dict[str, Any]:
-    """Return what the role's variables say about services, components and configurations."""
+def catalogues_in(variables: Variables) -> dict[str, Any]:
+    """Return what the role's variables say about services, components and formats."""
     names = {"services": "catalogue", "components": "component_catalogue", "formats": "formats"}
-    known = {kind: variables[f"__jaws_{name}"] for kind, name in names.items()}
-    return {**known, "configs": variables.get(f"__jaws_configs_{instance}_{series}", {})}
+    return {kind: variables[f"__jaws_{name}"] for kind, name in names.items()}
+
+
+def configs_in(
+    variables: Variables, services: Mapping[str, Mapping[str, Any]], series: str
+) -> dict[str, Any]:
+    """Return what the role's variables say about the configurations of the services."""
+    origins = sorted({service["origin"] for service in services.values()})
+    parts = [variables.get(f"__jaws_configs_{origin}_{series}", {}) for origin in origins]
+    return {name: one for part in parts for name, one in part.items()}
+
+
+def marked(values: Mapping[str, Any], options: Options) -> dict[str, str]:
+    """Return by name a mark for each option that has neither a value nor a default."""
+    return {
+        name: f"={name}="
+        for name, option in options.items()
+        if "default" not in option and values.get(name) == ""
+    }
+
+
+def needed(marks: Mapping[str, str], data: Any, raw: Variables, spec: Spec) -> list[Finding]:
+    """Return a finding for each mark that is in the data: a value that the inventory must state."""
+    text, written = str(data), spec.wiring.as_written
+    facts = [written(name, raw) for name, mark in marks.items() if mark in text]
+    return [_missing(fact, spec.known[fact]) for fact in facts]
 
 
 # ---- Names
@@ -235,11 +260,14 @@ def is_blank(value: Any) -> bool:
 # ---- Groups
 
 
-def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> list[str]:
+def ambiguous_hosts(
+    groups: Mapping[str, Collection[str]], wiring: Wiring, raws: Mapping[str, Variables]
+) -> list[str]:
     """Return a sentence for each host whose groups make it two instances or put it in two
-    deployments.
+    deployments, or whose own variables put it in another deployment than its group.
 
     :param groups: the hosts of each group of the inventory.
+    :param raws: every host's variables before templates are rendered.
     """
     sentences = []
     for name in IDENTITY:
@@ -253,6 +281,12 @@ def ambiguous_hosts(groups: Mapping[str, Collection[str]], wiring: Wiring) -> li
                 sentences.append(
                     f"{host} is in the groups {' and '.join(sorted(said))}, which disagree about "
                     f"its {name}. Remove the host from all but one of them."
+                )
+            # By --limit, a group is chosen for what it says.
+            elif name == "deployment_name" and said and raws[host][name] not in said.values():
+                sentences.append(
+                    f"{host} is in the group {' and '.join(said)}, but its own {name} is "
+                    f"{raws[host][name]}. Remove the host from the group, or leave out {name}."
                 )
     return sentences
 
@@ -343,7 +377,9 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
     used = spec.options(raw)
     known = spec.known
     causes: dict[str, list[str]] = {}
-    for name in used.keys() & errors.keys():
+    # If a fact is wrong, its option has the default, and is not wrong itself.
+    facts = {fact for name in used for fact in spec.wiring.facts_behind(name, raw)}
+    for name in (used.keys() | facts) & errors.keys():
         cause = _undefined(name, errors[name], raw, spec) or _common(errors[name])
         secrets = [fact for fact in errors if fact.startswith("vault_") and name == WHOLE_VAULT]
         causes.setdefault(cause, []).extend(secrets or [name])
@@ -383,12 +419,11 @@ def placeholders(values: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def wrong_jar(values: Mapping[str, Any]) -> list[str]:
+def wrong_jar(values: Mapping[str, Any], services: Collection[str]) -> list[str]:
     """Return a sentence if Cromwell's jar, which must be on this machine, cannot be used."""
     path = values.get("jaws_cromwell_jar")
-    dropped = values["jaws_services"].get("jaws-cromwell", {}) is None
     made = values["jaws_cromwell_jar_url"] or values["jaws_wheels_command"]
-    if values["jaws_instance"] != "jtm" or not path or dropped or made:
+    if "jaws-cromwell" not in services or not path or made:
         return []
     try:
         found = os.stat(path)
@@ -460,13 +495,13 @@ def without_effect(statement: Statement, raws: Mapping[str, Variables], wiring: 
     name = statement.name
     overriding = _overriding(statement, raws, wiring)
     facts = sorted({fact for raw in overriding for fact in wiring.facts_behind(name, raw)})
-    renamed = all(wiring.as_written(name, raw) in facts for raw in overriding)
+    written = sorted({wiring.as_written(name, raw) for raw in overriding})
     exception = "To override it for one host, use host_vars."
     instead = f"it follows from {', '.join(facts)}. {exception}"
     if not facts:
         instead = f"the playbooks set it. {exception}"
-    elif renamed:
-        instead = f"set {' or '.join(facts)}."
+    elif name not in written:
+        instead = f"set {' or '.join(written)}."
     return f"{name} has no effect in {statement.place}: {instead}"
 
 
@@ -482,26 +517,29 @@ def effective(raw: Variables, overridden: Collection[Statement]) -> dict[str, An
 # ---- What two instances share
 
 
-def claims(host: str, values: Mapping[str, Any]) -> list[Claim]:
-    """Return the paths, ports and databases that an instance must not share.
+def claims(host: str, values: Mapping[str, Any], services: Mapping[str, Any]) -> list[Claim]:
+    """Return the paths, ports and services that an instance must not share.
 
     :param values: the values of the options of roles supervisord and jaws, and C(ansible_host) and
         C(ansible_connection).
+    :param services: the instance's services by name, as templates.
     """
-    instance, deployment = values["jaws_instance"], values["jaws_deployment"]
+    instance = values["jaws_instance"]
     root, run_dir = values["supervisord_root"], values["supervisord_run_dir"]
     paths = {
         "supervisord_instance": f"{root}/supervisord-{values['supervisord_instance']}.conf",
         "supervisord_run_dir": run_dir,
         "jaws_root": f"{values['jaws_root']}/{instance}",
     }
-    tcp = ("supervisord_port",) if values["supervisord_listen"] == "tcp" else ()
+    ports = [name for name in PORTS if name in str(services)]
+    ports += ["supervisord_port"] * (values["supervisord_listen"] == "tcp")
     things = {name: os.path.normpath(path) for name, path in paths.items()}
-    things.update((name, f"port {values[name]}") for name in (*PORTS.get(instance, ()), *tcp))
+    things.update((name, f"port {values[name]}") for name in ports)
     machine = _machine(host, values)
     found = [Claim(machine, thing, name, host) for name, thing in things.items()]
-    databases = f"the databases of {instance}, {deployment} at {values['jaws_site_id']},"
-    return [*found, Claim(str(values["jaws_db_host"]), databases, "jaws_deployment", host)]
+    deployment = f"deployment {values['jaws_deployment']} of site {values['jaws_site_id']}"
+    names = [f"the service {name}" for name in services]
+    return found + [Claim(deployment, name, "jaws_service_names", host) for name in names]
 
 
 def _machine(host: str, values: Mapping[str, Any]) -> str:
@@ -510,17 +548,18 @@ def _machine(host: str, values: Mapping[str, Any]) -> str:
 
 
 def conflicts(all_claims: Iterable[Claim]) -> list[str]:
-    """Return a sentence for each thing that two instances have."""
+    """Return a sentence for each thing that two instances have; the first one of a kind."""
     owners: dict[tuple[str, str], Claim] = {}
-    sentences = []
+    sentences: dict[tuple[str, ...], str] = {}
     for claim in all_claims:
         first = owners.setdefault((claim.machine, claim.thing), claim)
         if first is not claim:
-            sentences.append(
+            sentences.setdefault(
+                (first.host, first.variable, claim.host, claim.variable),
                 f"{first.host} ({first.variable}) and {claim.host} ({claim.variable}) both have "
-                f"{claim.thing} on {claim.machine}."
+                f"{claim.thing} on {claim.machine}.",
             )
-    return sentences
+    return list(sentences.values())
 
 
 # ---- Where it is stated

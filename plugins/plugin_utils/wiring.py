@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-FACTS = ("site_", "deployment_", "vault_")
+FACTS = ("site_", "deployment_", "instance_", "vault_")
 WORD = re.compile(r"[A-Za-z_]\w*")
 # An option that is a fact under another name.
-RENAME = re.compile(r"\{\{ (\w+)(?: \| default\((?P<default>[^()]+)\))? \}\}")
+RENAME = re.compile(r"\{\{ (\w+)(?: \| default\((?P<default>([^()]|\([^()]*\))+)\))? \}\}")
 
 Variables = Mapping[str, Any]
 
@@ -53,23 +53,26 @@ class Wiring(NamedTuple):
 
     def renames(self) -> dict[str, str]:
         """Return by fact the option that has its value, for those that match one to one."""
-        pairs = {
-            (match[1], name)
+        matches = {
+            match: name
             for variables in self.groups.values()
             for name, template in variables.items()
             if (match := renamed(template))
         }
+        pairs = {(match[1], name) for match, name in matches.items()}
         facts = [fact for fact, _name in pairs]
         names = [name for _fact, name in pairs]
+        # A fact that is the default of another one has more than one meaning.
+        defaults = {word for match in matches for word in WORD.findall(match["default"] or "")}
         return {
             fact: name
             for fact, name in sorted(pairs)
-            if facts.count(fact) == 1 and names.count(name) == 1
+            if facts.count(fact) == 1 and names.count(name) == 1 and fact not in defaults
         }
 
     def as_written(self, name: str, raw: Variables) -> str:
         """Return the name by which the inventory states an option: its fact, if it has one."""
-        match = renamed(raw.get(name))
+        match = None if name.startswith(FACTS) else renamed(raw.get(name))
         return match[1] if match else name
 
 

@@ -34,6 +34,11 @@ PARTS = (
         "In `group_vars/<deployment>.yml`, such as `dev.yml`, or in `group_vars/all` for all\n"
         "deployments of the site.",
     ),
+    (
+        "instance_",
+        "Facts of an instance",
+        "In `hosts.yml` at its host, in `host_vars/<host>.yml`, or in the file of a group.",
+    ),
     ("vault_", "Secrets", "In `group_vars/all/vault.yml`, encrypted."),
 )
 OPTIONS = """\
@@ -68,24 +73,25 @@ def page() -> str:
 
 def absent(fact: str, spec: Spec) -> str:
     """Return what the wiring uses if a fact is not stated."""
-    if fact in spec.wiring.names:
-        return "set by the group"
-    for variables in spec.wiring.groups.values():
-        for template in variables.values():
-            match = renamed(template)
-            if match and match[1] == fact:
-                return of_deployment(match["default"], spec) if match["default"] else "required"
+    unless = ", unless a group sets it" * (fact in spec.wiring.names)
+    pattern = re.compile(rf"\b{fact}\b(?: \| default\((?P<default>([^()]|\([^()]*\))+)\))?")
+    for variables in reversed(list(spec.wiring.groups.values())):
+        for template in filter(renamed, variables.values()):
+            match = pattern.search(template)
+            if match:
+                return of_deployment(match["default"], spec) + unless
     return ""
 
 
-def of_deployment(default: str, spec: Spec) -> str:
+def of_deployment(default: str | None, spec: Spec) -> str:
     """Return a default, or the three defaults of the three deployments."""
+    if not default:
+        return "required"
     key = default.removeprefix("__deployment.")
     if key == default:
-        return f"`{default}`"
-    groups = ("dev", "staging", "prod")
-    values = [spec.wiring.groups[group]["__deployment"][key] for group in groups]
-    return ", ".join(f"`{value}` ({group})" for group, value in zip(groups, values, strict=True))
+        return f"`{default.partition(' | ')[0]}`"
+    deployments = spec.wiring.groups["supervisord"]["__deployments"].items()
+    return ", ".join(f"`{values[key]}` ({name})" for name, values in deployments)
 
 
 def settable(role: str, spec: Spec) -> list[tuple[str, dict[str, Any]]]:

@@ -74,3 +74,71 @@ def test_a_port_that_another_deployment_has_is_named(tmp_path: Path) -> None:
     assert found[0].endswith("both have port 5001 on lrc-services.lbl.gov.")
     assert "newsite_dev_jaws (deployment_rest_port)" in found[0]
     assert "newsite_prod_jaws (deployment_rest_port)" in found[0]
+
+
+POOL = """
+supervisord:
+  hosts:
+    newsite_dev_pool:
+      deployment_name: dev
+      instance_name: pool
+      instance_user: condor
+      instance_port: 64120
+"""
+SERVICE = "site_services: { pool-manager: { instance: pool, command: [pool, start] } }\n"
+
+
+def test_a_third_instance_takes_inventory_data_only(tmp_path: Path) -> None:
+    site = NewSite("cori", tmp_path)
+    (site.directory / "pool.yml").write_text(POOL)
+    (site.directory / "group_vars/all/pool.yml").write_text(SERVICE)
+    assert site.check() == []
+    # What the other instances are called, and have, is still theirs.
+    replace(
+        site.directory / "pool.yml", "instance_name: pool", "instance_services: [jaws-cromwell]"
+    )
+    found = site.check()
+    for thing in ("the service jaws-cromwell", "supervisord-jaws.conf"):
+        assert [line for line in found if thing in line and "newsite_dev_pool" in line], found
+
+
+ONE = """
+supervisord:
+  hosts:
+    newsite:
+      deployment_name: try
+      instance_services: [jaws-site-central-rpc]
+"""
+FACTS = """
+ansible_host: newsite.example.org
+site_id: ANYSITE_OF_TODAY
+site_supervisord_root: "{{ site_root }}/supervisord"
+site_jaws_root: "{{ site_root }}/jaws-{{ deployment_name }}"
+site_wheels: /wheels
+"""
+NEEDED = {
+    "site_db_host": "Host of the databases.",
+    "site_globus_client_id": "JAWS's client id at Globus.",
+    "site_globus_endpoint_id": "The site's endpoint at Globus.",
+    "site_rmq_host": "Host of RabbitMQ between central and sites.",
+    "site_scratch_dir": "Scratch directory of the services.",
+    "vault_central_rmq_password": "Central's password for RabbitMQ.",
+    "vault_globus_client_secret": "JAWS's secret at Globus.",
+    "vault_site_db_password": "Password of the site's database.",
+    "vault_site_rmq_password": "The site's password for RabbitMQ.",
+}
+
+
+def test_a_site_is_asked_only_for_what_its_services_need(tmp_path: Path) -> None:
+    directory = tmp_path / "newsite"
+    (directory / "group_vars").mkdir(parents=True)
+    (directory / "hosts.yml").write_text(ONE)
+    (directory / "group_vars/all.yml").write_text(FACTS)
+    where = {"site_root": "/srv/jaws", "ansible_connection": "ssh"}
+    code, output = validate(tmp_path, directory, **where)
+    assert code != 0
+    assert sorted(findings(output)) == [
+        f"newsite: {name} is missing: {meaning}" for name, meaning in sorted(NEEDED.items())
+    ]
+    code, output = validate(tmp_path, directory, **where, **dict.fromkeys(NEEDED, "x"))
+    assert code == 0, output

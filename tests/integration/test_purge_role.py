@@ -297,7 +297,7 @@ SHOWN = """
         mode: "0600"
       vars:
         shown:
-          purge: "{{ purge_inputs | default(purge_executions) }}"
+          purge: "{{ purge_inputs or purge_executions }}"
           confs: "{{ __jaws_configs }}"
           works_in: "{{ (__jaws_services['jaws-cromwell'] | default({})).directory | default('') }}"
       tags: shown

@@ -153,11 +153,10 @@ def test_a_value_that_the_wiring_overrides_is_named_in_every_file(site: Site) ->
     site.write("hosts.yml", **hosts)
     found, _output = site.check()
     assert sorted(found) == [
-        f"jaws_instance has no effect in {instances}: the playbooks set it. To override it for one "
-        "host, use host_vars.",
+        f"jaws_instance has no effect in {instances}: it follows from instance_name. To override "
+        "it for one host, use host_vars.",
         f"jaws_log_level has no effect in {everywhere}: set deployment_log_level.",
-        f"supervisord_user has no effect in {site.directory} (group dev): set site_jaws_user or "
-        "site_jtm_user.",
+        f"supervisord_user has no effect in {site.directory} (group dev): set instance_user.",
     ]
 
 

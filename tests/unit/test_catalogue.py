@@ -681,7 +681,14 @@ def told(**changes: Data) -> list[str]:
     configs = {"site.conf": {"GLOBUS": {"client_id": "x", "host_path": "/"}, "SITE:*": {}}}
     catalogues = {"services": CATALOGUE, "components": COMPONENTS, "formats": FORMATS}
     catalogues["configs"] = configs
-    options = {"services": {}, "components": {}, "configs": {}, "config_formats": {}, **changes}
+    options = {
+        "services": {},
+        "service_names": [],
+        "components": {},
+        "configs": {},
+        "config_formats": {},
+        **changes,
+    }
     values = {f"jaws_{name}": value for name, value in options.items()}
     return mistakes(catalogues, {"jaws_instance": "jaws", "jaws_series": "2", **values}, ["condor"])
 

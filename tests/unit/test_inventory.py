@@ -21,13 +21,16 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     ambiguous_hosts,
     catalogues_in,
     claims,
+    configs_in,
     conflicts,
     copied_addresses,
     effective,
     first_sentence,
     located,
+    marked,
     missing_options,
     misspelt_names,
+    needed,
     other_names,
     overridden,
     placeholders,
@@ -169,11 +172,39 @@ def test_a_fact_that_only_renames_an_option_means_what_the_option_means() -> Non
 
 
 def test_the_catalogues_of_the_role_are_found() -> None:
-    found = catalogues_in(read_role_variables(), "jtm", "2")
+    found = catalogues_in(read_role_variables())
     assert "jaws-cromwell" in found["services"]
     assert {"site", "jtm"} <= set(found["components"])
     assert found["formats"]["cromwell.conf"] == "hocon"
-    assert {"jaws-jtm.conf", "cromwell.conf"} == set(found["configs"])
+
+
+def test_a_service_has_the_configurations_of_the_catalogue_in_any_instance() -> None:
+    variables = read_role_variables()
+    assert set(configs_in(variables, {"a": {"origin": "jtm"}}, "2")) == {
+        "jaws-jtm.conf",
+        "cromwell.conf",
+    }
+    both = {"a": {"origin": "jtm"}, "b": {"origin": "jaws"}, "mine": {"origin": "condor"}}
+    assert set(configs_in(variables, both, "2")) > {"jaws-jtm.conf", "jaws-site.conf"}
+
+
+# ---- What the services of an instance need
+
+OPTIONS: dict[str, Data] = {"password": {}, "host": {}, "port": {"default": 1}, "user": {}}
+
+
+def test_only_what_has_neither_a_value_nor_a_default_is_marked() -> None:
+    given = {"password": "", "host": "h", "port": ""}
+    assert marked(given, OPTIONS) == {"password": "=password="}
+
+
+def test_a_fact_is_missing_only_if_a_service_of_the_instance_would_get_it() -> None:
+    raw = {"jaws_dir": "{{ site_id }}", "jaws_user": "{{ vault_key }}"}
+    marks = {"jaws_dir": "=jaws_dir=", "jaws_user": "=jaws_user="}
+    release = {"site.conf": {"DB": {"url": "mysql://=jaws_user=:3306"}}}
+    told = needed(marks, release, raw, SPEC)
+    assert told == [Finding("vault_key", "vault_key is missing: A key.")]
+    assert needed(marks, {}, raw, SPEC) == []
 
 
 # ---- What cannot be evaluated
@@ -305,9 +336,19 @@ def test_what_several_hosts_have_in_common_is_one_sentence() -> None:
 
 # ---- What two instances share
 
+SERVICES: dict[str, Data] = {
+    "jaws": {"auth": "{{ jaws_auth_port }}", "rest": {"command": ["x", "{{ jaws_rest_port }}"]}},
+    "jtm": {"cromwell": {"health": {"http": "http://h:{{ jaws_cromwell_port }}/"}}},
+}
+
+
+def ours(host: str, given: Data) -> list[Claim]:
+    """Return the claims of an instance that has the services of its name."""
+    return claims(host, given, SERVICES.get(given["jaws_instance"], SERVICES["jaws"]))
+
 
 def test_two_instances_of_one_deployment_share_nothing() -> None:
-    assert conflicts([*claims("one", values()), *claims("two", jtm())]) == []
+    assert conflicts([*ours("one", values()), *ours("two", jtm())]) == []
 
 
 @pytest.mark.parametrize(
@@ -338,34 +379,44 @@ def test_two_instances_of_one_deployment_share_nothing() -> None:
     ],
 )
 def test_what_two_instances_of_one_machine_share_is_reported(change: Data, sentence: str) -> None:
-    assert conflicts([*claims("one", values()), *claims("two", jtm(**change))]) == [sentence]
+    assert conflicts([*ours("one", values()), *ours("two", jtm(**change))]) == [sentence]
 
 
 def test_two_ports_of_one_instance_may_not_be_the_same() -> None:
-    told = conflicts(claims("one", values(jaws_rest_port=3001)))
+    told = conflicts(ours("one", values(jaws_rest_port=3001)))
     assert told == [
         "one (jaws_auth_port) and one (jaws_rest_port) both have port 3001 on localhost."
     ]
 
 
-def test_two_deployments_on_one_database_are_reported_on_any_machines() -> None:
-    other = values(ansible_host="elsewhere", ansible_connection="ssh")
-    told = conflicts([*claims("one", values()), *claims("two", other)])
+def test_a_service_of_one_deployment_in_two_instances_is_named_once_on_any_machines() -> None:
+    other = values(ansible_host="elsewhere", ansible_connection="ssh", jaws_instance="x")
+    told = conflicts([*ours("one", values()), *ours("two", other)])
     assert told == [
-        "one (jaws_deployment) and two (jaws_deployment) both have the databases of jaws, dev at "
-        "CORI, on db."
+        "one (jaws_service_names) and two (jaws_service_names) both have the service auth on "
+        "deployment dev of site CORI."
     ]
+    apart = {**values(), "jaws_deployment": "prod"}, {**values(), "jaws_site_id": "LRC"}
+    for one in apart:
+        assert not [s for s in conflicts([*ours("a", values()), *ours("b", one)]) if "service" in s]
+
+
+def test_an_instance_has_the_ports_of_the_services_that_it_runs() -> None:
+    one = values(jaws_instance="a")
+    assert [claim.thing for claim in claims("h", one, {}) if "port" in claim.thing] == []
+    found = claims("h", one, {"x": {"command": ["x", "{{ jaws_rest_port }}"]}})
+    assert [claim.thing for claim in found if "port" in claim.thing] == ["port 5001"]
 
 
 def test_two_machines_may_have_the_same_paths_and_ports() -> None:
     one = values(ansible_host="n1", ansible_connection="ssh")
     two = values(ansible_host="n2", ansible_connection="ssh", jaws_deployment="prod")
-    assert conflicts([*claims("one", one), *claims("two", two)]) == []
+    assert conflicts([*ours("one", one), *ours("two", two)]) == []
 
 
 def test_a_host_without_an_address_is_a_machine_of_its_own() -> None:
     one, two = values(ansible_connection="ssh"), values(ansible_connection="ssh", jaws_site_id="X")
-    assert conflicts([*claims("one", one), *claims("two", two)]) == []
+    assert conflicts([*ours("one", one), *ours("two", two)]) == []
 
 
 def test_the_first_owner_is_named_to_each_later_one() -> None:
@@ -433,18 +484,17 @@ def test_a_jar_that_cannot_be_used_is_named(tmp_path: Path, name: str, why: str)
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()
     (tmp_path / "jar").write_text("x")
-    given = {"jaws_services": {}, "jaws_cromwell_jar_url": "", "jaws_wheels_command": []}
+    given = {"jaws_cromwell_jar_url": "", "jaws_wheels_command": []}
     path = str(tmp_path / name)
     wrong = jtm(**given, jaws_cromwell_jar=path)
-    assert wrong_jar(wrong) == [f"jaws_cromwell_jar: {path} {why}"]
+    assert wrong_jar(wrong, ["jaws-cromwell"]) == [f"jaws_cromwell_jar: {path} {why}"]
+    assert wrong_jar(wrong, ["jaws-jtm"]) == []
     for right in (
         {"jaws_cromwell_jar": str(tmp_path / "jar")},
         {"jaws_cromwell_jar_url": "https://h/jar"},
         {"jaws_wheels_command": ["make"]},
-        {"jaws_services": {"jaws-cromwell": None}},
-        {"jaws_instance": "jaws"},
     ):
-        assert wrong_jar({**wrong, **right}) == []
+        assert wrong_jar({**wrong, **right}, ["jaws-cromwell"]) == []
 
 
 # ---- The table of what is checked
@@ -490,27 +540,35 @@ GROUPED = Wiring(
     {
         "dev": {"deployment_name": "dev"},
         "prod": {"deployment_name": "prod"},
-        "jaws": {"jaws_instance": "jaws", "supervisord_instance": "jaws"},
-        "jtm": {"jaws_instance": "jtm", "supervisord_instance": "jtm"},
+        "jaws": {"instance_name": "jaws"},
+        "jtm": {"instance_name": "jtm"},
     }
 )
 
 
 def test_a_host_of_two_deployments_or_instances_is_named_with_its_groups() -> None:
     groups = {"all": ["a", "b"], "dev": ["a", "b"], "prod": ["b"], "jaws": ["a"], "jtm": ["a"]}
-    assert ambiguous_hosts(groups, GROUPED) == [
+    assert ambiguous_hosts(groups, GROUPED, {"a": {"deployment_name": "dev"}, "b": {}}) == [
         "b is in the groups dev and prod, which disagree about its deployment_name. Remove the "
         "host from all but one of them.",
-        "a is in the groups jaws and jtm, which disagree about its jaws_instance. Remove the host "
+        "a is in the groups jaws and jtm, which disagree about its instance_name. Remove the host "
         "from all but one of them.",
-        "a is in the groups jaws and jtm, which disagree about its supervisord_instance. Remove "
-        "the host from all but one of them.",
+    ]
+
+
+def test_a_host_whose_own_deployment_is_not_that_of_its_group_is_named() -> None:
+    groups = {"all": ["a", "b"], "prod": ["a", "b"]}
+    said = {"a": {"deployment_name": "dev"}, "b": {"deployment_name": "prod"}}
+    assert ambiguous_hosts(groups, GROUPED, said) == [
+        "a is in the group prod, but its own deployment_name is dev. Remove the host from the "
+        "group, or leave out deployment_name."
     ]
 
 
 def test_a_host_of_one_deployment_and_one_instance_is_not_ambiguous() -> None:
     groups = {"all": ["a", "b"], "dev": ["a"], "prod": ["b"], "jaws": ["a", "b"], "other": ["a"]}
-    assert ambiguous_hosts(groups, GROUPED) == []
+    said = {"a": {"deployment_name": "dev"}, "b": {"deployment_name": "prod"}}
+    assert ambiguous_hosts(groups, GROUPED, said) == []
 
 
 def inventories(*directories: str) -> list[str]:

@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, Any]] = {
         "jaws_conf": "{{ jaws_root }}/{{ jaws_instance }}.conf",
         "jaws_become": "{{ site_become | default(false) and not lookup('env', 'CI') }}",
     },
+    "dev": {"jaws_port": "{{ instance_port | default(site_port | default('')) }}"},
     "jaws": {"jaws_instance": "jaws", "jaws_user": "{{ site_jaws_user }}"},
     "jtm": {"jaws_instance": "jtm", "jaws_user": "{{ site_jtm_user }}"},
 }
@@ -31,7 +32,22 @@ WIRING = Wiring(GROUPS)
 
 def test_a_fact_renames_one_option_or_none() -> None:
     # Not site_python, which sets two options, nor the users, which set one option in two groups.
-    assert WIRING.renames() == {"site_root": "jaws_root", "site_wheels": "jaws_wheels"}
+    assert WIRING.renames() == {
+        "site_root": "jaws_root",
+        "site_wheels": "jaws_wheels",
+        "instance_port": "jaws_port",
+    }
+
+
+def test_a_fact_that_is_the_default_of_another_one_has_a_meaning_of_its_own() -> None:
+    groups = {
+        "all": {
+            "a": "{{ site_user }}",
+            "b": "{{ instance_user | default(site_user | default('')) }}",
+        }
+    }
+    assert Wiring(groups).renames() == {"instance_user": "b"}
+    assert Wiring(groups).as_written("b", groups["all"]) == "instance_user"
 
 
 def test_the_facts_behind_an_option_are_found_by_way_of_others() -> None:
@@ -45,7 +61,8 @@ def test_the_facts_behind_an_option_are_found_by_way_of_others() -> None:
 def test_an_option_has_the_name_of_the_fact_that_it_only_renames() -> None:
     raw = {**GROUPS["supervisord"], "jaws_window": 4}
     assert WIRING.as_written("jaws_wheels", raw) == "site_wheels"
-    for name in ("jaws_conf", "jaws_become", "jaws_window", "jaws_absent"):
+    raw["site_wheels"] = "{{ site_root }}"
+    for name in ("jaws_conf", "jaws_become", "jaws_window", "jaws_absent", "site_wheels"):
         assert WIRING.as_written(name, raw) == name
 
 

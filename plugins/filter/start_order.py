@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that says in which order the instances of a deployment start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..plugin_utils.filters import as_filter
+from ..plugin_utils.instances import start_order
+
+DOCUMENTATION = r"""
+name: start_order
+short_description: Say in which order the instances of a deployment start
+version_added: 0.3.0
+description:
+  - Returns the instances that belong to the same deployment as a host, in the order in which a boot
+    starts them. It stops them in the reverse order, which is that of the inventory.
+positional: _input, host
+options:
+  _input:
+    description:
+      - By host, C(group), which the instances of one deployment have in common, and C(boot), a
+        mapping.
+    type: dict
+    required: true
+  host:
+    description: The host.
+    type: str
+    required: true
+author:
+  - The jgi.jaws engineers (@JGI-Bioinformatics)
+seealso:
+  - plugin: jgi.jaws.by_host
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+order: "{{ instances | jgi.jaws.start_order(inventory_hostname) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The C(hosts), and the mappings C(boot) of these hosts as C(instances).
+  type: dict
+  sample: {hosts: [site_dev_jtm, site_dev_jaws], instances: [{name: jtm}, {name: jaws}]}
+"""
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter."""
+        return {"start_order": as_filter(start_order)}
