@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple
 
-from .errors import JawsError
+from .errors import JawsError, quoted
 from .waiting import wait_until
 
 PROC = "/proc"
@@ -57,8 +57,13 @@ class Process:
         """What no other process ever has: pid, start_ticks, boot_id."""
         return (self.pid, self.start_ticks, self.boot_id)
 
+    @property
+    def command(self) -> str:
+        """Its command line, as it may be shown."""
+        return quoted(" ".join(self.cmdline)) or "no command line"
+
     def __str__(self) -> str:
-        return f"pid {self.pid} ({' '.join(self.cmdline) or 'no command line'})"
+        return f"pid {self.pid} ({self.command})"
 
 
 def clean_environment() -> dict[str, str]:

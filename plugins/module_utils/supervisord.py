@@ -149,7 +149,7 @@ def _kill(params: dict[str, Any], check_mode: bool) -> Result:
     url, pid_file = told_by(config)
     instance = Instance(config, url, pid_file)
     running = bool(instance.daemons())
-    changed = running or instance.remains()
+    changed = running or instance.remains(force=True)
     cleared: Cleared = dict(orphans=[], unreachable=[])
     if changed and not check_mode:
         there = os.path.isdir(os.path.dirname(config))
@@ -204,11 +204,24 @@ def _others(daemon: Daemon, step: str, status: Status | None) -> Result:
     if step == "reopen" and status:
         _logs(daemon, status).reopen(daemon.timeout)
     elif step == "clear":
-        return dict(cleared=_clear(daemon))
+        cleared = _clear(daemon)
+        return dict(cleared=cleared, warn=_apart(daemon, cleared))
     elif step == "tidy":
         cleared = daemon.tidy()
         return dict(cleared=cleared, warn=daemon.restore(daemon.note.read()))
     return {}
+
+
+APART = (
+    "%s carries the marks of %s, but has a session of its own, as a batch job has, and was left "
+    "alone. If it is not meant to run, state=killed ends it, with everything else of the instance."
+)
+
+
+def _apart(daemon: Daemon, cleared: Cleared) -> list[str]:
+    """Return a warning about what a dead daemon has left, and was not ended with it."""
+    found = daemon.instance.apart() if any(cleared.values()) else []
+    return [APART % (", ".join(map(str, found)), daemon.config)] if found else []
 
 
 def _clear(daemon: Daemon) -> Cleared:
@@ -223,9 +236,11 @@ def _clear(daemon: Daemon) -> Cleared:
 
 def _start(daemon: Daemon, programs: list[ConfiguredProgram]) -> Result:
     """Start it; a program without its command does not stop the others from starting."""
+    cleared = daemon.start(programs)
     return dict(
-        cleared=daemon.start(programs),
-        warn=[
+        cleared=cleared,
+        warn=_apart(daemon, cleared)
+        + [
             f"{program.group}:{program.name} cannot run: there is no {why_unusable(program)}."
             for program in programs
             if not program.usable

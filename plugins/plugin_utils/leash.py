@@ -42,8 +42,9 @@ def leftovers(proc: str = "/proc") -> dict[int, int]:
     """Return the pids of what an earlier process of this service has left, with their groups.
 
     supervisord makes each program the leader of a process group, in its own session. A member whose
-    leader has ended is left. What has a group or a session of its own is not: it was meant to
-    outlive the service, as a job of a batch system is.
+    leader has ended is left, and so is all of a session whose leader has ended with its
+    supervisord. What leads a session of its own is not: it was meant to outlive the service, as a
+    job of a batch system is. The modules do the same (C(Instance.leftovers)).
     """
     found = {pid: ids for pid in map(int, filter(str.isdigit, os.listdir(proc)))
              if (ids := group_and_session(pid, proc))}  # fmt: skip
@@ -51,9 +52,8 @@ def leftovers(proc: str = "/proc") -> dict[int, int]:
     return {
         pid: group
         for pid, (group, session) in found.items()
-        if group not in found
-        and group != session
-        and (session == ours or session not in found)
+        if group != session
+        and (group if session == ours else session) not in found
         and is_of_this_service(pid, proc)
     }
 

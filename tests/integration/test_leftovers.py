@@ -13,7 +13,14 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import running
 from ansible_collections.jgi.jaws.plugins.plugin_utils import leash
-from tests.integration.conftest import Daemon, Run, bearing, has_ended, wait_until
+from tests.integration.conftest import (
+    Daemon,
+    Run,
+    bearing,
+    has_ended,
+    read,
+    wait_until,
+)
 
 PROGRAM = """
 [program:{name}]
@@ -24,7 +31,8 @@ killasgroup=true
 autorestart={autorestart}
 """
 # The first process and its children: in its group, there without hearing SIGTERM, in a group or a
-# session of its own, or without a parent in a session whose leader has ended.
+# session of its own, without a parent in a session whose leader has ended, or in a group of its own
+# in the session of a job.
 WORKER = """\
 import os, signal, subprocess, sys
 sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
@@ -34,7 +42,13 @@ def detach():
     os.setsid()
     if os.fork():
         os._exit(0)
+def lead():
+    os.setsid()
+    if os.fork():
+        os.execv("/bin/sleep", ["sleep", "3600"])
+    os.setpgrp()
 how = {{"child": None, "deaf": ignore, "group": os.setpgrp, "job": os.setsid, "daemon": detach}}
+how["step"] = lead
 for mark in {children!r}:
     subprocess.Popen([*sleep, mark, "{root}"], preexec_fn=how[mark])
 open("{root}/ready", "a").write("x")
@@ -76,9 +90,17 @@ class Worker:
 
     def kill(self) -> None:
         """Kill the first process alone, as the kernel does if memory is short."""
-        pid = self.first()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: has_ended(pid), "its end")
+        kill(self.first())
+
+    def kill_supervisord(self) -> None:
+        """Kill the supervisord alone."""
+        kill(self.daemon.pids[-1])
+        (self.root / "pid").unlink()
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: has_ended(pid), "its end")
 
 
 @pytest.fixture
@@ -204,3 +226,62 @@ def test_supervisord_itself_starts_a_service_without_what_is_left(
     assert all(map(has_ended, old))
     assert len(worker.pids("child")) == 1
     assert set(jobs) < set(worker.pids("job"))
+
+
+OWN = ("job", "daemon", "step")  # in sessions of their own
+
+
+@pytest.mark.fault(54)
+@pytest.mark.parametrize(
+    ("ended", "left"),
+    [
+        ("the first process", ("child", "deaf")),
+        ("supervisord", ("child", "deaf", "group", "first")),
+        ("supervisord, and another one runs", ("child", "deaf", "group", "first")),
+    ],
+)
+def test_the_shims_and_the_modules_know_the_same_leftovers(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, ended: str, left: Sequence[str]
+) -> None:
+    worker.start("child", "deaf", "group", *OWN)
+    (child,) = worker.pids("child")
+    pids = {mark: worker.pids(mark) for mark in left} | {"first": [worker.first()]}
+    entries = read(Path(f"/proc/{child}/environ")).split("\0")
+    if ended == "the first process":
+        worker.kill()
+    else:
+        worker.kill_supervisord()
+    if "another" in ended:
+        worker.daemon.start()
+        worker.await_ready(2)
+    for entry in entries:
+        if entry.startswith(leash.MARKS):
+            monkeypatch.setenv(*entry.split("=", 1))
+    if ended != "supervisord":  # which has started the shim
+        session = worker.daemon.pids[-1]
+        monkeypatch.setattr(os, "getsid", lambda _pid: session)
+    expected = {pid for mark in left for pid in pids[mark]}
+    assert set(leash.leftovers()) == expected
+    instance = running.Instance(str(worker.daemon.conf), f"unix://{worker.root}/s")
+    assert {process.pid for process in instance.leftovers()} == expected
+
+
+@pytest.mark.fault(17)
+def test_a_start_after_a_kill_spares_what_has_a_session_of_its_own_and_names_it(
+    worker: Worker, run_module: Run
+) -> None:
+    worker.start("child", "deaf", "group", *OWN)
+    old = {mark: worker.pids(mark) for mark in ("child", "deaf", "group", *OWN)}
+    worker.kill_supervisord()
+    supervisord = str(Path(sys.executable).parent / "supervisord")
+    options = {"config": str(worker.daemon.conf), "supervisord_path": supervisord}
+    result = run_module("supervisord", **options)
+    worker.await_ready(2)
+    for mark, pids in old.items():
+        assert all(map(has_ended, pids)) is (mark not in OWN), mark
+    told = str(result["warnings"])
+    assert "session of its own" in told
+    assert all(f"pid {pid} (" in told for mark in OWN for pid in old[mark])
+    assert "session of its own" not in str(run_module("supervisord", **options).get("warnings"))
+    run_module("supervisord", state="killed", **options)
+    assert all(has_ended(pid) for mark in OWN for pid in old[mark])

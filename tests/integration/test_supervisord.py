@@ -528,7 +528,7 @@ def test_an_innocent_process_with_the_pid_of_a_stale_file_is_left_alone(
 
 FAMILY = """\
 [program:a]
-command=/bin/sh -c 'setsid sleep 1001 & sleep 1002 & exec sleep 1003'
+command=/bin/sh -c 'set -m; sleep 1001 & set +m; sleep 1002 & exec sleep 1003'
 startsecs=0
 """
 

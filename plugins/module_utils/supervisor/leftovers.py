@@ -66,7 +66,7 @@ class Leftovers:
             by_program.setdefault(program_of(process) or "a program", []).append(process)
         for program, left in by_program.items():
             pids = ", ".join(str(process.pid) for process in left)
-            told = f"{program}: {' '.join(left[0].cmdline)} (pid {pids})"
+            told = f"{program}: {left[0].command} (pid {pids})"
             self.ended.append(told)
             self.warnings.append(
                 f"{told} {what}. An earlier process of {program} had ended without it."

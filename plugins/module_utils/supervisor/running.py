@@ -55,9 +55,9 @@ class Instance:
         self.server_url = server_url
         self.pid_file = pid_file
 
-    def remains(self) -> bool:
-        """Return whether anything of it runs."""
-        return bool(self.daemons() or self.orphans() or self._hidden())
+    def remains(self, force: bool = False) -> bool:
+        """Return whether anything of it runs that C(clear) would end."""
+        return bool(self.daemons() or self.orphans(force) or self._hidden())
 
     def daemons(self) -> list[Process]:
         """Return its supervisord processes, oldest first.
@@ -97,14 +97,39 @@ class Instance:
         paths = [os.path.realpath(os.path.join(folder, given)) for folder in folders]
         return ours in paths or process.pid in self._parents()
 
-    def orphans(self) -> list[Process]:
+    def orphans(self, force: bool = False) -> list[Process]:
         """Return what a dead predecessor has left running and we may end, oldest first.
 
-        Programs of a live supervisord with the same address do not count.
+        Programs of a live supervisord with the same address do not count. Neither does what was
+        meant to outlive its program, except by force.
         """
+        found = self._unkept()
+        return found if force else [child for child in found if not self._is_apart(child)]
+
+    def apart(self) -> list[Process]:
+        """Return what a dead predecessor's programs have started to outlive them."""
+        return [child for child in self._unkept() if self._is_apart(child)]
+
+    def _unkept(self) -> list[Process]:
         found = [child for child in self._descendants() if config_of(child.cmdline) is None]
         ours = {daemon.pid for daemon in self.daemons()} if found else set()
         return [child for child in found if not _is_kept(child, ours)]
+
+    def _is_apart(self, child: Process) -> bool:
+        """Whether a program or a batch system has given a process a session of its own.
+
+        Otherwise, the session's leader was the dead supervisord, or started it in the foreground,
+        such as a shell; the process is not below that any more.
+        """
+        leader = processes.read_process(child.session)
+        if child.pgid == child.session:
+            return True
+        if leader is None or config_of(leader.cmdline) is not None:
+            return False
+        if is_open(leader) and self._is_marked(leader):
+            return True
+        adopts = leader.pid == 1  # the first process of a container
+        return not adopts and leader.pid in {above.pid for above in processes.ancestors(child.pid)}
 
     def _hidden(self, orphans: Sequence[Process] = ()) -> list[Process]:
         """Return what a dead daemon has left of other users, whose environment is hidden.
@@ -145,27 +170,23 @@ class Instance:
         """Return what programs that have ended have left, oldest first.
 
         supervisord makes each program the leader of a process group, in its own session, and would
-        have ended the group with it. What leads a group or a session of its own does not count: it
-        was meant to outlive the program, as a job of a batch system is.
+        have ended the group with it. If supervisord has ended, so has its session's leader. What
+        leads a session of its own does not count, nor does a group of its own under a supervisord
+        that runs: it was meant to outlive the program, as a job of a batch system is.
+
+        The shims do the same (plugin_utils/leash.py).
         """
         everything = {process.pid: process for process in processes.all_processes()}
-        left = [
-            process
-            for process in everything.values()
-            if process.pgid not in everything and process.pgid != process.session
-        ]
+        outside = [one for one in everything.values() if one.pgid != one.session]
+        left = [one for one in outside if not {one.pgid, one.session} <= everything.keys()]
         daemons = self.daemons() if left else []
-        led = {daemon.pid for daemon in daemons if daemon.pid == daemon.session}
-        others = {daemon.session for daemon in daemons} - led
+        led = {daemon.session for daemon in daemons}
+        known = {daemon.pid for daemon in daemons if daemon.pid == daemon.session}
         return by_age(
             process
             for process in _spared(left)
-            if process.session in led
-            or (
-                (process.session in others or process.session not in everything)
-                and is_open(process)
-                and self._is_marked(process)
-            )
+            if (process.pgid if process.session in led else process.session) not in everything
+            and (process.session in known or (is_open(process) and self._is_marked(process)))
         )
 
     def only(self) -> Process | None:
@@ -214,14 +235,19 @@ class Instance:
             # A start would replace another user's daemon by one of ours.
             may_root = force or daemon.uid in users
             refuse_foreign_daemon(self.config, daemon, {daemon.uid, *([0] if may_root else [])})
-        ran = [child for daemon in daemons for child in processes.below(daemon)]
+        ran = [
+            child
+            for daemon in daemons
+            for child in processes.below(daemon)
+            if force or child.session == daemon.session
+        ]
         limit = stop_limit((program.group, program.stopwaitsecs) for program in programs)
         for daemon in daemons:
             if force:
                 _kill(daemon, timeout + limit)
             else:
                 _stop(daemon, timeout + limit)
-        left = {process.pid: process for process in self.orphans() + _spared(ran)}
+        left = {process.pid: process for process in self.orphans(force) + _spared(ran)}
         orphans = by_age(filter(processes.is_same, left.values()))
         hidden = self._hidden(orphans)
         ended = end(orphans, programs)
