@@ -27,6 +27,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import (
     quoted,
     withhold,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.processes import Process
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import commands, health
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
@@ -274,3 +275,9 @@ def test_a_text_names_the_files_of_its_secrets() -> None:
     assert conf.secret_files(conf.marked("id", programs)) == ["/x/secrets-1.json"]
     assert conf.with_secrets("x", "") == "x"
     assert conf.differing(programs, "[program:a]\ncommand=/x/a\n") == []
+
+
+def test_a_command_line_is_shown_without_secrets() -> None:
+    keep_secret("open sesame")
+    process = Process(1, 2, "boot", 3, 4, 5, 6, ("psql", "--password", "open sesame"))
+    assert str(process) == f"pid 1 (psql --password {HIDDEN})"

@@ -285,14 +285,15 @@ class Daemon:
 
         :raises JawsError: it may not or cannot be started.
         """
-        if self.user != self.conf.user or user_id(self.user):  # else Supervisor's parser names it
-            self.refuse_wrong_user(self.conf.user)
+        # Else Supervisor's parser names it. Of a start by root, it also says who that becomes.
+        if os.geteuid() and (self.user != self.conf.user or user_id(self.user)):
+            self.refuse_wrong_user(None)
         self._refuse_foreign_conf()
         self.executable()
-        user = self.resolved.user
-        if user is not None:  # an included file may say it, too
-            self.user = user_name(user)
-            self.refuse_wrong_user(self.user)
+        user = self.resolved.user  # an included file may say it, too
+        named = None if user is None else user_name(user)
+        self.refuse_wrong_user(named)
+        self.user = self.user or named
         refuse_mute(self.resolved, self.config)
         self.refuse_unusable_places()
         return self.resolved.programs
@@ -320,13 +321,15 @@ class Daemon:
         :param named: the user that the configuration names, which a supervisord of root becomes.
         """
         becomes = (not os.geteuid() and named) or self.me
-        if self.user and self.user != becomes:
-            raise JawsError(
-                f"supervisord ({self.config}) must be started, which only {self.user} may "
-                f"do; this runs as {self.me}. Ask an operator to run the playbook supervisors "
-                f"(jgi.jaws.supervisors), or this task as {self.user}; then run this again.",
-                reason="may_not_start",
-            )
+        told = f", and would start it as {becomes}" if becomes != self.me else ""
+        for user in filter(None, (self.user, named)):
+            if user != becomes:
+                raise JawsError(
+                    f"supervisord ({self.config}) must be started, which only {user} may do; this "
+                    f"runs as {self.me}{told}. Ask an operator to run the playbook supervisors "
+                    f"(jgi.jaws.supervisors), or this task as {user}; then run this again.",
+                    reason="may_not_start",
+                )
 
     def _refuse_foreign_conf(self) -> None:
         """Refuse a configuration of a foreign owner: after a reboot anybody can write to /tmp."""
