@@ -20,7 +20,7 @@ PLAYBOOKS := deploy status logs releases rollback start stop restart remove supe
 
 deploy: ## Deploy JAWS to SITE, and show its status
 status: ## Show every program of SITE; fail if one is unhealthy or not running, unless it was stopped on purpose
-logs: ## Show the last lines of the logs of SITE, or ARGS='-e programs=NAME -e lines=50 -e since=10m'
+logs: ## Show the last lines of the logs of SITE, or ARGS='-e programs=NAME -e lines=50 -e since=10m -e follow=true'
 releases: ## List the releases of SITE
 rollback: ## Go back to the releases before the last deploy, or ARGS='-e release=ID'
 start: ## Start the services of SITE

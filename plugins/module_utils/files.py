@@ -543,7 +543,11 @@ def sync_folder(path: str) -> None:
 
 
 def tail(
-    path: str, since: int = 0, max_lines: int = TAIL_LINES, max_bytes: int = TAIL_BYTES
+    path: str,
+    since: int = 0,
+    max_lines: int = TAIL_LINES,
+    max_bytes: int = TAIL_BYTES,
+    until: int | None = None,
 ) -> list[str] | None:
     """Return the last lines of a log, as they may be shown, at most 4 KiB by default.
 
@@ -552,17 +556,35 @@ def tail(
     account that is neither root, nor ours, nor the file's owner: it may not be able to read it.
 
     :param since: the offset in bytes before which nothing is read.
+    :param until: the offset at which reading ends; by default at the end of the file.
     """
     try:
         with open(path, "rb", opener=_open_at_once) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return None
+            end = status.st_size if until is None else until
             # More than is shown, because a secret must be found as a whole.
-            start = status.st_size - max_bytes - TAIL_BYTES
-            stream.seek(max(min(since, status.st_size), start))
-            shown = quoted(stream.read().decode("utf-8", "replace")).encode()[-max_bytes:]
+            start = stream.seek(max(0, min(since, end), end - max_bytes - TAIL_BYTES))
+            read = stream.read(-1 if until is None else max(0, end - start))
+            shown = quoted(read.decode("utf-8", "replace")).encode()[-max_bytes:]
             return shown.decode("utf-8", "replace").splitlines()[-max_lines:]
+    except OSError:
+        return None
+
+
+def end_of(path: str, max_bytes: int) -> tuple[int, int] | None:
+    """Return which file a log is, by its inode, and where its last whole line ends.
+
+    :param max_bytes: how much of the end to read; a longer line counts as whole.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            start = stream.seek(max(0, status.st_size - max_bytes))
+            return status.st_ino, start + stream.read(max_bytes).rfind(b"\n") + 1
     except OSError:
         return None
 

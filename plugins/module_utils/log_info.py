@@ -11,11 +11,19 @@ from __future__ import annotations
 import glob
 import os
 import time
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from .supervisor import daemon_log
 from .supervisor.endpoint import SupervisordConf
-from .supervisor.log_lines import Line, is_own_file, recent, since
+from .supervisor.log_lines import (
+    Line,
+    Position,
+    is_own_file,
+    position,
+    recent,
+    since,
+    written,
+)
 from .supervisor.parser import AUTO, Configuration, ConfiguredProgram, resolve
 from .supervisor.programs import namespec
 
@@ -29,31 +37,50 @@ class Reader:
 
     :param count: how many lines of each log.
     :param moment: C(start), a time, or nothing.
+    :param after: by path: where an earlier reader has ended, if only what follows is wanted;
+        empty for a first reader that others follow.
     :raises JawsError: the time is none (bad_option).
     """
 
-    def __init__(self, configuration: Configuration, count: int, moment: str) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        count: int,
+        moment: str,
+        after: Mapping[str, Position] | None,
+    ) -> None:
         self.configuration = configuration
         self.count = count
         self.from_start = moment == START
         self.earliest = since(moment, time.time()) if moment and not self.from_start else 0.0
-        self.events = daemon_log.read(configuration.logfile)
-        self.unreadable = [] if self.events is not None else [configuration.logfile]
+        self.after = after
+        self.positions: dict[str, Position] = {}
+        self.unreadable: list[str] = []
+        said = self._lines(configuration.logfile, daemon_log.MOST_LINES)
+        self.events = daemon_log.events(said)
 
     def entries(self, program: ConfiguredProgram) -> Iterator[tuple[str, Line]]:
         """Yield a program's lines, and those of supervisord about it if it has given up."""
-        known = self.events or []
+        known = self.events
         first = self.earliest
         if self.from_start:
             first = daemon_log.last_start(known, program.name) - START_TOLERANCE
         for path in paths(program, self.configuration):
-            lines = recent(path, self.count)
-            if lines is None:
-                self.unreadable.append(path)
-            yield from self._chosen(program, lines or [], first)
-        if daemon_log.is_fatal(known, program.name):
+            yield from self._chosen(program, self._lines(path, self.count), first)
+        if self.after or daemon_log.is_fatal(known, program.name):
             said = daemon_log.about(known, program.name)[-self.count :]
             yield from ((SUPERVISORD, line) for line in said if line.time >= self.earliest)
+
+    def _lines(self, path: str, count: int) -> list[Line]:
+        """Return the last lines of a log, or those after the earlier reader."""
+        end = position(path)
+        # A last line that may grow would be returned again, once it is whole.
+        lines = recent(path, count, None if self.after is None else end)
+        if end is None or lines is None:
+            self.unreadable.append(path)
+            return []
+        self.positions[path] = end
+        return written(path, self.after.get(path), end) if self.after else lines
 
     def _chosen(
         self, program: ConfiguredProgram, lines: Sequence[Line], first: float
@@ -69,12 +96,12 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """
     SupervisordConf(params["config"])  # This notes the secrets that must not be shown.
     configuration = resolve(params["config"], params["python"])
-    reader = Reader(configuration, params["lines"], params["since"])
+    reader = Reader(configuration, params["lines"], params["since"], params["after"])
     programs: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for program in configuration.programs:
         name = namespec(program.group, program.name)
-        fatal = daemon_log.is_fatal(reader.events or [], program.name)
+        fatal = daemon_log.is_fatal(reader.events, program.name)
         programs.append(dict(name=name, state="FATAL" if fatal else "UNKNOWN"))
         entries += [
             dict(program=name, source=source, time=line.time, text=line.text)
@@ -82,7 +109,8 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         ]
     entries.sort(key=lambda entry: entry["time"])
     unreadable = sorted(set(reader.unreadable))
-    return dict(changed=False, programs=programs, entries=entries, unreadable=unreadable)
+    found = dict(programs=programs, entries=entries, unreadable=unreadable)
+    return dict(found, changed=False, positions=reader.positions)
 
 
 def paths(program: ConfiguredProgram, configuration: Configuration) -> list[str]:

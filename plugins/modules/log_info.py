@@ -34,6 +34,13 @@ options:
         ago. Others are V(14:30), V(2026-11-30) and V(2026-11-30 14:30).
     type: str
     default: ""
+  after:
+    description:
+      - Only what was written after the RV(positions) of an earlier call, even if a log was rotated
+        since then, and also what supervisord says about programs that run. Of more than 1 MiB in
+        one log, only the end is returned.
+      - With an empty dictionary, as without it, but without a last line that has no end yet.
+    type: dict
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.attributes
@@ -80,6 +87,12 @@ programs:
   sample:
     - name: jaws-jtm
       state: UNKNOWN
+positions:
+  description: >-
+    By log: its inode, and the offset in bytes at which its last whole line ends, for O(after).
+  returned: success
+  type: dict
+  sample: {/tmp/jaws-dev/jtm/logs/jaws-jtm.out: [130123, 4711]}
 unreadable:
   description: Logs that do not exist or that this user may not read.
   returned: success
@@ -108,6 +121,7 @@ def main() -> None:
             python=dict(type="path", required=True),
             lines=dict(type="int", default=10),
             since=dict(type="str", default=""),
+            after=dict(type="dict"),
         ),
         supports_check_mode=True,
     )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .text import plain
 
 Result = Mapping[str, Any]
+SUPERVISORD = "supervisord"
 NOTHING = "there are no lines; give more of them with -e lines=NUMBER, or an earlier -e since="
 
 
@@ -50,6 +51,18 @@ def interleaved(
         f"{name}: {path} does not exist or cannot be read by this user"
         for name, instance in instances.items()
         for path in instance["unreadable"]
+    ]
+
+
+def lines_of(instance: str, found: Result, programs: Collection[str] | None = None) -> list[str]:
+    """Return the lines of one instance, each with its program, and its name if there is one."""
+    names = [program["name"] for program in found["programs"]]
+    width = max(map(len, [SUPERVISORD, *names]))
+    before = f"{instance} " if instance else ""
+    return [
+        f"{before}{entry['source']:{width}} | {plain(entry['text'])}"
+        for entry in found["entries"]
+        if programs is None or entry["program"] in programs
     ]
 
 

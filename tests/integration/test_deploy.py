@@ -572,6 +572,9 @@ def test_the_logs_of_all_services_are_shown_by_time(deployment: Deployment) -> N
     assert "no instance has jaws-jmt" in shown.stdout
     shown = deployment.play("logs", since="noon")
     assert "since=noon is not a time" in shown.stdout
+    shown = deployment.play("logs", follow=True)
+    assert shown.returncode != 0
+    assert "follow=true needs a terminal" in shown.stdout
 
 
 @OPERATED

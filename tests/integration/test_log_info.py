@@ -3,17 +3,32 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Daemon, Result, Run, wait_until
+from tests.integration.conftest import (
+    CLONE,
+    Daemon,
+    Result,
+    Run,
+    ansible,
+    has_ended,
+    surroundings,
+    wait_until,
+)
 
 PROGRAMS = """
 [program:talks]
+environment=DB_PASSWORD=swordfish
 command=sh -c 'echo 2020-11-30 12:00:01 first; echo 2020-11-30 12:00:03 third; exec sleep 1000'
 startsecs=0
 stdout_logfile={root}/talks.out
@@ -143,6 +158,85 @@ def test_a_program_that_falls_and_is_started_again_is_counted(
     wait_until(lambda: logged(daemon).count("spawned: 'falls'") > 2, "two restarts")
     (falls,) = run_module("supervisorctl_info", config=str(daemon.conf), explain=True)["programs"]
     assert falls["restarts"] >= 2
+
+
+def test_what_follows_is_read_once_whatever_happens_to_the_file(
+    running: Daemon, run_module: Run
+) -> None:
+    log, positions = running.root / "talks.out", {}
+
+    def new() -> list[str]:
+        nonlocal positions
+        options: dict[str, Any] = {"config": str(running.conf), "python": sys.executable}
+        result = run_module("log_info", after=positions, **options)
+        positions = result["positions"]
+        return shown(result, "talks")
+
+    def write(text: str) -> None:
+        with log.open("a") as stream:
+            stream.write(text)
+
+    write("half")
+    assert len(new()) == 2
+    assert new() == []
+    write(" and half\ntwo\nbegun")
+    assert new() == ["half and half", "two"]
+    write(" and ended\nlast before\n")
+    log.rename(f"{log}.1")
+    write("first after\n")
+    assert new() == ["begun and ended", "last before", "first after"]
+    write("again\n")
+    for number in (2, 1):
+        Path(f"{log}.{number - 1}" if number > 1 else log).rename(f"{log}.{number}")
+    write("now\n")
+    assert new() == ["again", "now"]
+    log.write_text("1\n")
+    assert new() == ["1"]
+    assert new() == []
+
+
+@pytest.fixture
+def followed(running: Daemon) -> Iterator[Callable[[], str]]:
+    """What a run of log_follow in a terminal has shown; it is interrupted by Ctrl-C."""
+    options = {"config": str(running.conf), "python": sys.executable, "programs": ["talks"]}
+    command = ["localhost", "-i", "localhost,", "-c", "local"]
+    command += ["-m", "jgi.jaws.log_follow", "-a", json.dumps(options)]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(CLONE)
+        words = [sys.executable, "-m", "ansible", "adhoc", *command]
+        os.execve(sys.executable, words, surroundings(running.root, TERM="dumb"))
+    os.set_blocking(terminal, False)
+    text = ""
+
+    def read() -> str:
+        nonlocal text
+        with suppress(BlockingIOError, OSError):
+            text += os.read(terminal, 65536).decode()
+        return text
+
+    yield read
+    os.write(terminal, b"\x03")
+    wait_until(lambda: read() and has_ended(child), "the end")
+    assert os.waitpid(child, 0)[1]
+    assert "Traceback" not in read()
+    os.close(terminal)
+
+
+def test_lines_are_shown_as_they_are_written(running: Daemon, followed: Callable[[], str]) -> None:
+    wait_until(lambda: "talks       | 2020-11-30 12:00:03 third" in followed(), "the last lines")
+    with (running.root / "talks.out").open("a") as log:
+        log.write("with swordfish \x1b[2J\n")
+    wait_until(lambda: r"talks       | with ******** \x1b[2J" in followed(), "a new line")
+    assert "second" not in followed()
+
+
+def test_without_a_terminal_nothing_is_followed(running: Daemon) -> None:
+    options = json.dumps({"config": str(running.conf), "python": sys.executable})
+    call = ("localhost", "-i", "localhost,", "-c", "local")
+    done = ansible("adhoc", *call, "-m", "jgi.jaws.log_follow", "-a", options, home=running.root)
+    assert done.returncode != 0
+    assert "follow=true needs a terminal" in done.stdout
 
 
 def test_a_secret_in_a_log_is_not_shown(daemon: Daemon, run_module: Run) -> None:

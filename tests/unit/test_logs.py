@@ -19,7 +19,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.log_lines impo
     time_of,
     timed,
 )
-from ansible_collections.jgi.jaws.plugins.plugin_utils.logs import NOTHING, interleaved
+from ansible_collections.jgi.jaws.plugins.plugin_utils.logs import (
+    NOTHING,
+    interleaved,
+    lines_of,
+)
 
 NOON = 1796040000.0  # 2026-11-30 12:00:00 UTC
 
@@ -208,3 +212,17 @@ def test_a_file_may_vanish_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "stat", vanish)
     assert [line.text for line in recent(str(log), 1) or []] == ["3"]
+
+
+def test_lines_that_follow_have_the_name_of_their_program_and_of_their_instance() -> None:
+    entries = [
+        {"program": "rest", "source": "rest", "text": "one\x1b[2J"},
+        {"program": "auth", "source": "auth", "text": "two"},
+        {"program": "rest", "source": "supervisord", "text": "gave up: rest"},
+    ]
+    found = {"programs": [{"name": "rest"}, {"name": "auth"}], "entries": entries}
+    assert lines_of("dev", found, ["rest"]) == [
+        r"dev rest        | one\x1b[2J",
+        "dev supervisord | gave up: rest",
+    ]
+    assert lines_of("", found)[1] == "auth        | two"

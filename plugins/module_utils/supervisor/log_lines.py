@@ -12,12 +12,13 @@ import os
 import re
 import time
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 from ..errors import JawsError
-from ..files import behind_links, is_of_the_system, tail
+from ..files import behind_links, end_of, is_of_the_system, tail
 
 FEWEST_BYTES, LINE_BYTES, MOST_BYTES = 4096, 256, 1048576  # to read of a log
+MOST_ROTATED = 10
 WHERE = 60  # characters of a line in which its time is looked for
 # As Python's logging, Supervisor, Java, gunicorn and JSON have it, and as web servers have it.
 ISO = re.compile(
@@ -27,6 +28,9 @@ WEB = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)\s?([+-
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DAY = 86400
+
+# In a log: its inode, and an offset in bytes.
+Position = Tuple[int, int]
 
 
 class Line(NamedTuple):
@@ -41,10 +45,38 @@ def is_own_file(path: str) -> bool:
     return os.path.isabs(path) and not is_of_the_system(behind_links(path)[0])
 
 
-def recent(path: str, count: int) -> list[Line] | None:
+def position(path: str) -> Position | None:
+    """Return where the whole lines of a log end; None if it is unreadable."""
+    return end_of(path, MOST_BYTES)
+
+
+def written(path: str, since: Position | None, until: Position) -> list[Line]:
+    """Return the lines between two positions in a log, even if it was rotated in between."""
+    inode, start = since or (0, 0)
+    moved = []
+    if inode != until[0] or start > until[1]:  # it was rotated; or emptied: then there is no other
+        old = [f"{path}.{number}" for number in range(1, MOST_ROTATED)]
+        moved = old[: 1 + next((n for n, name in enumerate(old) if _inode(name) == inode), -1)]
+        start = start if moved else 0
+    lines: list[str] = []
+    for name in reversed(moved):
+        lines += tail(name, start, MOST_BYTES, MOST_BYTES) or []
+        start = 0
+    lines += tail(path, start, MOST_BYTES, MOST_BYTES, until[1]) or []
+    return timed(lines, time.time())
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
+
+
+def recent(path: str, count: int, until: Position | None = None) -> list[Line] | None:
     """Return the last lines of a log, even if it was just rotated; None if it is unreadable."""
     size = min(FEWEST_BYTES + count * LINE_BYTES, MOST_BYTES)
-    lines = tail(path, max_lines=count, max_bytes=size)
+    lines = tail(path, max_lines=count, max_bytes=size, until=until and until[1])
     if lines is None:
         return None
     length, changed = _state(path)
