@@ -14,18 +14,21 @@ from typing import Any, Dict, Iterator, Sequence
 from .errors import JawsError
 from .releases import commands, health, history, retention
 from .releases.convergence import Applied, Wish, apply, dead, drop, own_files
-from .releases.store import Links, Record, Store, keep_secrets, new_id, planned
+from .releases.differences import actions
+from .releases.store import Links, Record, Store, compared, keep_secrets, new_id, planned
 from .releases.verification import Verification, lasting
 from .releases.watch import Watch
+from .supervisor import daemon_log
 from .supervisor.client import Supervisor
 from .supervisor.conf import ConfText, differing, marked, redact
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
+from .supervisor.installation import is_of_another_installation
 from .supervisor.leftovers import Leftovers
-from .supervisor.observation import observe, settings
+from .supervisor.observation import Observation, observe, settings
 from .supervisor.parser import validate_text
 from .supervisor.planning import plan_stopped
-from .supervisor.programs import Program, names, namespec
+from .supervisor.programs import Change, Program, namespec
 from .supervisor.running import Instance
 
 Params = Dict[str, Any]
@@ -57,6 +60,32 @@ def validate(store: Store, text: str, python: str) -> list[str]:
     return [namespec(program.group, program.name) for program in found]
 
 
+def foreseen(store: Store, python: str, before: str, after: str) -> dict[str, Any]:
+    """Return what a switch would do to each program, and whether supervisord is outdated."""
+    try:
+        with Supervisor(SupervisordConf(store.config).endpoint) as client:
+            seen = observe(client, reread=before == after)
+            due = due_actions(client, seen, before, after)
+            return dict(actions=due, outdated=is_outdated(client, python))
+    except JawsError as error:
+        if error.reason != "down":  # in check mode nothing has started it
+            raise
+    return dict(actions=actions(before, after, [], [], Change([], [], [])))
+
+
+def is_outdated(client: Supervisor, python: str) -> bool:
+    """Whether supervisord runs from an older installation than the one of its Python."""
+    return bool(is_of_another_installation(client.call("supervisor.getPID"), python))
+
+
+def due_actions(
+    client: Supervisor, seen: Observation, before: str, after: str
+) -> list[dict[str, Any]]:
+    """Return what a switch does to each program."""
+    fallen = {program.group for program in dead(seen.programs, settings(client))}
+    return actions(before, after, seen.programs, fallen, seen.change)
+
+
 class Command:
     """Brings one instance's release to a state."""
 
@@ -80,6 +109,7 @@ class Preparation(Command):
         bare = check_mode and not self.store.exists
         current = ConfText("", "") if bare else self.store.conf()
         known = [] if bare else self.store.all()
+        now = None if bare else self.store.find(current.release)
         record = self._record(known)
         if not check_mode:
             self.store.sweep(os.path.dirname(file.path) for file in self.files)
@@ -99,8 +129,21 @@ class Preparation(Command):
             differs=record["id"] != current.release,
             affected=differing(current.programs, record["programs"]),
             published=paths,
+            changes=self._changes(now, record),
+            **self._plan(current, record, check_mode and not bare),
             diff=dict(before="", after="".join(path + "\n" for path in paths)),
         )
+
+    def _plan(self, current: ConfText, record: Record, is_asked: bool) -> dict[str, Any]:
+        """Return what the switch would do. The next task cannot, because there is no record."""
+        if not is_asked:
+            return {}
+        about = (self.params["python"], current.programs, record["programs"])
+        return foreseen(self.store, *about)
+
+    def _changes(self, now: Record | None, record: Record) -> list[dict[str, Any]]:
+        texts = {file.path: file.content for file in self.files}
+        return compared(now, record, texts, all(map(os.path.exists, record["uses"])))
 
     def _refuse_idle_checks(self, known: Sequence[str]) -> None:
         unknown = sorted(set(self.plan["health"]) - set(known))
@@ -257,24 +300,21 @@ class Activation(Command):
     def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         due = before.programs != record["programs"]
+        about = (self.params["python"], before.programs, record["programs"])
+        found = foreseen(self.store, *about)
         affected = differing(before.programs, record["programs"])
-        try:
-            with Supervisor(SupervisordConf(self.store.config).endpoint) as client:
-                seen = observe(client, reread=not due)
-                affected += seen.change.groups
-                affected += names(dead(seen.programs, settings(client)))
-        except JawsError as error:
-            if error.reason != "down":  # in check mode nothing has started it
-                raise
+        affected += [one["program"] for one in found["actions"] if one["action"] != "leave"]
         changed = due or bool(affected) or not self.store.linked(record["links"])
-        return self._result(record, before, changed, affected)
+        return dict(self._result(record, before, changed, affected), **found)
 
     def _act(self, switch: Switch) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         self._refuse_incomplete(record)
+        due, since = before.programs != record["programs"], time.time()
         # This fails before any switch if supervisord does not answer or has lost a program.
-        plan_stopped(observe(switch.client).programs)
-        due = before.programs != record["programs"]
+        seen = observe(switch.client, reread=not due)
+        plan_stopped(seen.programs)
+        plan = due_actions(switch.client, seen, before.programs, record["programs"])
         proven = not due and history.state(record, before.release) == "good"
         if due:
             self._refuse_unusable(record, before)
@@ -293,10 +333,18 @@ class Activation(Command):
             self.store.save(history.held(record, switch.deploy, time.time()))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
+        found["actions"] = self._done(plan, since)
+        found["outdated"] = is_outdated(switch.client, self.params["python"])
         programs = observe(switch.client).programs
         found["programs"] = [program.as_dict() for program in programs]
         # What it did not restart, nobody has looked at.
         return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
+
+    def _done(self, plan: Sequence[Params], since: float) -> list[dict[str, Any]]:
+        """Return what was done, and for how long each program was down."""
+        events = daemon_log.read(SupervisordConf(self.store.config).log_file)
+        down = daemon_log.down_times(events or [], since)
+        return [dict(one, down=down.get(one["program"])) for one in plan]
 
     def _refuse_unusable(self, record: Record, before: ConfText) -> None:
         """Refuse what has become unusable since it was prepared."""
@@ -337,6 +385,8 @@ class Activation(Command):
             changed=changed,
             held=True,
             id=record["id"],
+            before=before.release,
+            changes=compared(self.store.find(before.release), record),
             affected=sorted(set(affected)),
             diff=dict(
                 before=redact(before.programs),

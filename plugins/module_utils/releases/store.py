@@ -13,9 +13,11 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Dict, Iterable, Mapping, NamedTuple
 
-from ..errors import JawsError
+from ..errors import JawsError, keep_secret
 from ..files import (
     file_mode,
     group_id,
@@ -30,6 +32,7 @@ from ..files import (
 )
 from ..supervisor import conf
 from ..supervisor.conf import ConfText
+from .differences import changes, model
 
 Record = Dict[str, Any]
 Links = Mapping[str, str]
@@ -199,10 +202,38 @@ class Store:
         return all(points_at(path, target) for path, target in links.items())
 
 
-def keep_secrets(record: Record) -> None:
-    """Note the secrets of a release, which must not be shown where something is quoted."""
+def keep_secrets(record: Record, planned_texts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Note the secrets of a release, which must not be shown where something is quoted.
+
+    :param planned_texts: the contents of files that may not be published yet, by path.
+    """
     for path in conf.secret_files(record["programs"]):
-        keep_secrets_of(path)
+        if path in planned_texts:
+            keep_secret(*json.loads(planned_texts[path]))
+        else:
+            keep_secrets_of(path)
+
+
+def compared(
+    old: Record | None,
+    new: Record | None,
+    planned_texts: Mapping[str, str] = MappingProxyType({}),
+    is_whole: bool = True,
+) -> list[dict[str, Any]]:
+    """Return what differs between two releases, without their secrets.
+
+    :param planned_texts: as in C(keep_secrets).
+    :param is_whole: as in C(changes).
+    """
+
+    def read(path: str) -> str | None:
+        with suppress(JawsError):
+            return planned_texts.get(path) or read_text(path)
+        return None
+
+    for record in filter(None, (old, new)):
+        keep_secrets(record, planned_texts)
+    return changes(model(old, read), model(new, read), is_whole)
 
 
 def points_at(path: str, target: str) -> bool:

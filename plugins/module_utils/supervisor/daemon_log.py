@@ -18,8 +18,8 @@ from .programs import Program
 
 MOST_LINES = 3000
 EVENT = re.compile(
-    r"[-0-9]{10} [:0-9]{8},\d+ [A-Z]+ (spawned|exited|stopped|gave up|spawnerr): "
-    r"(?:'?(.+?)'?(?: with pid \d+| \((.*)\)| entered FATAL .*)|(.*))$"
+    r"[-0-9]{10} [:0-9]{8},\d+ [A-Z]+ (spawned|success|exited|stopped|gave up|spawnerr): "
+    r"(?:'?(.+?)'?(?: with pid \d+| \((.*)\)| entered (?:FATAL|RUNNING) .*)|(.*))$"
 )
 
 
@@ -70,6 +70,18 @@ def last_start(known: Iterable[Event], name: str) -> float:
     return starts[-1] if starts else 0.0
 
 
+def down_times(known: Iterable[Event], since: float) -> dict[str, float]:
+    """Return for how many seconds programs were not RUNNING, of those that are again since then."""
+    ended: dict[str, float] = {}
+    found = {}
+    for event in known:
+        if event.kind in ("stopped", "exited") and event.line.time >= since:
+            ended.setdefault(event.name, event.line.time)
+        elif event.kind == "success" and event.name in ended:
+            found[event.name] = round(event.line.time - ended[event.name], 1)
+    return found
+
+
 def is_fatal(known: Iterable[Event], name: str) -> bool:
     """Whether supervisord has given up on a program."""
     kinds = [event.kind for event in known if event.name == name]
@@ -78,7 +90,7 @@ def is_fatal(known: Iterable[Event], name: str) -> bool:
 
 def about(known: Iterable[Event], name: str) -> list[Line]:
     """Return what was said about a program, and about starts that failed."""
-    return [event.line for event in known if event.name in (name, "")]
+    return [one.line for one in known if one.name in (name, "") and one.kind != "success"]
 
 
 def last_line(program: Program) -> str | None:

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a deploy or a rollback has done, or would do, in words.
+
+Pure functions on the control node. What is done and what would be done differ only in their tense.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..module_utils.errors import SECRET_NAME
+from .text import cut, plain
+
+Result = Mapping[str, Any]
+
+VERBS = {
+    "restart": ("restarted", "would restart"),
+    "start": ("started", "would start"),
+    "remove": ("removed", "would remove"),
+    "leave": ("left alone", "would leave alone"),
+}
+UNKNOWN = "supervisord ran another definition of it"
+MOST_REASONS = 5
+MOST_VALUE = 60  # columns
+OUTDATED = (
+    "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
+)
+PLURAL = {"it is": "they are", "it was": "they were", "it uses": "they use", "it has": "they have"}
+# Options of ansible-playbook that another run of it needs too.
+GIVEN = {
+    "inventory": "-i",
+    "subset": "--limit",
+    "vault_ids": "--vault-id",
+    "vault_password_files": "--vault-password-file",
+}
+ASKED = {"become_ask_pass": "-K", "ask_vault_pass": "-J"}
+
+
+def summary(instances: Mapping[str, Result], is_plan: bool, undo: str, width: int) -> list[str]:
+    """Return the lines about all instances.
+
+    :param instances: by host: what M(jgi.jaws.release) returned.
+    :param undo: the command that undoes it.
+    """
+    lines = [
+        part for host, found in instances.items() for part in _of_instance(host, found, is_plan)
+    ]
+    lines += [
+        f"due on {host}: {OUTDATED}" for host, one in instances.items() if one.get("outdated")
+    ]
+    if any(_before(one) not in (None, one["id"]) for one in instances.values()):
+        lines.append(f"to undo this: {undo}")
+    return [piece for line in lines for piece in _laid_out(line, width)]
+
+
+def _before(found: Result) -> str | None:
+    """Return the release before: V(active) and V(prepared) call it differently."""
+    release: str | None = found.get("before", found.get("current"))
+    return release
+
+
+def _of_instance(host: str, found: Result, is_plan: bool) -> list[str]:
+    before, known = _before(found), found.get("changes", [])
+    after = "a new release" if is_plan and found.get("published") else found["id"]
+    is_same = before == found["id"]
+    title = f"{before}, unchanged" if is_same else f"{before or 'nothing'} → {after}"
+    done = _sentences(found.get("actions", []), known, is_plan, is_same)
+    down = [
+        f"{one['program']} {one['down']:g} s" for one in found.get("actions", []) if one.get("down")
+    ]
+    acted = {one["program"] for one in found.get("actions", []) if one["action"] != "leave"}
+    idle = [described(one) for one in known if not acted & {*one["programs"]}]
+    return [
+        f"{host}: {title}",
+        *(f"  {sentence}" for sentence in done),
+        *([f"  without a restart: {_few(idle)}"] if idle else []),
+        *([f"  down: {', '.join(down)}"] if down else []),
+    ]
+
+
+def _sentences(
+    done: Sequence[Result], known: Sequence[Result], is_plan: bool, is_same: bool
+) -> list[str]:
+    """Return one sentence for all programs to which the same was done for the same reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in done:
+        is_idle = one["action"] == "leave" and "stopped" not in one["why"]
+        if not (is_same and is_idle):
+            found.setdefault((one["action"], _why(one, known)), []).append(one["program"])
+    order = list(VERBS)
+    ordered = sorted(found.items(), key=lambda item: order.index(item[0][0]))
+    return [
+        f"{VERBS[action][is_plan]} {', '.join(programs)}{_because(why, len(programs))}"
+        for (action, why), programs in ordered
+    ]
+
+
+def _because(why: str, count: int) -> str:
+    for one, several in PLURAL.items() if count > 1 else ():
+        why = re.sub(rf"\b{one}\b", several, why)
+    return f" because {why}" if why else ""
+
+
+def _why(one: Result, known: Sequence[Result]) -> str:
+    if one["action"] != "restart":
+        return str(one["why"])
+    return (
+        _few([described(each) for each in known if one["program"] in each["programs"]]) or UNKNOWN
+    )
+
+
+def _few(told: Sequence[str]) -> str:
+    left = len(told) - MOST_REASONS
+    return "; ".join(told[:MOST_REASONS]) + (f"; and {left} more" if left > 0 else "")
+
+
+def described(change: Result) -> str:
+    """Return one difference between two releases in words."""
+    item, kind = plain(change["item"]), change["change"]
+    before, after = (cut(plain(change[key] or ""), MOST_VALUE) for key in ("before", "after"))
+    if kind == "changed" and (before or after):
+        return f"{item} {before or '(empty)'} → {after or '(empty)'}"
+    value = {"added": after, "removed": before}.get(kind, "")
+    return f"{item} {kind}" + (f" ({value})" if value else "")
+
+
+def _laid_out(line: str, width: int) -> list[str]:
+    own = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line.strip(),
+        width,
+        initial_indent=own,
+        subsequent_indent=own + "    ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def undoing(arguments: Mapping[str, Any], folder: str, release: str = "") -> str:
+    """Return the command that goes back to what ran before.
+
+    :param arguments: those of ansible-playbook, as Ansible has parsed them.
+    :param folder: the directory that it was called in.
+    :param release: what to go to; without it, the last deploy is undone.
+    """
+    playbook = next(iter(arguments.get("args") or ["deploy"]))
+    words = [re.sub(r"\w+(?=(\.ya?ml)?$)", "rollback", _relative(playbook, folder), count=1)]
+    for name, option in GIVEN.items():
+        value = arguments.get(name) or []
+        for one in [value] if isinstance(value, str) else value:
+            words += [option, _relative(one, folder)]
+    words += [flag for name, flag in ASKED.items() if arguments.get(name)]
+    words += [part for one in arguments.get("extra_vars") or [] for part in _variables(one)]
+    words += ["-e", f"release={release}"] if release else []
+    return "ansible-playbook " + shlex.join(words)
+
+
+def _variables(given: str) -> Iterable[str]:
+    """Yield the option for variables, unless they may hold a secret or are about one run."""
+    name = given.partition("=")[0].strip()
+    if given.startswith("@") or (name.isidentifier() and not SECRET_NAME.search(given)):
+        yield from [] if name in ("message", "release") else ["-e", given]
+    else:
+        yield from ["-e", "..."]
+
+
+def _relative(path: str, folder: str) -> str:
+    found = os.path.relpath(path, folder) if os.path.isabs(path) else path
+    return path if found.startswith("..") else found
