@@ -40,6 +40,9 @@ EXITS = 2
 # What makes a release another one, besides its programs.
 INPUTS = ("links", "health", "holds", "one_shot", "uses", "files")
 
+# What is known about a deploy.
+ABOUT = ("author", "ci_job", "commit", "pipeline", "message")
+
 # The failures that the release itself causes; a supervisord that went away is not one of them.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")
 
@@ -212,10 +215,15 @@ class Switch:
         if returning:
             record = history.returned(*about, self.store.all())
         else:
-            record = history.switched(*about)
+            record = self.told(history.switched(*about))
         self.store.save(record)
         self.store.switch(record["programs"])
         return record
+
+    def told(self, record: Record) -> Record:
+        """Return the record with who deploys, from what and why."""
+        about = {key: self.params[key] for key in ABOUT if self.params[key]}
+        return history.told(record, self.deploy, about)
 
     def apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
         """Make supervisord run the release, except what it drops, and watch whether it is stable.
@@ -320,7 +328,7 @@ class Activation(Command):
             self._refuse_unusable(record, before)
             record = switch.switch(record, before, self.returning)
         elif not proven:  # a run that was killed has switched already
-            record = history.continued(record, switch.deploy)
+            record = switch.told(history.continued(record, switch.deploy))
         try:
             linked = self.store.link(record["links"])
             exits = None if proven else EXITS

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from .releases import history
-from .releases.store import Record, Store
+from .releases.store import Record, Store, compared
 from .releases.verification import seen
 
 # The parts of a release's record that are returned.
 SHOWN = ["id", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
+ABOUT = ["commit", "pipeline", "message"]  # and its deploy's own author and job
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -33,11 +34,28 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         unproven_deploy=history.open_deploy(now),
         deploy=history.next_deploy(known, time.time()),
         health=seen(params["config"], checks) if checks else {},
-        releases=[_shown(record, current) for record in known],
+        releases=[_shown(record, now, known) for record in known],
+        compared=_compared(params, current, {record["id"]: record for record in known}),
     )
 
 
-def _shown(record: Record, current: str | None) -> dict[str, Any]:
+def _shown(record: Record, now: Record | None, known: Sequence[Record]) -> dict[str, Any]:
+    current = now["id"] if now else None
     found = {key: record.get(key) for key in SHOWN}
-    known = history.deploys(record, record["id"] == current)
-    return dict(found, status=history.state(record, current), deploys=known)
+    found.update(dict.fromkeys(ABOUT), **history.about(record))
+    return dict(
+        found,
+        status=history.state(record, current),
+        state=history.standing(record, now, known),
+        deploys=history.deploys(record, record["id"] == current),
+    )
+
+
+def _compared(
+    params: dict[str, Any], current: str | None, known: dict[str, Record]
+) -> dict[str, Any] | None:
+    """Return what differs between two releases, if this instance has both."""
+    one, other = params["release"], params["against"] or current
+    if one not in known or other not in known:
+        return None
+    return dict(releases=[one, other], changes=compared(known[one], known[other]))

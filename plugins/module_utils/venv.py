@@ -612,10 +612,11 @@ def _describe(builder: Builder) -> dict[str, Any]:
     path, spec = builder.environment.path, builder.spec
     record = builder.environment.record or {}
     packages = record.get("packages", [])
+    known = packages or [f"{wheel.name}=={wheel.version}" for wheel in builder.wheels]
     return dict(
         path=path,
         packages=packages,
-        builds=installed.builds(packages, path, spec["wheels"]),
+        builds=installed.builds(known, path, spec["wheels"]),
         tolerated=record.get("tolerated", []),
         modules=spec["modules"],
     )

@@ -166,6 +166,21 @@ options:
     description: The url of the CI job that deploys, for the record.
     type: str
     default: ""
+  commit:
+    version_added: 0.3.0
+    description: The commit that the CI job deploys, for the record.
+    type: str
+    default: ""
+  pipeline:
+    version_added: 0.3.0
+    description: The id of the pipeline that it belongs to, for the record.
+    type: str
+    default: ""
+  message:
+    version_added: 0.3.0
+    description: What the deploy is for, for the record.
+    type: str
+    default: ""
   window:
     description:
       - How many seconds a changed program must keep running with one process. Choose more than
@@ -318,6 +333,49 @@ affected:
   type: list
   elements: str
   sample: [jaws-central-rest]
+before:
+  version_added: 0.3.0
+  description: >-
+    With O(state=active) and O(state=rolled_back), the release that ran before; null if there was
+    none.
+  returned: success
+  type: str
+  sample: 20261121T130000Z-4567cdef
+changes:
+  version_added: 0.3.0
+  description:
+    - What differs from the current release, or from the one before. What holds a secret has no
+      C(before) and no C(after).
+    - C(item) is where it is, C(change) one of V(added), V(removed) and V(changed), and C(programs)
+      are those that use it.
+  returned: with O(state=prepared), O(state=active) and O(state=rolled_back)
+  type: list
+  elements: dict
+  sample:
+    - item: jaws-site.conf [LOCAL_RPC_SERVER] num_threads
+      change: changed
+      before: "5"
+      after: "6"
+      programs: [jaws-site-jtm-rpc]
+actions:
+  version_added: 0.3.0
+  description:
+    - What was done to each program, in check mode what would be done. C(action) is one of
+      V(restart), V(start), V(remove) and V(leave).
+    - C(down) is for how many seconds the program was not C(RUNNING); null if that is unknown.
+  returned: >-
+    with O(state=active) and O(state=rolled_back), and in check mode with O(state=prepared)
+  type: list
+  elements: dict
+  sample:
+    - {program: jaws-central-rest, action: leave, why: nothing that it uses has changed, down: null}
+    - {program: jaws-site-jtm-rpc, action: restart, why: "", down: 3.4}
+outdated:
+  version_added: 0.3.0
+  description: Whether supervisord runs from another installation than that of O(python).
+  returned: as RV(actions)
+  type: bool
+  sample: false
 programs:
   description: With O(state=active), every program, as M(jgi.jaws.supervisorctl) returns them.
   returned: success, not in check mode
@@ -419,6 +477,9 @@ OPTIONS = dict(
     packages=dict(type="list", elements="str", default=[]),
     author=dict(type="str", default=""),
     ci_job=dict(type="str", default=""),
+    commit=dict(type="str", default=""),
+    pipeline=dict(type="str", default=""),
+    message=dict(type="str", default=""),
     window=dict(type="int", default=10),
     health_timeout=dict(type="int", default=60),
     programs=dict(type="list", elements="str"),

@@ -25,6 +25,14 @@ options:
         the same time. A check that fails is run again, because once may be chance.
     type: bool
     default: false
+  release:
+    description: A release to compare with O(against).
+    type: str
+    version_added: 0.3.0
+  against:
+    description: The release to compare it with. By default the current one.
+    type: str
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.attributes
@@ -109,6 +117,13 @@ releases:
         switched to it was interrupted.
       type: str
       sample: good
+    state:
+      description: >-
+        RV(releases[].status) as people see it, that is V(current) for a good release that is
+        current, and V(rolled back) for one that a rollback has left.
+      version_added: 0.3.0
+      type: str
+      sample: current
     created:
       description: When it was prepared, in Unix seconds.
       type: int
@@ -135,6 +150,21 @@ releases:
       description: The url of the CI job that deployed it.
       type: str
       sample: https://gitlab.example.org/jaws/-/jobs/1234
+    commit:
+      description: The commit that the CI job deployed; null if it was none.
+      version_added: 0.3.0
+      type: str
+      sample: 2c26b46b
+    pipeline:
+      description: The id of its pipeline; null if there was none.
+      version_added: 0.3.0
+      type: str
+      sample: "4711"
+    message:
+      description: What the deploy was for; null if nobody has said so.
+      version_added: 0.3.0
+      type: str
+      sample: Use more threads
     packages:
       description: Its packages with their versions.
       type: list
@@ -144,6 +174,21 @@ releases:
       description: Why it is bad; empty if it is not.
       type: str
       sample: jaws-central-rest ended with status 1
+compared:
+  version_added: 0.3.0
+  description: >-
+    With O(release), both releases, and what differs between them as M(jgi.jaws.release) returns it;
+    null if the instance does not have both.
+  returned: success
+  type: dict
+  sample:
+    releases: [20261121T130000Z-4567cdef, 20261122T130000Z-0123abcd]
+    changes:
+      - item: jaws-site.conf [LOCAL_RPC_SERVER] num_threads
+        change: changed
+        before: "5"
+        after: "6"
+        programs: [jaws-site-jtm-rpc]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -158,6 +203,8 @@ def main() -> None:
             config=dict(type="path", required=True),
             directory=dict(type="path", required=True),
             health=dict(type="bool", default=False),
+            release=dict(type="str"),
+            against=dict(type="str"),
         ),
         supports_check_mode=True,
     )

@@ -10,8 +10,8 @@ module: release_report
 short_description: Show the releases of all instances as one table
 version_added: 0.2.0
 description:
-  - Returns one table of the releases of all given instances, with the time and author of each, and
-    the reason why a bad one is bad.
+  - Returns one table of the releases of all given instances. Below each release is when it was
+    deployed, by whom, from which commit and what for, and its packages, or why it is bad.
   - The callback P(jgi.jaws.progress#callback) shows the table at the end of a run; others show it
     as the result of the task.
 options:
@@ -22,6 +22,12 @@ options:
   packages:
     description: A regular expression; only packages that match it are shown. By default all.
     type: str
+  release:
+    description: >-
+      Show only what differs between this release and the one that M(jgi.jaws.release_info) has
+      compared it with.
+    type: str
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -49,6 +55,8 @@ stdout_lines:
   type: list
   elements: str
   sample:
-    - INSTANCE  RELEASE                    STATUS         ACTIVATED  AUTHOR  CI JOB  PACKAGES
-    - jaws      20261122T130141Z-95a2e45f  good, current  3d04h ago  jaws    -       jaws_site-2.6
+    - INSTANCE  RELEASE                    STATE    DEPLOY
+    - jaws      20261122T130141Z-95a2e45f  current  1790000000
+    - "  3d04h ago by jsmith, commit 2c26b46b, pipeline 4711: Use more threads"
+    - "  jaws-site==2.6.0 (2c26b46b)"
 """

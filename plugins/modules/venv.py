@@ -164,7 +164,8 @@ EXAMPLES = r"""
 RETURN = r"""
 environments:
   description:
-    - The environments by name. In check mode, one that is not there has no packages.
+    - The environments by name. In check mode, one that is not there has no packages, and the builds
+      are those of its wheels.
     - C(builds) are the packages again, each from a wheel or a URL with the beginning of its digest
       or commit; C(tolerated) is what was found and tolerated; C(modules) are those it was built
       with.

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The jgi.jaws engineers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deploy or a rollback has done, or would do, in words.
+"""What a deploy or a rollback has done, or would do, and the history of all deploys, in words.
 
 Pure functions on the control node. What is done and what would be done differ only in their tense.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..module_utils.errors import SECRET_NAME
+from .table import duration, format_table
 from .text import cut, plain
 
 Result = Mapping[str, Any]
@@ -26,6 +27,8 @@ VERBS = {
     "remove": ("removed", "would remove"),
     "leave": ("left alone", "would leave alone"),
 }
+HISTORY = ("instance", "release", "state", "deploy")
+ORIGIN = {"author": "by", "commit": "commit", "pipeline": "pipeline", "ci_job": ""}
 UNKNOWN = "supervisord ran another definition of it"
 MOST_REASONS = 5
 MOST_VALUE = 60  # columns
@@ -141,6 +144,60 @@ def _laid_out(line: str, width: int) -> list[str]:
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def comparison(instances: Mapping[str, Result], width: int) -> list[str]:
+    """Return what differs between two releases, on the instances that have both."""
+    lines = []
+    for host, found in instances.items():
+        pair = found.get("compared")
+        if pair:
+            told = [f"  {described(change)}" for change in pair["changes"]]
+            lines += [f"{host}: {' → '.join(pair['releases'])}", *(told or ["  nothing differs"])]
+    return [piece for line in lines for piece in _laid_out(line, width)]
+
+
+def history(instances: Mapping[str, Result], packages: str, now: float, width: int) -> list[str]:
+    """Return the table of releases; below each row is what it has no room for.
+
+    :param packages: a regular expression: which packages are shown.
+    """
+    known = [(host, one) for host, found in instances.items() for one in found["releases"]]
+    rows = [_row(host, one, instances[host]["current"]) for host, one in known]
+    heading, *lines = format_table(HISTORY, rows).splitlines()
+    found = [heading]
+    for line, (_host, one) in zip(lines, known, strict=True):
+        told = filter(
+            None, (_origin(one, now), cut(one["why"] or "", 2 * width) or _packages(one, packages))
+        )
+        found += [line, *(piece for text in told for piece in _laid_out(f"  {text}", width))]
+    return found
+
+
+def _row(host: str, release: Result, current: str | None) -> Result:
+    state, is_current = release["state"], release["id"] == current
+    standing = f"{state}, current" if is_current and state in ("bad", "prepared") else state
+    return {
+        "instance": host,
+        "release": release["id"],
+        "state": standing,
+        "deploy": release["deploy"],
+    }
+
+
+def _origin(release: Result, now: float) -> str:
+    """Return when a release was deployed, by whom, from what, and what for."""
+    since = release["activated"] or release["created"]
+    facts = [
+        f"{'deployed' if release['activated'] else 'prepared'} {duration(now - since)} ago",
+        *(f"{word} {release[key]}".strip() for key, word in ORIGIN.items() if release.get(key)),
+    ]
+    told = f": {release['message']}" if release.get("message") else ""
+    return plain(", ".join(facts).replace(", by ", " by ", 1) + told)
+
+
+def _packages(release: Result, shown: str) -> str:
+    return " ".join(one for one in release["packages"] or [] if re.search(shown, one))
 
 
 def undoing(arguments: Mapping[str, Any], folder: str, release: str = "") -> str:

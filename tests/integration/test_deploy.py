@@ -64,6 +64,16 @@ def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
     return sorted(name for name in before if before[name] != after[name])
 
 
+def summary_of(run: Run) -> list[str]:
+    """Return the sentences that a deploy, or the plan of one, ends with, all in the past tense."""
+    text = run.stdout[run.stdout.index("PLAY RECAP") :].partition("\n\n")[2]
+    joined = re.sub(r"\n {4,}", " ", text)
+    for plan, done in {"leave": "left", "restart": "restarted", "start": "started"}.items():
+        joined = joined.replace(f"would {plan} ", f"{done} ")
+    joined = re.sub(r"→ (a new release|\d{8}T\S+)$", "→ the new release", joined, flags=re.M)
+    return [line.strip() for line in joined.strip().splitlines()]
+
+
 class Deployment:
     """The local site in its own directory and with its own ports.
 
@@ -220,9 +230,19 @@ def test_a_changed_value_restarts_only_what_uses_it(deployment: Deployment) -> N
     deployment.variables["jaws_configs"] = {
         "jaws-central.conf": {"JAWS": {"docs_url": "elsewhere"}}
     }
-    assert changes(deployment.deploy("--diff"))["local_dev_jaws"] == 2
+    plan = deployment.deploy("--check")
+    assert set(changes(plan)) == {"local_dev_jaws", "local_dev_jtm"}
+    run = deployment.deploy("--diff", message="Move the documentation")
+    assert changes(run)["local_dev_jaws"] == 2
     after = deployment.pids()
     assert sorted(name for name in pids if after[name] != pids[name]) == CENTRAL
+    done = summary_of(run)
+    assert summary_of(plan) == [line for line in done if not line.startswith("down: ")]
+    (restarted,) = (line for line in done if line.startswith("restarted "))
+    assert restarted.startswith(f"restarted {', '.join(CENTRAL)} because jaws-central.conf [")
+    assert restarted.endswith("docs_url https://jaws-docs.readthedocs.io/en/latest/ → elsewhere")
+    assert re.search(r"^down: jaws-central-auth \d+(\.\d)? s, ", "\n".join(done), re.M)
+    assert "Move the documentation" in " ".join(deployment.play("releases").stdout.split())
 
 
 @DEPLOYED
@@ -265,8 +285,8 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     after = deployment.pids()
     assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}
     shown = deployment.play("releases").stdout
-    assert re.search(r"^local_dev_jaws +\S+ +prepared +- ", shown, re.M), shown
-    assert re.search(r"^local_dev_jtm +\S+ +bad +- ", shown, re.M), shown
+    assert re.search(r"^local_dev_jaws +\S+ +prepared +-$", shown, re.M), shown
+    assert re.search(r"^local_dev_jtm +\S+ +bad +-$", shown, re.M), shown
 
 
 TELLTALE = """
@@ -381,7 +401,7 @@ def current(deployment: Deployment) -> dict[str, str]:
     """Return the current release of each instance, according to the table of releases."""
     shown = deployment.play("releases")
     assert shown.returncode == 0
-    return dict(re.findall(r"^(local_dev_\S+) +(\S+) +good, current ", shown.stdout, re.M))
+    return dict(re.findall(r"^(local_dev_\S+) +(\S+) +current ", shown.stdout, re.M))
 
 
 @CUT
@@ -397,6 +417,11 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     run = deployment.play("rollback")
     assert changes(run) == {"local_dev_jaws": 1, "local_dev_jtm": 0}
     assert f"From {after['local_dev_jaws']} to {before['local_dev_jaws']}." in run.stdout
+    assert f"-e release={after['local_dev_jaws']}" in " ".join(run.stdout.split())
+    pair = {"release": before["local_dev_jaws"], "against": after["local_dev_jaws"]}
+    shown = deployment.play("releases", **pair).stdout
+    assert re.search(r"^  jaws-central\.conf \[\S+\] docs_url \S+ → new$", shown, re.M), shown
+    assert f" {after['local_dev_jaws']}  rolled back  " in deployment.play("releases").stdout
     assert current(deployment) == before
     assert {name: deployment.pids()[name] for name in JTM} == {name: pids[name] for name in JTM}
     changes(deployment.play("rollback"))

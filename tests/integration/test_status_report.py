@@ -196,13 +196,15 @@ def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path
 
 
 def test_the_table_of_releases_is_the_result(tmp_path: Path) -> None:
-    record = {"id": "r1", "status": "good", "activated": None, "author": "me", "ci_job": None}
-    instance = {"current": "r1", "releases": [{**record, "packages": ["a-1"], "why": None}]}
+    record = {"id": "r1", "state": "current", "deploy": 7, "created": 1, "author": "me"}
+    more = {"activated": None, "packages": ["a-1"], "why": None}
+    instance = {"current": "r1", "releases": [{**record, **more}]}
     _code, found = result(tmp_path, "release_report", instances={"dev": instance})
-    assert [line.split()[:4] for line in found["stdout_lines"]] == [
-        ["INSTANCE", "RELEASE", "STATUS", "ACTIVATED"],
-        ["dev", "r1", "good,", "current"],
-    ]
+    heading, row, origin, packages = found["stdout_lines"]
+    assert heading.split() == ["INSTANCE", "RELEASE", "STATE", "DEPLOY"]
+    assert row.split() == ["dev", "r1", "current", "7"]
+    assert origin.endswith(" ago by me")
+    assert packages == "  a-1"
 
 
 @pytest.mark.parametrize("suffix", ["json", "prom", "html"])

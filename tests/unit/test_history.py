@@ -334,3 +334,36 @@ def test_a_deploy_is_later_than_all_known_ones_even_if_the_clock_went_back() -> 
     assert next_deploy(known, 2.0) == 4
     known.append(record("r4", replaced={"by": 9}))
     assert next_deploy(known, 2.0) == 10
+
+
+def standings(instance: Instance) -> dict[str, str]:
+    known = [*instance.records.values()]
+    now = instance.records[instance.current] if instance.current else None
+    return {one["id"]: history.standing(one, now, known) for one in known}
+
+
+def test_a_release_that_a_rollback_has_left_is_rolled_back() -> None:
+    instance = Instance()
+    for name in ("r1", "r2", "r3"):
+        instance.deploy(name)
+    assert standings(instance) == {"r1": "good", "r2": "good", "r3": "current"}
+    instance.rollback()
+    assert standings(instance) == {"r1": "good", "r2": "current", "r3": "rolled back"}
+    instance.deploy("r4")
+    assert standings(instance)["r3"] == "rolled back"
+    instance.deploy("bad", "fails")
+    instance.deploy("r3", "is killed")
+    assert standings(instance) | {"r3": "unproven", "bad": "bad"} == standings(instance)
+
+
+def test_a_record_of_an_earlier_version_is_good() -> None:
+    old = {"id": "r1", "status": "good", "deploy": 1}
+    now = {"id": "r2", "status": "good", "deploy": 2, "deploys": {"2": 1}}
+    assert history.standing(old, now, [old, now]) == "good"
+    assert history.about(old) == {}
+
+
+def test_what_is_known_about_a_deploy_is_that_of_the_one_that_counts() -> None:
+    record = history.told(history.told({"id": "r1"}, 9, {"message": "a"}), 10, {"message": "b"})
+    assert history.about(record) == {"message": "b"}
+    assert history.about({**record, "deploy": 9}) == {"message": "a"}

@@ -47,11 +47,11 @@ def test_an_operator_takes_back_what_ci_deployed_and_ci_finds_nothing_to_change(
     # Two playbooks in one run: the second shows what the first has done.
     taken_back = operator.play("rollback", "playbooks/releases.yml")
     assert taken_back.changed == {"cori_dev_jaws": 1, "cori_dev_jtm": 0}, taken_back.output
-    statuses = re.findall(r"^(cori_dev_\S+) +\S+ +(good(?:, current)?) ", taken_back.output, re.M)
+    statuses = re.findall(r"^(cori_dev_\S+) +\S+ +(current|rolled back) ", taken_back.output, re.M)
     assert sorted(statuses) == [
-        ("cori_dev_jaws", "good"),
-        ("cori_dev_jaws", "good, current"),
-        ("cori_dev_jtm", "good, current"),
+        ("cori_dev_jaws", "current"),
+        ("cori_dev_jaws", "rolled back"),
+        ("cori_dev_jtm", "current"),
     ], taken_back.output
     assert confs(login) == was
     after = pids(login)

@@ -77,9 +77,15 @@ def model(record: Record | None, read: Callable[[str], str | None]) -> Model:
 
 
 def _renamed(text: str | None, names: Mapping[str, str]) -> str | None:
-    for path in sorted(names, key=len, reverse=True):
-        text = text.replace(path, names[path]) if text else text
+    for path, name in names.items():
+        text = text.replace(_mark(path), name) if text else text
     return text
+
+
+def _mark(path: str) -> str:
+    """Return what mentions a path, however its directory is quoted there."""
+    name = os.path.basename(path)
+    return name if DIGEST.search(name) else path
 
 
 def _reached(text: str, files: Mapping[str, str | None], used: Collection[str]) -> set[str]:
@@ -88,7 +94,7 @@ def _reached(text: str, files: Mapping[str, str | None], used: Collection[str]) 
     due: list[str | None] = [text]
     while due:
         known = due.pop() or ""
-        new = {path for path in used if path in known} - found
+        new = {path for path in used if _mark(path) in known} - found
         found |= new
         due += [files.get(path) for path in new]
     return found
@@ -97,7 +103,8 @@ def _reached(text: str, files: Mapping[str, str | None], used: Collection[str]) 
 def _packages(told: Iterable[str]) -> dict[str, str]:
     """Return the versions by package; several environments may have different ones."""
     found: dict[str, str] = {}
-    for name, _equals, version in sorted({one.partition("==") for one in told}):
+    for given, _equals, version in sorted({one.partition("==") for one in told}):
+        name = re.sub(r"[-_.]+", "-", given).lower()
         found[name] = f"{found[name]}, {version}" if name in found else version
     return found
 
@@ -211,7 +218,7 @@ def _of_configuration(text: str) -> Entries:
         elif CLOSING.fullmatch(bare) and nested:
             nested.pop()
         elif line[0].isspace() and last and not nested:  # it continues the one before
-            found[last].append(bare)
+            found[last][-1] += f" {bare}"
         else:
             key = value[1] if value else ""
             joined = ".".join(filter(None, [place[1], key]))

@@ -24,6 +24,7 @@ before; C(returning), whether this was a rollback; C(pending), whether it is not
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Collection, Dict, Iterator, Mapping, Optional, Sequence
 
 Record = Dict[str, Any]
@@ -41,6 +42,37 @@ def state(record: Record, current: str | None) -> str:
     status = str(record["status"])
     is_open = status == "prepared" or (status == "good" and _pending(record))
     return "unproven" if is_open and record["id"] == current else status
+
+
+def standing(record: Record, current: Record | None, known: Sequence[Record]) -> str:
+    """Return the state of a release as people see it: also C(current), and C(rolled back).
+
+    The latter is a good release that no rollback would return to any more.
+
+    :param current: the record of the current release, if there is one.
+    :param known: all records.
+    """
+    found = state(record, current["id"] if current else None)
+    if found != "good" or current is None:
+        return found
+    if record["id"] == current["id"]:
+        return "current"
+    chain = [*_chain(open_deploy(current) or current.get("deploy"), current, known)]
+    own = [int(number) for number in record.get("deploys") or {}]
+    is_past = not own or not chain or {*own} & {*chain} or min(own) < min(chain)
+    return "good" if is_past else "rolled back"
+
+
+def told(record: Record, number: int, about: Mapping[str, str]) -> Record:
+    """Return the record with what is known about the deploy of that number, such as its author."""
+    return dict(record, about={**(record.get("about") or {}), str(number): dict(about)})
+
+
+def about(record: Record) -> Mapping[str, str]:
+    """Return what is known about the deploy of a release that counts, or about its last one."""
+    known = record.get("about") or {}
+    last = max(known, key=int, default="")
+    return known.get(str(record.get("deploy"))) or known.get(last) or {}
 
 
 def is_sound(record: Record) -> bool:
@@ -162,15 +194,20 @@ def _counting_again(record: Record, current: Record | None, known: Sequence[Reco
 
     It is the last one of the release before what runs now; or the one that counted last.
     """
-    chain: Deploys = {}
-    for one in known:
-        chain.update(deploys(one, current is not None and one["id"] == current["id"]))
     number = (open_deploy(current) or current.get("deploy")) if current else None
-    while str(number) in chain:
-        number = chain[str(number)]
-        if str(number) in deploys(record, False):
-            return number
-    return record["deploy"]
+    own = deploys(record, False)
+    earlier = itertools.islice(_chain(number, current, known), 1, None)
+    return next((one for one in earlier if str(one) in own), record["deploy"])
+
+
+def _chain(number: int | None, current: Record | None, known: Sequence[Record]) -> Iterator[int]:
+    """Yield the number of a deploy, and of those before it that a rollback goes through."""
+    before: Deploys = {}
+    for one in known:
+        before.update(deploys(one, current is not None and one["id"] == current["id"]))
+    while number is not None:
+        yield number
+        number = before.get(str(number))
 
 
 def _replaced(record: Record) -> Mapping[str, Any]:
