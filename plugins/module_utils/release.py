@@ -341,18 +341,17 @@ class Activation(Command):
             self.store.save(history.held(record, switch.deploy, time.time()))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
-        found["actions"] = self._done(plan, since)
-        found["outdated"] = is_outdated(switch.client, self.params["python"])
         programs = observe(switch.client).programs
-        found["programs"] = [program.as_dict() for program in programs]
+        found.update(self._done(switch.client, plan, since), programs=_shown(programs))
         # What it did not restart, nobody has looked at.
         return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
 
-    def _done(self, plan: Sequence[Params], since: float) -> list[dict[str, Any]]:
-        """Return what was done, and for how long each program was down."""
+    def _done(self, client: Supervisor, plan: Sequence[Params], since: float) -> dict[str, Any]:
+        """Return what was done, for how long each program was down, and what is due."""
         events = daemon_log.read(SupervisordConf(self.store.config).log_file)
         down = daemon_log.down_times(events or [], since)
-        return [dict(one, down=down.get(one["program"])) for one in plan]
+        done = [dict(one, down=down.get(one["program"])) for one in plan]
+        return dict(actions=done, outdated=is_outdated(client, self.params["python"]))
 
     def _refuse_unusable(self, record: Record, before: ConfText) -> None:
         """Refuse what has become unusable since it was prepared."""
@@ -423,6 +422,10 @@ class Activation(Command):
         message = f"release {record['id']} {failed.rstrip()}\n{end}"
         details = dict(id=record["id"], reverted_to=goal.release, put_back=put_back, changed=True)
         return JawsError(message, cause.reason, **{**cause.details, **details})
+
+
+def _shown(programs: Sequence[Program]) -> list[dict[str, Any]]:
+    return [program.as_dict() for program in programs]
 
 
 def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[str]]:

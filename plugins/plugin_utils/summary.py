@@ -29,7 +29,7 @@ VERBS = {
 }
 HISTORY = ("instance", "release", "state", "deploy")
 ORIGIN = {"author": "by", "commit": "commit", "pipeline": "pipeline", "ci_job": ""}
-UNKNOWN = "supervisord ran another definition of it"
+UNKNOWN = "its definition has changed"
 MOST_REASONS = 5
 MOST_VALUE = 60  # columns
 OUTDATED = (

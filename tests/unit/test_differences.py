@@ -124,6 +124,11 @@ def test_a_definition_and_a_script_differ_in_what_people_know() -> None:
     }
 
 
+def test_other_code_of_a_script_is_not_shown() -> None:
+    found = differences(scripts={"other": f"export A=c\ncurl -u me:{SECRET}\n"})
+    assert found == {"other changed": ["other"]}
+
+
 def test_what_starts_a_script_is_not_what_differs() -> None:
     before = f"#!/bin/bash\nexec python -I -S -c '{LEASH}' 15 java -Xmx5g -jar x\n"
     after = before.replace("5g", "6g").replace("ctypes", "other")
@@ -153,7 +158,7 @@ def test_everything_is_new_after_nothing() -> None:
 
 def test_a_file_that_cannot_be_read_differs_as_a_whole() -> None:
     (old, texts), (new, _others) = release(OLD), release(NEW)
-    found = changes(model(old, texts.get), model(new, {}.get))
+    found = changes(model(old, texts.get), model(new, lambda _path: None))
     assert "site.conf changed" in map(described, found)
 
 
@@ -213,7 +218,7 @@ def test_a_program_with_the_same_definition_is_started_only_if_it_has_died(
     assert (found["action"], found["why"]) == told
 
 
-def test_new_and_removed_programs_are_told_apart() -> None:
+def test_new_and_removed_programs_have_actions_of_their_own() -> None:
     found = actions(conf(a="x", b="y"), conf(b="y", c="z"), running(a="RUNNING"), [], NOTHING)
     assert [(one["program"], one["action"]) for one in found] == [
         ("a", "remove"), ("b", "leave"), ("c", "start")

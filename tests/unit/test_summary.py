@@ -46,7 +46,7 @@ FOUND = {
     "outdated": True,
 }
 TOLD = [
-    "{0} odd because supervisord ran another definition of it",
+    "{0} odd because its definition has changed",
     "{0} one, two because site.conf [A] x 5 → 6; site.conf [A] x changed",
     "{1} new because it is new",
     "{2} old",
@@ -66,14 +66,14 @@ def told(found: dict[str, Any], is_plan: bool = False, width: int = 500) -> list
     return [line.strip() for line in lines]
 
 
-def test_what_was_done_is_told_with_reasons_times_and_how_to_undo_it() -> None:
+def test_a_deploy_says_what_it_has_done_and_why_and_how_to_undo_it() -> None:
     past = ["restarted", "started", "removed", "left alone"]
     down = "down: odd 2 s, one 3.4 s, two 3 s"
     expected = [f"h: {OLD} → {NEW}", *(line.format(*past) for line in TOLD), down, DUE, UNDO]
     assert told(FOUND) == expected
 
 
-def test_what_would_be_done_is_told_in_the_same_words() -> None:
+def test_a_plan_says_the_same_in_the_future_tense() -> None:
     future = ["would restart", "would start", "would remove", "would leave alone"]
     plan = {**FOUND, "actions": [{**one, "down": None} for one in ACTIONS], "published": ["x"]}
     first = f"h: {OLD} → a new release"
@@ -162,7 +162,11 @@ def test_the_history_says_who_deployed_what_and_what_for_in_80_columns() -> None
 def test_two_releases_are_compared_where_both_are() -> None:
     pair = {"releases": [OLD, NEW], "changes": [change("5", "6", "one")]}
     same = {"releases": [OLD, NEW], "changes": []}
-    found = {"a": {"compared": pair}, "b": {"compared": None}, "c": {"compared": same}}
+    found: dict[str, dict[str, Any]] = {
+        "a": {"compared": pair},
+        "b": {"compared": None},
+        "c": {"compared": same},
+    }
     assert comparison(found, 80) == [
         f"a: {OLD} → {NEW}", "  site.conf [A] x 5 → 6", f"c: {OLD} → {NEW}", "  nothing differs"
     ]  # fmt: skip

@@ -159,6 +159,8 @@ def _in_text(name: str, old: Model, new: Model) -> list[Part]:
         return [] if is_own else [Part({name}, name, *values)]
     if before is None or after is None:
         return [] if before == after else [Part({name}, name)]
+    if _code(before) != _code(after):
+        return [Part({name}, name)]  # it would help nobody here
     one, other = entries(before), entries(after)
     places = [place for place in {**one, **other} if one.get(place) != other.get(place)]
     return [
@@ -195,9 +197,13 @@ def _of_script(text: str) -> Entries:
             found[name] = [value]
         elif verb == "exec":
             found["command"] = rest.split()
-        else:
-            found.setdefault("", []).append(line)
     return found
+
+
+def _code(text: str) -> list[str]:
+    """Return the lines of a script that are neither variables nor the command."""
+    lines = LEASH.sub("", text).splitlines() if text.startswith("#!") else []
+    return [line for line in lines if not line.startswith(("export ", "exec ", "#"))]
 
 
 def _of_configuration(text: str) -> Entries:
