@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from deploy import PLAY, TASK, tasks_by_host
+from deploy import as_often, tasks_by_host
 
 from benchlib.processes import workshop
 from benchlib.site import INSTANCES, ROOT, play, timed
@@ -84,6 +84,17 @@ class Fleet:
     def play(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return play(DEPLOY, *self._forks, *arguments, inventory=self.inventory)
 
+    def reached(self) -> dict[str, int]:
+        """Return how often a deploy reaches the hosts of each group.
+
+        One host at a time, because Ansible reports addresses, and a machine has two hosts.
+        """
+        found = {}
+        for instance in INSTANCES:
+            printed = self.play("-vvv", "--limit", f"m1_{instance}").stdout
+            found[instance] = tasks_by_host(printed)["machine1"]
+        return found
+
     def timed(self, playbook: str | Path, *arguments: str, **more: str) -> float:
         return timed(playbook, *self._forks, *arguments, inventory=self.inventory, **more)
 
@@ -116,9 +127,8 @@ def measure(options: argparse.Namespace) -> Iterator[Sample]:
 
 def against_no_ops(fleet: Fleet, repeat: int) -> dict[str, list[float]]:
     """Return the seconds of the deploy and of as many tasks without effect, in turns."""
-    reached = tasks_by_host(fleet.play("-vvv", "--limit", "m1_*").stdout)
     no_ops = fleet.root / "no-ops.yml"
-    no_ops.write_text(PLAY + TASK * max(reached.values()))
+    no_ops.write_text(as_often(fleet.reached()))
     found: dict[str, list[float]] = {"floor": [], "deploy": []}
     for _turn in range(repeat):
         for column, playbook in (("floor", no_ops), ("deploy", DEPLOY)):

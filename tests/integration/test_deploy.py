@@ -15,12 +15,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from tests.integration.conftest import (
@@ -218,10 +220,27 @@ def test_releases_distinguish_two_builds_of_one_version(deployment: Deployment) 
 
 
 @DEPLOYED
-def test_a_second_deploy_changes_nothing_and_restarts_nothing(deployment: Deployment) -> None:
+def test_a_second_deploy_changes_nothing_restarts_nothing_and_does_little(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     pids = deployment.pids()
-    assert changes(deployment.deploy("-vvv", "--diff")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
+    call = [*deployment.arguments("deploy"), "-vvv", "--diff"]
+    run = ansible("playbook", *call, home=deployment.home, COUNTED=str(tmp_path / "counted"))
+    deployment.outputs.append(run.stdout)
+    assert changes(run) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
     assert deployment.pids() == pids
+    counted = dict(Counter((tmp_path / "counted").read_text().split()), **most_tasks(run))
+    limits = yaml.safe_load((CLONE / "tests/limits.yml").read_text())["deploy"]
+    assert set(counted) == set(limits)
+    assert {what: n for what, n in counted.items() if n > limits[what]} == {}
+
+
+def most_tasks(run: Run) -> dict[str, int]:
+    """Return how many tasks reach an instance, and how many do not; of the one with the most."""
+    reaching = Counter(re.findall(r"^<(\S+)> EXEC .*python", run.stdout, re.MULTILINE))
+    recap = re.findall(r"^(\S+) +: ok=(\d+) .* skipped=(\d+)", run.stdout, re.MULTILINE)
+    others = [int(ok) + int(skipped) - reaching[host] for host, ok, skipped in recap]
+    return {"reaching": max(reaching.values()), "others": max(others)}
 
 
 @DEPLOYED

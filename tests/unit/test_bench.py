@@ -7,8 +7,12 @@ import configparser
 import socket
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import deploy
 import downtime
 import growth
 import pytest
@@ -113,6 +117,28 @@ def test_a_value_replaces_the_previous_one() -> None:
         "B": {"more": "3"},
         "C": {"new": "5"},
     }
+
+
+@pytest.mark.parametrize("reached", [{"a": 7, "b": 7}, {"a": 2, "b": 5}, {"jaws": 1}])
+def test_the_floor_reaches_each_host_as_often_as_the_deploy_does(reached: dict[str, int]) -> None:
+    floor = Counter[str]()
+    for play in yaml.safe_load(deploy.as_often(reached)):
+        for host in play["hosts"].split(":"):
+            floor[host] += len(play["tasks"])
+    assert floor == reached
+
+
+def test_the_two_hosts_of_a_machine_are_counted_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ansible prints the address, which they share."""
+
+    def play(_fleet: growth.Fleet, _verbosity: str, _limit: str, host: str) -> Any:
+        line = "<machine1> EXEC /bin/sh -c '/usr/bin/python3 && sleep 0'\n"
+        return SimpleNamespace(stdout=line * {"m1_jaws": 7, "m1_jtm": 8}[host])
+
+    monkeypatch.setattr(growth.Fleet, "play", play)
+    assert growth.Fleet(tmp_path, 10).reached() == {"jaws": 7, "jtm": 8}
 
 
 def test_a_growth_that_is_linear_has_one_slope() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import REASONS
 from collection import ROOT, paths
@@ -21,6 +22,7 @@ FILES = {
     if path.name != "__init__.py"
 }
 MOST_IMPORTS = 52
+LIMITS = yaml.safe_load((ROOT / "tests/limits.yml").read_text())
 
 Graph = dict[str, set[str]]
 
@@ -84,6 +86,25 @@ def test_a_module_has_one_core_of_its_name_that_nothing_else_imports(module: str
     if cores:
         assert cores == {"module_utils.module", f"module_utils.{module}"}
         assert module not in set().union(*FILE_GRAPH.values())
+
+
+def sent(module: str) -> set[Path]:
+    """Return the files of this collection that Ansible sends with a module."""
+    path = ROOT / f"plugins/modules/{module}.py"
+    tree = ast.parse(path.read_text())
+    names = {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.level}
+    due = {str(name).removeprefix("module_utils.") for name in names}
+    found: set[str] = set()
+    while due:
+        found |= due
+        due = set().union(*(FILE_GRAPH[name] for name in due)) - found
+    return {path, *(UTILITIES / f"{name}.py" for name in found)}
+
+
+@pytest.mark.parametrize("module", [path.stem for path in paths("plugins/modules/*.py")])
+def test_a_module_sends_only_the_utilities_that_it_needs(module: str) -> None:
+    size = sum(path.stat().st_size for path in sent(module)) / 1024
+    assert size <= LIMITS["payload"][module], f"{module} sends {size:.0f} KiB; see tests/limits.yml"
 
 
 @pytest.mark.parametrize("module", ["tree", "venv"])
