@@ -13,7 +13,6 @@ import base64
 import configparser
 import glob
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -26,13 +25,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
-from .environments import installed, module_commands, surroundings
+from .environments import installed, layers, module_commands, surroundings
+from .environments.places import Environment, place
 from .errors import JawsError, in_urls, keep_secret, quoted
 from .files import make_directory, refuse_foreign_place, umask
 from .locks import locked_file
 
-REQUIRE_HASHES = "--require-hashes"
-MARKER = "jgi-jaws.json"
 INPUTS = ".inputs"
 DIRECTORY_MODE = 0o755
 IDENTIFY = (
@@ -42,6 +40,7 @@ IDENTIFY = (
 SHOW = "printf '\\0\\0'; exec env -0"  # a login shell may print before it
 NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
 CREATE = "create the virtual environment"
+NO_PIP = "%s has neither ensurepip nor pip: install python3-venv, or load a module that has one."
 LAST_LINES = 12
 # More would only wait for the disk, and a login node may have hundreds of cores.
 WORKERS = max(2, min(8, len(os.sched_getaffinity(0))))
@@ -66,6 +65,8 @@ ELSEWHERE = (
     "the environment for %s is incomplete: %s, although pip reported success. What runs now is "
     "untouched. Look for what makes pip install elsewhere, such as an option in pip_arguments."
 )
+
+WHOLE = "%s was built without a layer, which took longer, because the layer cannot be built: %s"
 
 INHERITED = (
     "%s\nThe environment modules that the play has loaded (%s) affect neither builds nor services: "
@@ -130,79 +131,6 @@ def digest(spec: Spec, interpreter: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
-class Environment:
-    """A directory that holds an environment, in any state."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._marker = os.path.join(path, MARKER)
-
-    @property
-    def record(self) -> dict[str, Any] | None:
-        """What was recorded when it was complete; None if it never was."""
-        try:
-            with open(self._marker, encoding="utf-8") as stream:
-                found: dict[str, Any] = json.load(stream)
-        except (FileNotFoundError, ValueError):
-            return None
-        return found
-
-    @property
-    def intact(self) -> bool:
-        """Whether it is complete, its files are as they were then, and its Python is there."""
-        record = self.record
-        python = os.path.join(self.path, "bin/python")
-        if os.path.islink(python) and not os.path.exists(python):
-            return False  # an update of the system has removed what it leads to
-        return record is not None and record.get("files") == self._fingerprint()
-
-    def lacks(self, names: Iterable[str]) -> list[str]:
-        """Return which distributions are missing in its record: 0.2.0 did not check that."""
-        packages = (self.record or {}).get("packages")
-        known = installed.versions(packages or [])
-        return [name for name in names if packages is not None and name not in known]
-
-    def complete(self, **record: Any) -> None:
-        """Record that it is complete, in one step."""
-        with open(self._marker + ".new", "w", encoding="utf-8") as stream:
-            json.dump(dict(record, files=self._fingerprint()), stream)
-        os.rename(self._marker + ".new", self._marker)
-
-    def _fingerprint(self) -> str:
-        """Return a digest of the files' names, modes, sizes and times, without their content."""
-        return hashlib.sha256(json.dumps(sorted(self._files())).encode()).hexdigest()
-
-    def _files(self) -> Iterator[list[Any]]:
-        for folder, folders, names in os.walk(self.path):
-            folders[:] = [name for name in folders if name != "__pycache__"]
-            for name in names:
-                path = os.path.join(folder, name)
-                if not path.startswith(self._marker):
-                    found = os.lstat(path)
-                    yield [path, found.st_mode, found.st_size, int(found.st_mtime)]
-
-
-def place(directory: str, name: str, wanted: Iterable[str] = ()) -> tuple[Environment, list[str]]:
-    """Return the environment to use, and the paths of earlier ones that cannot be used.
-
-    An environment that was changed by hand is left alone; the next one is built next to it. So is
-    one that lacks a distribution that is wanted.
-    """
-    base = os.path.join(directory, name)
-    # Not the lock of one that another run builds.
-    later = [
-        path for path in glob.glob(glob.escape(base) + ".*") if path[len(base) + 1 :].isdigit()
-    ]
-    known = [base, *sorted(later)]
-    for path in known:
-        if Environment(path).intact and not Environment(path).lacks(wanted):
-            return Environment(path), []
-    unusable = [path for path in known if Environment(path).record is not None]
-    numbered = (f"{base}.{number}" for number in itertools.count(1))
-    free = (path for path in itertools.chain([base], numbered) if path not in unusable)
-    return Environment(next(free)), unusable
-
-
 class Builder:
     """Builds one environment below C(directory).
 
@@ -210,23 +138,31 @@ class Builder:
     :param spec: one item of the venv module's option C(environments).
     :param environ: the environment variables of its commands, as C(begin) returns them.
     :param timeout: seconds to wait for another run that builds it, and for each of our commands.
+    :param layers: absolute path of the directory of all layers; empty to build without them.
     """
 
-    def __init__(self, directory: str, spec: Spec, environ: Variables, timeout: float) -> None:
+    def __init__(
+        self, directory: str, spec: Spec, environ: Variables, timeout: float, layers: str = ""
+    ) -> None:
         self.spec = spec
+        self.layers = layers
+        self.from_layers: list[str] = []
         self.timeout = timeout
         self.users = environ
         self.environ = surroundings.for_pip(environ)
         self.wheels = [installed.of_wheel(wheel["name"]) for wheel in spec["wheels"]]
         self.asked = [*self.wheels, *installed.of_requirements(spec["requirements"])]
         self.interpreter = _identified(spec, self.environ)
-        name = f"{spec['name']}-{version_of(spec)}-{digest(spec, self.interpreter)}"
         wanted = [one.name for one in self.asked if one.name and not one.conditional]
-        self.environment, unusable = place(directory, name, wanted)
+        self.environment, unusable = place(directory, self._name(), wanted)
         self.warnings = [_unusable(path, wanted) for path in unusable]
         self.due = not self.environment.intact
         self.python = [os.path.join(self.environment.path, "bin", "python"), "-I"]
         self.pip = [*self.python, "-m", "pip"]
+
+    def _name(self) -> str:
+        spec = self.spec
+        return f"{spec['name']}-{version_of(spec)}-{digest(spec, self.interpreter)}"
 
     def build(self, contents: Mapping[str, str]) -> None:
         """Build it, unless another run has done so; a failed build leaves nothing behind.
@@ -265,15 +201,53 @@ class Builder:
         os.mkdir(inputs, 0o700)
         wheels = self._write_wheels(inputs, contents)
         modules = {name: installed.modules(file) for name, file in zip(self.wheels, wheels)}
-        self._create(path, lock)
-        told = self._pip_install(inputs, wheels, lock)
+        told = self._fill(inputs, wheels, lock)
         shutil.rmtree(inputs)
         self._compile(lock)
         self._complete(modules, told, lock)
 
-    def _pip_install(self, inputs: str, wheels: Sequence[str], lock: int) -> str:
-        """Install what was asked for, and return pip's output."""
-        arguments = self._inputs(inputs, wheels)
+    def _fill(self, inputs: str, wheels: Sequence[str], lock: int) -> str:
+        """Make the environment, install what was asked for, and return pip's output."""
+        needed = layers.requirements(self.spec, wheels) if wheels else []
+        layer = self._layer(needed) if self.layers else None
+        if layer is None:
+            self._create(self.environment.path, lock)
+        else:
+            self._copy(layer, lock)
+        if layer is None or not layer.spec["requirements"]:
+            return self._pip_install(self._inputs(inputs, wheels), inputs, lock)
+        # The layer was complete with what is conditional, and pip says nothing of it here.
+        self.asked = [one for one in self.asked if not one.conditional]
+        options = ["--no-deps", "--force-reinstall"]
+        arguments = self._inputs(inputs, wheels, requirements=[])
+        return self._pip_install([*options, *arguments], inputs, lock)
+
+    def _layer(self, needed: Sequence[str]) -> Layer:
+        """Return the layer with these requirements, or the one with none if that cannot be built.
+
+        It cannot if a package of the index requires one of the wheels.
+        """
+        layer = Layer(self, needed)
+        try:
+            layer.build({})
+        except JawsError as error:
+            if not needed:
+                raise
+            self.warnings.append(WHOLE % (self.environment.path, error))
+            return self._layer([])
+        self.warnings += layer.warnings
+        return layer
+
+    def _copy(self, layer: Layer, lock: int) -> None:
+        path, record = self.environment.path, layer.environment.record or {}
+        layers.copy(layer.environment.path, path, record.get("mentions", []))
+        self.from_layers = [layer.environment.path, *record.get("layers", [])]
+        pip = glob.glob(os.path.join(glob.escape(path), "lib", "python*", "site-packages", "pip"))
+        if not pip and not self._lend_pip(lock):
+            raise JawsError(NO_PIP % self.spec["python"], "build_failed")
+
+    def _pip_install(self, arguments: Sequence[str], inputs: str, lock: int) -> str:
+        """Install, and return pip's output."""
         if not arguments:
             return ""
         config, text = os.path.join(inputs, "pip.conf"), surroundings.pip_config(self.users)
@@ -308,8 +282,16 @@ class Builder:
             raise JawsError(ELSEWHERE % (self.spec["name"], "; ".join(absent)), "build_failed")
         tolerated = self._judge([*self._check(lock), *_unimportable(modules, faults)])
         self.environment.complete(
-            packages=packages, interpreter=self.interpreter, tolerated=tolerated
+            packages=packages,
+            interpreter=self.interpreter,
+            tolerated=tolerated,
+            layers=self.from_layers,
+            **self._of_copies(),
         )
+
+    def _of_copies(self) -> dict[str, Any]:
+        """Return what the record needs for copies of it."""
+        return {}
 
     def _check(self, lock: int) -> list[str]:
         """Return what C(pip check) finds."""
@@ -377,15 +359,18 @@ class Builder:
             paths.append(path)
         return paths
 
-    def _inputs(self, folder: str, wheels: Sequence[str]) -> list[str]:
+    def _inputs(
+        self, folder: str, wheels: Sequence[str], requirements: Sequence[str] | None = None
+    ) -> list[str]:
         """Write the files for pip, and return its arguments."""
-        arguments, lines = [], list(self.spec["requirements"])
-        if any("--hash" in line for line in lines) or REQUIRE_HASHES in self.spec["pip_arguments"]:
+        lines = list(self.spec["requirements"] if requirements is None else requirements)
+        arguments = []
+        if layers.requires_hashes(self.spec):
             # Then pip requires a hash for everything; the control node sends those of these wheels.
             lines += [_hashed(path) for path in wheels]
             wheels = []
-        requirements = "".join(line + "\n" for line in lines)
-        for option, text in (("--constraint", self.spec["constraints"]), ("-r", requirements)):
+        joined = "".join(line + "\n" for line in lines)
+        for option, text in (("--constraint", self.spec["constraints"]), ("-r", joined)):
             if text:
                 path = os.path.join(folder, option.strip("-") + ".txt")
                 write(path, text.encode())
@@ -413,6 +398,30 @@ class Builder:
     def _remove(self) -> None:
         if os.path.lexists(self.environment.path):
             shutil.rmtree(self.environment.path)
+
+
+class Layer(Builder):
+    """Builds a layer: what an environment needs besides its own wheels, or nothing but pip.
+
+    The checks are left to what is made from it, with which it may become sound.
+    """
+
+    def __init__(self, above: Builder, needed: Sequence[str]) -> None:
+        spec = dict(above.spec, name="layer", wheels=[], requirements=list(needed))
+        if not needed:
+            spec.update(constraints="", pip_arguments=[])
+        below = above.layers if needed else ""
+        super().__init__(above.layers, spec, above.users, above.timeout, below)
+
+    def _name(self) -> str:
+        # The umask is in the modes of its files, which all copies share.
+        return f"layer-{digest(self.spec, [*self.interpreter, self.spec['umask']])}"
+
+    def _check(self, _lock: int) -> list[str]:
+        return []
+
+    def _of_copies(self) -> dict[str, Any]:
+        return {"mentions": layers.mentions(self.environment.path)}
 
 
 def _unusable(path: str, wanted: Iterable[str]) -> str:
@@ -560,14 +569,16 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     :raises JawsError: as the module's documentation lists under C(reason).
     """
-    refuse_foreign_place(os.path.abspath(params["directory"]))
-    builders = _builders(params["directory"], params["environments"], params["timeout"])
+    directories = [path for path in (params["directory"], params["layers"]) if path]
+    for path in directories:
+        refuse_foreign_place(os.path.abspath(path))
+    builders = _builders(params)
     due = [builder for builder in builders if builder.due]
     needed = {wheel["digest"] for builder in due for wheel in builder.spec["wheels"]}
     lacking = sorted(needed.difference(params["contents"]))
     built = [] if check_mode or lacking else due
-    if built and not os.path.isdir(params["directory"]):
-        _make(params["directory"])
+    for path in directories if built else []:
+        _make(path)
     _build(built, params["contents"])
     paths = [builder.environment.path for builder in due]
     return dict(
@@ -581,6 +592,8 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _make(directory: str) -> None:
+    if os.path.isdir(directory):
+        return
     try:
         make_directory(directory, DIRECTORY_MODE)
     except OSError as error:
@@ -596,11 +609,17 @@ def _build(builders: Sequence[Builder], contents: Mapping[str, str]) -> None:
             list(pool.map(lambda builder: builder.build(contents), chosen))
 
 
-def _builders(directory: str, specs: Iterable[Spec], timeout: float) -> list[Builder]:
+def _builders(params: Mapping[str, Any]) -> list[Builder]:
     """Return a builder for each; modules that several of them need are loaded only once."""
+    specs, timeout = params["environments"], params["timeout"]
     lists = {tuple(spec["modules"]) for spec in specs}
     environs = {modules: begin(modules, timeout) for modules in sorted(lists)}
-    return [Builder(directory, spec, environs[tuple(spec["modules"])], timeout) for spec in specs]
+    return [
+        Builder(
+            params["directory"], spec, environs[tuple(spec["modules"])], timeout, params["layers"]
+        )
+        for spec in specs
+    ]
 
 
 def _tolerated(builder: Builder) -> list[str]:

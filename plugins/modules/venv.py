@@ -30,6 +30,21 @@ options:
       - It is refused where another user could replace it, as M(jgi.jaws.tree) does.
     type: path
     required: true
+  layers:
+    description:
+      - Absolute path of a directory for layers, made like O(directory). Without it, every
+        environment is built by itself.
+      - A layer holds what the wheels of an environment need, and is named by that. It is built
+        once; each environment that needs the same is a copy of it, into which only the wheels are
+        installed. So a new wheel takes seconds, however many packages it needs.
+      - The copies are hard links if the directory is on the filesystem of O(directory). Files in a
+        layer or an environment must not be written to, as always, but can be replaced.
+      - An unpinned requirement is resolved when its layer is built.
+      - The M(jgi.jaws.release) module removes layers that no kept release uses, if its option
+        O(jgi.jaws.release#module:prune) names this directory.
+    type: path
+    default: ""
+    version_added: 0.3.0
   environments:
     description: The environments.
     type: list
@@ -60,7 +75,7 @@ options:
           - They can be given with O(environments[].wheels). If one has a hash, all need one;
             the wheels get theirs from the control node.
           - A moving reference (a branch, an unpinned name) is resolved once, when the
-            environment is built.
+            environment or its layer is built.
           - URLs must not contain credentials; pip and git read C(~/.netrc) on the host.
         type: list
         elements: str
@@ -222,6 +237,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             directory=dict(type="path", required=True),
+            layers=dict(type="path", default=""),
             environments=dict(type="list", elements="dict", required=True, options=ENVIRONMENT),
             # Large, not secret: kept out of syslog.
             contents=dict(type="dict", default={}, no_log=True),

@@ -41,7 +41,7 @@ class Watched(Deployment):
 
     def __init__(self, root: Path, python: str) -> None:
         super().__init__(root, python)
-        self.watch = Watch(self.known, [root], spared=["venvs", "dist"])
+        self.watch = Watch(self.known, [root], spared=["venvs", "layers", "dist"])
 
     def known(self) -> list[str]:
         """Return the secrets that exist so far."""

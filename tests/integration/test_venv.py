@@ -36,6 +36,7 @@ def make_wheel(
     requires: str = "",
     name: str = "demo",
     tag: str = "py3-none-any",
+    entry_points: str = "",
 ) -> Path:
     """Write a wheel of a distribution and return its path."""
     info = f"{name}-{version}.dist-info"
@@ -44,6 +45,7 @@ def make_wheel(
         f"{name}.py": code or f"version = '{version}'\n",
         f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        f"{info}/entry_points.txt": entry_points,
     }
     record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
     path = folder / f"{name}-{version}-py3-none-any.whl"
@@ -240,6 +242,146 @@ def test_environments_are_built_at_the_same_time_with_their_bytecode(
         assert list(Path(built["path"]).glob("lib/python*/site-packages/__pycache__/idle.*.pyc"))
 
 
+# ---- Layers
+
+
+class Layered(Venvs):
+    """The module with a directory for layers, and with an index that is a directory."""
+
+    def __init__(self, venvs: Venvs) -> None:
+        super().__init__(venvs.folder, venvs.run_module, venvs.python)
+        self.layers = venvs.folder.with_name("layers")
+        self.index = venvs.folder.with_name("index")
+        self.layers.mkdir()
+        self.index.mkdir()
+        self.arguments = [*OFFLINE, "--find-links", str(self.index)]
+
+    def options(self, *wheels: Path, **spec: Any) -> Result:
+        spec = {"pip_arguments": self.arguments, **spec}
+        return {**super().options(*wheels, **spec), "layers": str(self.layers)}
+
+    def needed(self) -> Path:
+        """Put a distribution with a command into the index."""
+        code = "import sys\ndef main():\n    print(sys.prefix, __file__)\n"
+        scripts = "[console_scripts]\nneeded = needed:main\n"
+        return make_wheel(self.index, code=code, name="needed", entry_points=scripts)
+
+
+@pytest.fixture
+def layered(venvs: Venvs) -> Layered:
+    return Layered(venvs)
+
+
+def installs(commands: list[list[str]]) -> list[str]:
+    """Return where pip has installed something, by the names of directories."""
+    return [Path(words[0]).parents[1].name for words in commands if "install" in words]
+
+
+def packages(result: Result) -> list[str]:
+    found = result["environments"]["site"]["packages"]
+    return [package for package in found if not package.startswith("pip=")]
+
+
+def test_only_a_new_wheel_is_installed_into_a_copy_of_what_it_needs(
+    layered: Layered, venvs: Venvs, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    layered.needed()
+    first = layered(make_wheel(tmp_path, requires="needed"))
+    assert first.get("msg") is None, first
+    layer = next(layered.layers.glob("*/bin/needed")).parents[1]
+    assert installs(commands) == [layer.name, layered.path(first).name]
+    commands.clear()
+    second = layered(make_wheel(tmp_path, requires="needed", code="version = 'new'\n"))
+    path = layered.path(second)
+    assert installs(commands) == [path.name]
+    assert demo_version(path) == "new"
+    assert len(names(layered.layers)) == 2  # the other one has pip only
+
+    told = subprocess.check_output([path / "bin/needed"], text=True)
+    module = path / "lib/python3.11/site-packages/needed.py"
+    assert told.split() == [str(path), str(module)]
+    assert module.samefile(layer / module.relative_to(path))
+    told = subprocess.check_output(["grep", "-rlI", layered.layers, path], text=True)
+    assert told == f"{path}/jgi-jaws.json\n"
+    (venvs.folder / "whole").mkdir()
+    whole = Venvs(venvs.folder / "whole", venvs.run_module, venvs.python)
+    by_itself = whole(
+        make_wheel(tmp_path, requires="needed", code="version = 'new'\n"),
+        pip_arguments=layered.arguments,
+    )
+    assert packages(by_itself) == packages(second) == ["demo==1.0", "needed==1.0"]
+    assert whole.path(by_itself).name == path.name
+
+
+def test_pinned_requirements_with_hashes_are_a_layer_of_all_environments_that_need_them(
+    layered: Layered, tmp_path: Path
+) -> None:
+    lines = ["needed==1.0 \\", f"    {file_hash(layered.needed())}"]
+    wheels = [make_wheel(tmp_path, name=name, requires="needed") for name in ("demo", "other")]
+    found = [packages(layered(wheel, requirements=lines)) for wheel in wheels]
+    assert found == [["demo==1.0", "needed==1.0"], ["needed==1.0", "other==1.0"]]
+    wrong = layered(wheels[0], requirements=[lines[0], f"    {file_hash(wheels[0])}"])
+    assert "DO NOT MATCH THE HASHES" in wrong["msg"]
+    assert len(names(layered.layers)) == 2
+
+
+def test_what_needs_one_of_the_wheels_is_installed_with_it_without_a_layer(
+    layered: Layered, tmp_path: Path
+) -> None:
+    make_wheel(layered.index, name="needed", requires="demo")
+    result = layered(make_wheel(tmp_path, requires="needed"))
+    assert packages(result) == ["demo==1.0", "needed==1.0"], result
+    assert "was built without a layer" in str(result["warnings"])
+    assert "No matching distribution found for demo" in str(result["warnings"])
+    assert len(names(layered.layers)) == 1
+
+
+def test_a_wheel_that_needs_more_than_its_layer_has_is_not_sound(
+    layered: Layered, tmp_path: Path
+) -> None:
+    make_wheel(layered.index, name="pinned")
+    wheel = make_wheel(tmp_path, requires="needed")
+    arguments = [*layered.arguments, "--no-deps"]
+    result = layered(wheel, requirements=["pinned"], pip_arguments=arguments)
+    assert result["findings"] == ["demo 1.0 requires needed, which is not installed."]
+    assert names(layered.folder) == []
+
+
+def test_what_is_written_into_a_layer_is_noticed_in_every_copy(
+    layered: Layered, tmp_path: Path
+) -> None:
+    layered.needed()
+    wheel = make_wheel(tmp_path, requires="needed")
+    before = layered.path(layered(wheel))
+    next(layered.layers.glob("*/lib/python*/site-packages/needed.py")).write_text("changed = 1\n")
+    result = layered(wheel)
+    assert layered.path(result) == before.with_name(before.name + ".1")
+    told = str(result["warnings"])
+    assert f"{before} was changed by hand" in told
+    assert "changed by hand" in told.replace(str(before), "")
+    assert "changed" not in next(layered.path(result).rglob("needed.py")).read_text()
+
+
+@pytest.mark.fault(1)
+def test_a_layer_whose_build_was_killed_is_built_again(
+    layered: Layered, tmp_path: Path, spawn_module: Callable[..., subprocess.Popen[str]]
+) -> None:
+    needed = layered.needed()
+    wheel = make_wheel(tmp_path, requires="needed")
+    with serving(needed) as index:
+        arguments = ["--index-url", index.url, "--no-cache-dir"]
+        options = layered.options(wheel, pip_arguments=arguments)
+        killed = spawn_module("venv", **options)
+        wait_until(lambda: pip_processes(layered.layers), "pip")
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        index.open.set()
+        result = layered.run_module("venv", **options)
+    assert packages(result) == ["demo==1.0", "needed==1.0"], result
+    assert len(names(layered.layers)) == 2
+    assert names(layered.folder) == [layered.path(result).name]
+
+
 # ---- The user's settings
 
 
@@ -433,11 +575,11 @@ def test_a_full_disk_is_named_and_leaves_nothing(
     assert names(venvs.folder) == []
 
 
-def test_a_directory_that_is_not_there_is_named(venvs: Venvs, tmp_path: Path) -> None:
-    options = dict(venvs.options(make_wheel(tmp_path)), directory=str(tmp_path / "absent"))
+def test_a_directory_that_is_not_there_is_made(venvs: Venvs, tmp_path: Path) -> None:
+    options = dict(venvs.options(make_wheel(tmp_path)), directory=str(tmp_path / "absent/venvs"))
     result = venvs.run_module("venv", **options)
-    assert f"cannot lock {tmp_path}/absent/" in result["msg"]
-    assert "No such file or directory" in result["msg"]
+    assert venvs.path(result).parent == tmp_path / "absent/venvs"
+    assert demo_version(venvs.path(result)) == "1.0"
 
 
 # ---- Environment modules

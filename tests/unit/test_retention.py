@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from functools import partial
@@ -35,6 +36,18 @@ def test_the_good_ones_that_were_deployed_last_are_kept() -> None:
 def test_the_current_one_is_kept_however_old_it_is() -> None:
     times = dict.fromkeys(ids(OLD), 0.0)
     assert ids(retention.expired(OLD, times, "r1", 1, 100)) == ["r2", "bad"]
+
+
+def test_the_layers_of_an_environment_are_used_as_long_as_it_is(tmp_path: Path) -> None:
+    for name, layers in (("new", ["/l/2", "/l/base"]), ("old", ["/l/1", "/l/base"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "jgi-jaws.json").write_text(json.dumps({"layers": layers}))
+    (tmp_path / "of-0.2.0").mkdir()
+    (tmp_path / "of-0.2.0/jgi-jaws.json").write_text("{}")
+    (tmp_path / "conf").write_text("")
+    uses = [str(tmp_path / name) for name in ("new", "of-0.2.0", "gone")]
+    kept = dict(record("r3"), files=[str(tmp_path / "conf")], uses=uses)
+    assert retention.used_by([kept]) == {*kept["files"], *uses, "/l/2", "/l/base"}
 
 
 def test_a_release_that_was_wanted_recently_is_kept() -> None:

@@ -21,7 +21,7 @@ FILES = {
     for path in paths("plugins/module_utils/**/*.py")
     if path.name != "__init__.py"
 }
-MOST_IMPORTS = 52
+MOST_IMPORTS = 53
 LIMITS = yaml.safe_load((ROOT / "tests/limits.yml").read_text())
 
 Graph = dict[str, set[str]]

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.places import (
+    Environment,
+    place,
+)
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.records import MARKER
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import (
-    Environment,
     digest,
-    place,
     refuse_credentials,
     version_of,
     wheel_digest,
@@ -218,7 +221,7 @@ def test_what_was_never_complete_is_built_in_its_place(tmp_path: Path, marker: s
     (tmp_path / "site-1-ab").mkdir()
     (tmp_path / "site-1-ab.lock").touch()
     if marker is not None:
-        (tmp_path / "site-1-ab" / venv.MARKER).write_text(marker)
+        (tmp_path / "site-1-ab" / MARKER).write_text(marker)
     found, changed = place(str(tmp_path), "site-1-ab")
     assert not found.intact
     assert (os.path.basename(found.path), changed) == ("site-1-ab", [])

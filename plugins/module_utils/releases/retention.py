@@ -14,6 +14,7 @@ import shutil
 from contextlib import suppress
 from typing import Collection, Iterable, Mapping, Sequence
 
+from ..environments.records import read
 from ..processes import PROC, search
 from .store import Record
 
@@ -39,8 +40,9 @@ def expired(
 
 
 def used_by(records: Iterable[Record]) -> set[str]:
-    """Return the paths that releases use."""
-    return {path for record in records for path in record["files"] + record["uses"]}
+    """Return the paths that releases use, with the layers of their environments."""
+    used = {path for record in records for path in record["files"] + record["uses"]}
+    return used.union(*((read(path) or {}).get("layers", []) for path in used))
 
 
 def leftovers(folders: Iterable[str], used: Collection[str], limit: float) -> list[str]:
