@@ -122,7 +122,7 @@ def test_texts_that_mention_the_layer_are_found(layer: Path) -> None:
     assert mentions(str(layer)) == ["bin/tool"]
 
 
-def test_a_copy_is_linked_but_for_what_mentions_the_layer(layer: Path, tmp_path: Path) -> None:
+def test_a_copy_is_linked_except_what_mentions_the_layer(layer: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     (target / "lib").mkdir(parents=True)  # half of it may be there
     copy(str(layer), str(target), mentions(str(layer)))
@@ -135,7 +135,7 @@ def test_a_copy_is_linked_but_for_what_mentions_the_layer(layer: Path, tmp_path:
     assert not (target / "jgi-jaws.json").exists()
 
 
-def test_where_there_are_no_hard_links_the_files_are_copied(
+def test_files_are_copied_if_a_filesystem_has_no_hard_links(
     layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_paths: str) -> None:

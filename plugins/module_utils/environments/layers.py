@@ -34,7 +34,7 @@ def requires_hashes(spec: Mapping[str, Any]) -> bool:
 def requirements(spec: Mapping[str, Any], wheels: Sequence[str]) -> list[str]:
     """Return what an environment needs besides its own wheels, as lines of a requirements file.
 
-    They are empty if that cannot be told without looking at the index: if a requirement names one
+    They are empty if only the index knows that: if a requirement names one
     of the wheels, or one of the wheels needs another with an extra.
 
     :param wheels: the paths of the wheels.
