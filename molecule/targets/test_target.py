@@ -20,7 +20,8 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 # What the accounts had before, and what the users' workloads have written to their scratch.
-KEPT = ["/opt/jaws", "/scratch/jaws", "/scratch/jaws_jtm", "/scratch/jaws_jtm/jaws-dev"]
+SCRATCH = {user: f"/scratch/{user}/jaws-dev/inputs" for user in ("jaws", "jaws_jtm")}
+KEPT = ["/opt/jaws", *(f"/scratch/{user}{end}" for user in SCRATCH for end in ("", "/jaws-dev"))]
 
 
 @pytest.mark.parametrize("instance", PROGRAMS)
@@ -42,11 +43,24 @@ def test_a_daemon_runs_as_its_user_with_the_python_of_the_target(
     assert login("jaws").check_output(found) == python
 
 
+@pytest.mark.parametrize(("user", "path"), SCRATCH.items())
+def test_what_an_instance_makes_in_its_scratch_is_open_to_users(
+    login: Login, machine: Host, user: str, path: str
+) -> None:
+    found = machine.file(path)
+    assert (found.user, found.group, found.mode) == (user, user, 0o2770)
+    login(user).check_output(f"umask 007 && mkdir -p {path}/run && echo ready > {path}/run/file")
+    as_users = f"setpriv --reuid nobody --regid users --clear-groups cat {path}/run/file"
+    assert machine.check_output(as_users) == "ready"
+    assert machine.run(as_users.replace("--regid users", "--regid nogroup")).rc != 0
+    machine.check_output(f"rm -r {path}/run")
+
+
 def test_remove_leaves_nothing(machine: Host, operator: Person) -> None:
     hosts = (f"{SCENARIO}_dev_jaws", f"{SCENARIO}_dev_jtm")
     removed = operator.changes("remove", "-e", "really=dev")
     assert all(removed[host] > 0 for host in hosts), removed
     owned = r"find /opt /scratch /tmp /var /run /etc \( -user jaws -o -user jaws_jtm \)"
-    assert sorted(machine.check_output(owned).splitlines()) == KEPT
+    assert sorted(machine.check_output(owned).splitlines()) == sorted([*KEPT, *SCRATCH.values()])
     assert machine.run("pgrep -u jaws,jaws_jtm -f '/opt/jaws|supervisor'").stdout == ""
     assert operator.changes("remove", "-e", "really=dev") == dict.fromkeys(hosts, 0)
