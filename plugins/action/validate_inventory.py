@@ -148,6 +148,7 @@ class Host:
     def wrong_changes(self, instances: list[str]) -> list[Finding]:
         """Return what is wrong with the changes to services, components and configurations."""
         wrong = mistakes(self.known, self.values, instances)
+        wrong += inventory.wrong_environment(self.values["jaws_environment"])
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     def wrong_files(self) -> list[Finding]:

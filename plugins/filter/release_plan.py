@@ -67,6 +67,13 @@ options:
     type: list
     elements: str
     default: []
+  variables:
+    version_added: 0.3.0
+    description: >-
+      Environment variables of every service, for example of a proxy. Those of a service have
+      precedence.
+    type: dict
+    default: {}
   confidential:
     description:
       - Texts that are not shown where the log of a service is quoted. Those that the services or
@@ -116,6 +123,7 @@ def release_plan(
     modules: list[str] | None = None,
     scripts: dict[str, str] | None = None,
     confidential: list[Any] | None = None,
+    variables: Data | None = None,
 ) -> Data:
     """Return a release; the documentation above describes the options."""
     paths = {name: environment["path"] for name, environment in environments.items()}
@@ -129,6 +137,7 @@ def release_plan(
         own,
         confidential or [],
         scripts or {},
+        variables or {},
     )
     return plan_release(services, configs, context)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, Callable, Dict, Iterator
 
@@ -14,6 +15,8 @@ from .errors import JawsError, forget_secrets, keep_named_secrets, keep_secret
 
 Result = Dict[str, Any]
 
+# As one text, which is a secret: the password of a proxy may be in it.
+ENVIRONMENT_VARIABLES: Result = dict(type="json", no_log=True)
 CONFIG_OPTION: Result = dict(config=dict(type="path"))
 TRUST_OPTION: Result = dict(trusted_users=dict(type="list", elements="str", default=[]))
 CLIENT_OPTIONS: Result = dict(
@@ -29,6 +32,9 @@ CLIENT_OPTIONS: Result = dict(
 def run(module: AnsibleModule, action: Callable[[Result, bool], Result]) -> None:
     """Exit with what C(action(params, check_mode)) returns, or fail with its JawsError."""
     forget_secrets()
+    if module.argument_spec.get("environment") == ENVIRONMENT_VARIABLES:
+        given = json.loads(module.params["environment"] or "{}")
+        os.environ.update((name, str(value)) for name, value in given.items())
     keep_named_secrets(os.environ)
     keep_secret(*_secrets_in(module.params, module.argument_spec))
     try:

@@ -120,6 +120,13 @@ options:
     description: The content of the wheels that the host lacks. The action plugin sets it.
     type: dict
     default: {}
+  environment:
+    version_added: 0.3.0
+    description:
+      - Environment variables of the build, a mapping, for example of a proxy.
+      - Unlike those of the keyword C(environment), they are not among the arguments of a command,
+        where every user of the host would see a password.
+    type: json
   timeout:
     description:
       - How many seconds to wait for another run that builds the same environment, and for each
@@ -216,7 +223,7 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.module import run
+from ..module_utils.module import ENVIRONMENT_VARIABLES, run
 from ..module_utils.venv import manage
 
 ENVIRONMENT = dict(
@@ -241,6 +248,7 @@ def main() -> None:
             environments=dict(type="list", elements="dict", required=True, options=ENVIRONMENT),
             # Large, not secret: kept out of syslog.
             contents=dict(type="dict", default={}, no_log=True),
+            environment=ENVIRONMENT_VARIABLES,
             timeout=dict(type="int", default=1800),
         ),
         supports_check_mode=True,

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from .proxies import wrong_environment as wrong_environment
 from .spelling import misspelt, there_is_no
 from .wiring import (
     FACTS,
@@ -62,6 +63,8 @@ CHECKS = {
     "without_entity": "a file of variables for a host or a group that does not exist",
     "wrong_changes": "a service, instance, component, key, file or token that does not exist, or a "
     "value that a service would read differently",
+    "wrong_environment": "an environment variable that is invalid, or a proxy that would be asked "
+    "for what runs on the machine itself",
     "wrong_jar": "Cromwell's jar, if this machine is the host: missing, empty or a directory",
     "copied_addresses": "an address that an inventory next to this one has for another site",
     "ambiguous_hosts": "a host in two deployments, or in two instances",

@@ -54,6 +54,7 @@ class Context(NamedTuple):
     :param own_modules: the environment modules by component that its environment was built with.
     :param secrets: texts that must not be shown where a log is quoted, if the release has them.
     :param scripts: by name: the content of scripts that health checks run.
+    :param variables: environment variables of every service, for example of a proxy.
     """
 
     directory: str
@@ -64,6 +65,7 @@ class Context(NamedTuple):
     own_modules: Mapping[str, Sequence[str]] = MappingProxyType({})
     secrets: Iterable[Any] = ()
     scripts: Mapping[str, str] = MappingProxyType({})
+    variables: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def logs(self) -> str:
@@ -91,11 +93,13 @@ def plan_release(
     scripts = _scripts(services, context)
     files += scripts.values()
     known = {**paths, **{name: file["path"] for name, file in scripts.items()}}
-    sections, secrets = [], secrets_of([configs, services], context.secrets)
+    sections, secrets = [], secrets_of([configs, services, context.variables], context.secrets)
     found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
         tokens = _tokens(name, known, context)
         service = _expand(_readable(given, configs), tokens, f"service {name}")
+        # As they are: a password in a proxy's address may look like a token.
+        service["environment"] = {**context.variables, **service["environment"]}
         file = _executable(name, shim(name, service, context), context)
         checking = _checking(name, service, context)
         files += [file, *checking]

@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.conftest import CLONE
+from tests.integration.conftest import CLONE, ansible, end_all
 from tests.integration.test_validate_inventory import findings, validate
 
 ORIGINS = ("cori", "lrc")
@@ -142,3 +149,94 @@ def test_a_site_is_asked_only_for_what_its_services_need(tmp_path: Path) -> None
     ]
     code, output = validate(tmp_path, directory, **where, **dict.fromkeys(NEEDED, "x"))
     assert code == 0, output
+
+
+PROXY = "http://jaws:a-proxys-password@127.0.0.1:9"
+SERVICES = ["message-consumer", "rpc-server", "run-daemon", "transfer-daemon"]
+# What comes from another repository: it is listed last, so it stops last.
+POOL_MANAGER = {"pool-manager": {"instance": "pool", "command": ["sleep", "1000"]}}
+STOPPED = re.compile(r"^(\S+ \S+) \w+ stopped: ", re.M)
+SHORT = {f"jaws-site-{name}": {"holds": 0} for name in ("run-daemon", "transfer-daemon")}
+
+
+class Today:
+    """A site of today on this machine: its inventory, with other paths and the stand-ins."""
+
+    def __init__(self, name: str, root: Path, python: str) -> None:
+        self.name, self.root = name, root
+        self.host = f"{name}_dev"
+        self.inventory = root / "inventory"
+        shutil.copytree(CLONE / "inventories" / name, self.inventory)
+        vault = self.inventory / "group_vars/all/vault.yml"
+        vault.write_text(
+            vault.with_suffix(".yml.example").read_text().replace("change-me", "a-secret")
+        )
+        build = [sys.executable, CLONE / "examples/build.py", "--output", root / "dist"]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        self.variables: dict[str, Any] = {
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            **dict.fromkeys(("site_jaws_user", "site_jaws_group"), ""),
+            "site_root": f"{root}/{{{{ deployment_name }}}}",
+            "site_supervisord_run_dir": f"{root}/run-{{{{ deployment_name }}}}",
+            "site_scratch_dir": f"{root}/scratch",
+            "site_python": python,
+            "site_environment_modules": [],
+            "site_environment": {"http_proxy": PROXY, "NO_PROXY": "localhost,127.0.0.1"},
+            "site_instances_in_order": True,
+            "site_services": {**SHORT, **POOL_MANAGER},
+            "jaws_wheels": f"{root}/dist",
+            "jaws_window": 4,
+        }
+
+    def supervisorctl(self, *words: str) -> str:
+        """Return what the instance jaws answers."""
+        command = [self.root / "dev/supervisord/bin/supervisorctl", "-c"]
+        command += [self.root / "dev/supervisord/supervisord-jaws.conf", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def log(self, instance: str) -> str:
+        """Return the log of an instance's supervisord."""
+        return (self.root / f"dev/supervisord/log/{instance}/supervisord.log").read_text()
+
+    def play(self, playbook: str, *arguments: str, **variables: Any) -> str:
+        """Run a playbook on the deployment dev, and return its output."""
+        extra = ("-e", json.dumps({**self.variables, **variables}))
+        call = ("-i", str(self.inventory), "--limit", f"{self.name}_dev*", *extra)
+        done = ansible("playbook", f"playbooks/{playbook}.yml", *call, *arguments, home=self.root)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(params=["tahoma", "dori", "jgi"])
+def today(request: pytest.FixtureRequest, quick_python: str) -> Iterator[Today]:
+    root = Path(tempfile.mkdtemp(prefix="js", dir="/tmp"))
+    yield Today(request.param, root, quick_python)
+    end_all(root)
+    shutil.rmtree(root)
+
+
+def test_a_site_of_today_is_deployed_as_it_is_described(today: Today) -> None:
+    pool = {f"{today.host}_pool": {"instance_name": "pool"}}
+    (today.inventory / "pool.yml").write_text(json.dumps({"dev": {"hosts": pool}}))
+    output = today.play("deploy", "-vvv", "--diff")
+    shown = today.play("status")
+    for name in SERVICES:
+        assert re.search(rf"^{today.host} +jaws-site-{name} +RUNNING ", shown, re.M), shown
+    assert re.search(rf"^{today.host}_pool +pool-manager +RUNNING ", shown, re.M), shown
+    assert len(re.findall(r" RUNNING ", shown)) == 5
+
+    # The proxy reaches the services, and its password stays in files that only the account reads.
+    pid = today.supervisorctl("pid", "jaws-site-run-daemon")
+    assert f"http_proxy={PROXY}" in Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert "a-proxys-password" not in output + shown
+    files = [path for path in today.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    holders = [path for path in files if b"a-proxys-password" in path.read_bytes()]
+    assert holders
+    assert {path.stat().st_mode & 0o007 for path in holders} == {0}
+
+    # What the inventory lists first stops first.
+    today.play("stop")
+    first, last = (max(STOPPED.findall(today.log(name))) for name in ("jaws", "pool"))
+    assert first < last
