@@ -23,7 +23,7 @@ options:
   _input:
     description:
       - By host, C(group), which the instances of one deployment have in common, and C(boot), a
-        mapping.
+        mapping. The group of an instance that a boot cannot start is empty.
     type: dict
     required: true
   host:

@@ -17,9 +17,10 @@ def start_order(instances: Mapping[str, Mapping[str, Any]], host: str) -> dict[s
 
     What the inventory lists first stops first, and starts last.
 
-    :param instances: by host: C(group), which the instances of a deployment have in common, and
-        C(boot), what the boot script needs.
+    :param instances: by host: C(group), which the instances of a deployment have in common, empty
+        for one that a boot cannot start, and C(boot), what the boot script needs.
     """
     group = instances[host]["group"]
-    hosts = [name for name in reversed([*instances]) if instances[name]["group"] == group]
+    peers = [name for name, one in instances.items() if group and one["group"] == group]
+    hosts = peers[::-1]
     return {"hosts": hosts, "instances": [instances[name]["boot"] for name in hosts]}

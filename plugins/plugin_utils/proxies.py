@@ -19,7 +19,7 @@ HERE = ("localhost", "127.0.0.1")
 
 
 def wrong_environment(variables: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each invalid variable, or one if a proxy would be asked for too much."""
+    """Return a sentence for each invalid variable, or about a proxy that is asked for too much."""
     found = [
         f"jaws_environment: {name} cannot be {what}."
         for name, value in variables.items()

@@ -151,6 +151,27 @@ def test_a_site_is_asked_only_for_what_its_services_need(tmp_path: Path) -> None
     assert code == 0, output
 
 
+def test_the_site_of_the_page_is_complete_in_sixty_lines(tmp_path: Path) -> None:
+    page = (CLONE / "docs/sites.md").read_text()
+    hosts, site, vault, pool, services = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    assert len((hosts + site).splitlines()) <= 60
+    directory = tmp_path / "newsite"
+    (directory / "group_vars/all").mkdir(parents=True)
+    (directory / "hosts.yml").write_text(hosts)
+    (directory / "group_vars/all/site.yml").write_text(site)
+    (directory / "group_vars/all/vault.yml").write_text(vault)
+    where = {"site_root": "/srv/{{ deployment_name }}", "ansible_connection": "ssh"}
+    found = findings(validate(tmp_path, directory, **where)[1])
+    assert [finding for finding in found if "is a placeholder" not in finding] == []
+    assert len(found) == 2
+    # With secrets, and the page's third instance.
+    (directory / "group_vars/all/vault.yml").write_text(vault.replace("...", "a-secret"))
+    (directory / "pool.yml").write_text(pool)
+    (directory / "group_vars/all/pool.yml").write_text(services)
+    code, output = validate(tmp_path, directory, **where)
+    assert code == 0, output
+
+
 PROXY = "http://jaws:a-proxys-password@127.0.0.1:9"
 SERVICES = ["message-consumer", "rpc-server", "run-daemon", "transfer-daemon"]
 # What comes from another repository: it is listed last, so it stops last.

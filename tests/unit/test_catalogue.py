@@ -821,3 +821,25 @@ def test_how_to_find_a_command_has_no_secret_of_its_service() -> None:
     assert "export OTHER=of-the-vault" in shim["content"]
     assert json.loads(listed["content"]) == ["hush1", "of-the-vault"]
     assert conf.secret_files(planned["programs"]) == [listed["path"]]
+
+
+def test_every_service_has_the_variables_of_the_site_unless_it_states_its_own() -> None:
+    # An address whose password looks like a token.
+    proxy = "http://me:x@log@y@proxy:3128"
+    services = {
+        name: check_service(name, {"instance": "jaws", "command": ["x"], "environment": own})
+        for name, own in {"a": {}, "b": {"no_proxy": "*", "LOG": "@log@"}}.items()
+    }
+    variables = {"http_proxy": proxy, "no_proxy": "localhost", "OMP_NUM_THREADS": 2}
+    planned = plan_release(services, {}, Context("/d", {}, {}, "/s/python", variables=variables))
+    one, two, listed = planned["files"]
+    for file in (one, two):
+        assert f"export http_proxy={proxy}\n" in file["content"]
+        assert file["mode"] == "0750"
+        assert "export OMP_NUM_THREADS=2\n" in file["content"]
+    assert "export no_proxy=localhost\n" in one["content"]
+    assert "export no_proxy='*'\n" in two["content"]
+    assert "export LOG=/d/logs/b.log\n" in two["content"]
+    # The password is as secret as any other.
+    assert "x@log@y" in json.loads(listed["content"])
+    assert "x@log@y" not in planned["programs"] + str(planned["commands"])

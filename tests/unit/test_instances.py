@@ -18,3 +18,9 @@ def test_what_the_inventory_lists_first_starts_last() -> None:
     assert start_order(known, "a")["hosts"] == ["c", "a"]
     assert start_order(known, "a")["instances"] == [{"name": "pool"}, {"name": "site"}]
     assert start_order(known, "b")["hosts"] == ["b"]
+
+
+def test_an_instance_of_another_account_is_not_started_by_a_boot() -> None:
+    known = {"a": instance("dev", "site"), "b": instance("", "x"), "c": instance("", "pool")}
+    assert start_order(known, "a")["hosts"] == ["a"]
+    assert start_order(known, "b") == {"hosts": [], "instances": []}
