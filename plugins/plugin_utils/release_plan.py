@@ -96,10 +96,7 @@ def plan_release(
     sections, secrets = [], secrets_of([configs, services, context.variables], context.secrets)
     found: dict[str, dict[str, Any]] = {"health": {}, "holds": {}, "commands": {}}
     for name, given in sorted(services.items()):
-        tokens = _tokens(name, known, context)
-        service = _expand(_readable(given, configs), tokens, f"service {name}")
-        # As they are: a password in a proxy's address may look like a token.
-        service["environment"] = {**context.variables, **service["environment"]}
+        service = _complete(name, _readable(given, configs), known, context)
         file = _executable(name, shim(name, service, context), context)
         checking = _checking(name, service, context)
         files += [file, *checking]
@@ -115,6 +112,13 @@ def plan_release(
     files += [_secrets_file(secrets, context)] * bool(secrets)
     programs = with_secrets("\n".join(sections), files[-1]["path"] if secrets else "")
     return {"files": files, "programs": programs, "links": links, "one_shot": one_shot, **found}
+
+
+def _complete(name: str, given: Service, configs: Mapping[str, str], context: Context) -> Service:
+    """Return the service with paths in place of tokens, and with the variables of every service."""
+    service: Service = _expand(given, _tokens(name, configs, context), f"service {name}")
+    # As they are: a password in a proxy's address may look like a token.
+    return {**service, "environment": {**context.variables, **service["environment"]}}
 
 
 def _readable(service: Service, configs: Mapping[str, Mapping[str, Any]]) -> Service:
