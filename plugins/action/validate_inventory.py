@@ -81,7 +81,13 @@ class Host:
         """Return what is wrong with single variables."""
         found = inventory.missing_options(self.raw, self.spec)
         found += inventory.without_value(self.errors, self.raw, self.spec)
-        return found + inventory.placeholders(self.values) + self._wrong_types()
+        return found + self._wrong_types()
+
+    def wrong_texts(self) -> list[Finding]:
+        """Return what is wrong with single values that have the right type."""
+        return inventory.placeholders(self.values) + inventory.too_long(
+            self.values, self.raw, self.spec
+        )
 
     def _wrong_types(self) -> list[Finding]:
         """Return what Ansible's own validation says about the facts and the other options."""
@@ -143,12 +149,17 @@ class Host:
         known = inventory.configs_in(variables, services, str(self.values["jaws_series"]))
         self.known["configs"] = templar.template(known)
         formats = {**self.known["formats"], **formats}
-        return services, configs_of(self.known["configs"], configs, formats, services)
+        try:
+            return services, configs_of(self.known["configs"], configs, formats, services)
+        except JawsError:  # what is wrong is reported elsewhere
+            named = [name for name in known if f"@{name}@" in str(services)]
+            return services, {name: self.known["configs"][name] for name in named}
 
     def wrong_changes(self, instances: list[str]) -> list[Finding]:
         """Return what is wrong with the changes to services, components and configurations."""
         wrong = mistakes(self.known, self.values, instances)
-        wrong += inventory.wrong_environment(self.values["jaws_environment"])
+        downloads = "jaws-cromwell" in self.services and self.values["jaws_cromwell_jar_url"]
+        wrong += inventory.wrong_environment(self.values["jaws_environment"], bool(downloads))
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     def wrong_files(self) -> list[Finding]:
@@ -293,6 +304,7 @@ def _look(
     sound = {name: host for name, host in hosts.items() if host.is_instance and not found[name]}
     instances = [host.values["jaws_instance"] for host in sound.values()]
     for name, host in hosts.items():
+        found[name] += host.wrong_texts()
         found[name] += host.missing(variables) if host.is_instance else []
         found[name][:0] = [finding for finding in spelt if finding.variable in host.raw]
     for name, host in sound.items():

@@ -35,6 +35,10 @@ options:
   ca_file:
     description: Certificates to trust instead of the system's, in one PEM file.
     type: path
+  environment:
+    version_added: 0.3.0
+    description: Environment variables, a mapping, for example of a proxy on the way to GitLab.
+    type: json
   wait_for:
     description:
       - What GitLab must report within O(timeout). Otherwise the task fails with its last answer.
@@ -190,13 +194,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gitlab_runner_info import look
-from ..module_utils.module import run
+from ..module_utils.module import ENVIRONMENT_VARIABLES, run
 
 OPTIONS: dict[str, Any] = dict(
     url=dict(type="str", required=True),
     token=dict(type="str", required=True, no_log=True),
     api_token=dict(type="str", default="", no_log=True),
     ca_file=dict(type="path"),
+    environment=ENVIRONMENT_VARIABLES,
     wait_for=dict(type="str", choices=["nothing", "valid", "online"], default="nothing"),
     since=dict(type="str", default=""),
     name=dict(type="str", default=""),

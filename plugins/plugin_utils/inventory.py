@@ -48,6 +48,8 @@ KINDS = {
 WHOLE_VAULT = "jaws_secrets"
 # What makes a host one instance of one deployment. All groups of a host must agree on these.
 IDENTITY = ("deployment_name", "instance_name")
+# How many characters the id of a site may have at most, by the series of JAWS.
+LENGTHS = {"1": 8, "2": 8, "3": 16}
 PORTS = ("jaws_auth_port", "jaws_rest_port", "jaws_cromwell_port")
 
 # What is found, by the function that finds it; docs/sites.md has the same rows.
@@ -56,6 +58,7 @@ CHECKS = {
     "missing_options": "a fact that every instance needs, and that is missing",
     "needed": "a fact or a secret that a service of the instance needs, and that has no value",
     "placeholders": "a placeholder instead of a secret",
+    "too_long": "an id of the site that has more characters than JAWS's tables",
     "wrong_value": "a value of a wrong type, or not one of the choices",
     "without_value": "a value that refers to a variable which does not exist, or is encrypted with "
     "an unknown password",
@@ -420,6 +423,16 @@ def placeholders(values: Mapping[str, Any]) -> list[Finding]:
         for name, value in values.items()
         if name.startswith("vault_") and PLACEHOLDER.fullmatch(str(value).strip())
     ]
+
+
+def too_long(values: Mapping[str, Any], raw: Variables, spec: Spec) -> list[Finding]:
+    """Return a finding if the id of the site has too many characters for JAWS."""
+    site, series = str(values.get("jaws_site_id", "")), str(values.get("jaws_series"))
+    if len(site) <= LENGTHS.get(series, 0) or series not in LENGTHS:
+        return []
+    name = spec.wiring.as_written("jaws_site_id", raw)
+    why = f"may have at most {LENGTHS[series]} characters at series {series}, not {len(site)}."
+    return [Finding(name, f"{name} {why}")]
 
 
 def wrong_jar(values: Mapping[str, Any], services: Collection[str]) -> list[str]:

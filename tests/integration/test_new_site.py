@@ -118,7 +118,7 @@ supervisord:
 """
 FACTS = """
 ansible_host: newsite.example.org
-site_id: ANYSITE_OF_TODAY
+site_id: ANYSITE
 site_supervisord_root: "{{ site_root }}/supervisord"
 site_jaws_root: "{{ site_root }}/jaws-{{ deployment_name }}"
 site_wheels: /wheels

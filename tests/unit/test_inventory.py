@@ -37,6 +37,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     read_role_variables,
     read_spec,
     shared_by_inventories,
+    too_long,
     without_effect,
     without_entity,
     without_value,
@@ -441,6 +442,20 @@ def test_a_placeholder_of_an_example_is_not_accepted_as_a_secret(value: str) -> 
 @pytest.mark.parametrize("value", ["x", "changes", "a<b>c", "meChange", "", "todor", None, 12])
 def test_a_secret_that_resembles_a_placeholder_is_accepted(value: Any) -> None:
     assert placeholders({"vault_key": value}) == []
+
+
+@pytest.mark.parametrize(("series", "most"), [("1", 8), (2, 8), ("3", 16)])
+def test_an_id_that_is_too_long_for_the_tables_of_jaws_is_named(series: Any, most: int) -> None:
+    raw = {"jaws_site_id": "{{ site_id }}"}
+    given = {"jaws_site_id": "x" * most, "jaws_series": series}
+    assert too_long(given, raw, SPEC) == []
+    assert too_long({**given, "jaws_site_id": "x" * (most + 1)}, raw, SPEC) == [
+        Finding(
+            "site_id",
+            f"site_id may have at most {most} characters at series {series}, not {most + 1}.",
+        )
+    ]
+    assert too_long({"jaws_series": series}, raw, SPEC) == []
 
 
 # ---- Files and addresses
