@@ -31,20 +31,21 @@ ENCRYPTED = "$ANSIBLE_VAULT"
 
 
 class VarsModule(BaseVarsPlugin):
-    """Reads each file once."""
+    """Reads the files of each host and group once."""
 
-    seen: set[str] = set()
+    # Otherwise Ansible would look for this plugin anew, each time that it looks up variables.
+    is_stateless = True
+    seen: set[tuple[str, str]] = set()
 
     def get_vars(self, loader: Any, path: str, entities: Any) -> dict[str, Any]:
         """Return no variables; fail if a file of the entities cannot be parsed."""
-        super().get_vars(loader, path, entities)  # type: ignore[no-untyped-call]
         for entity in entities if isinstance(entities, list | tuple | set) else [entities]:
             kind = "host" if hasattr(entity, "get_groups") else "group"
-            for name in loader.find_vars_files(os.path.join(path, f"{kind}_vars"), entity.name):
-                file = os.fsdecode(name)
-                if file not in self.seen:
-                    self.seen.add(file)
-                    refuse_unreadable(file)
+            looked = os.path.join(path, f"{kind}_vars"), entity.name
+            if looked not in self.seen:
+                self.seen.add(looked)
+                for name in loader.find_vars_files(*looked):
+                    refuse_unreadable(os.fsdecode(name))
         return {}
 
 
