@@ -9,6 +9,7 @@ missing there, it failed earlier or became unreachable.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,26 @@ STOPPED = "STOPPED"
 
 def by_host(hostvars: Mapping[str, Result], name: str, hosts: Iterable[str]) -> dict[str, Any]:
     """Return a variable of several hosts, by host; a host that does not have it is left out."""
-    variables = {host: hostvars[host] for host in hosts}
-    return {host: known[name] for host, known in variables.items() if name in known}
+    found = {host: _looked_up(hostvars, host, name) for host in hosts}
+    return {host: values[0] for host, values in found.items() if values}
+
+
+_in_this_task: dict[str, tuple[Result, dict[str, Any]]] = {}
+
+
+def _looked_up(hostvars: Mapping[str, Result], host: str, name: str) -> list[Any]:
+    """Return the value of a host's variable in a list, which is empty if it has none.
+
+    Each task has a process of its own, in which the variables of other hosts stay as they are; to
+    look them up takes long, and a task that runs on all hosts would do it for all of them.
+    """
+    known = {} if multiprocessing.parent_process() is None else _in_this_task
+    if host not in known:
+        known[host] = hostvars[host], {}
+    variables, values = known[host]
+    if name not in values and name in variables:
+        values[name] = variables[name]
+    return [values[name]] if name in values else []
 
 
 def switch(

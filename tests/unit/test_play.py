@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.jgi.jaws.plugins.plugin_utils import play
 from ansible_collections.jgi.jaws.plugins.plugin_utils.play import (
     by_host,
     chosen_programs,
@@ -31,6 +33,30 @@ def test_a_variable_is_collected_from_the_hosts_that_have_it() -> None:
     some: dict[str, Any] = {"one": {"found": 1}, "other": {"found": None}, "third": {}}
     hostvars = {**some, "fourth": {"found": 4}}
     assert by_host(hostvars, "found", ["fourth", "third", "other"]) == {"fourth": 4, "other": None}
+
+
+class Looked(dict[str, Any]):
+    """The variables of hosts, which count how often one is looked up."""
+
+    times = 0
+
+    def __getitem__(self, host: str) -> Any:
+        self.times += 1
+        return super().__getitem__(host)
+
+
+@pytest.mark.parametrize(("parent", "times"), [(None, 4), ("the strategy", 1)])
+def test_a_task_looks_the_variables_of_a_host_up_once_and_a_play_each_time(
+    monkeypatch: pytest.MonkeyPatch, parent: Any, times: int
+) -> None:
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    monkeypatch.setattr(play, "_in_this_task", {})
+    hostvars = Looked(one={"a": 1, "b": None})
+    for _turn in range(2):
+        assert by_host(hostvars, "a", ["one"]) == {"one": 1}
+        assert by_host(hostvars, "c", ["one"]) == {}
+    assert hostvars.times == times
+    assert by_host(hostvars, "b", ["one"]) == {"one": None}
 
 
 def test_hosts_that_switch_together_share_the_highest_number() -> None:
