@@ -13,6 +13,7 @@ import multiprocessing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible.executor.process.worker import WorkerProcess
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from .spelling import misspelt
@@ -38,7 +39,8 @@ def _looked_up(hostvars: Mapping[str, Result], host: str, name: str) -> list[Any
     Each task has a process of its own, in which the variables of other hosts stay as they are; to
     look them up takes long, and a task that runs on all hosts would do it for all of them.
     """
-    known = {} if multiprocessing.parent_process() is None else _in_this_task
+    is_task = isinstance(multiprocessing.current_process(), WorkerProcess)
+    known = _in_this_task if is_task else {}
     if host not in known:
         known[host] = hostvars[host], {}
     variables, values = known[host]

@@ -33,7 +33,7 @@ ENCRYPTED = "$ANSIBLE_VAULT"
 class VarsModule(BaseVarsPlugin):
     """Reads the files of each host and group once."""
 
-    # Otherwise Ansible would look for this plugin anew, each time that it looks up variables.
+    # Otherwise Ansible would look for this plugin each time that it looks up variables.
     is_stateless = True
     seen: set[tuple[str, str]] = set()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.executor.process.worker import WorkerProcess
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,11 +46,11 @@ class Looked(dict[str, Any]):
         return super().__getitem__(host)
 
 
-@pytest.mark.parametrize(("parent", "times"), [(None, 4), ("the strategy", 1)])
+@pytest.mark.parametrize(("process", "times"), [(object(), 4), (object.__new__(WorkerProcess), 1)])
 def test_a_task_looks_the_variables_of_a_host_up_once_and_a_play_each_time(
-    monkeypatch: pytest.MonkeyPatch, parent: Any, times: int
+    monkeypatch: pytest.MonkeyPatch, process: Any, times: int
 ) -> None:
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    monkeypatch.setattr(multiprocessing, "current_process", lambda: process)
     monkeypatch.setattr(play, "_in_this_task", {})
     hostvars = Looked(one={"a": 1, "b": None})
     for _turn in range(2):
