@@ -59,8 +59,9 @@ class Watch:
         self.window = max([self.window, *((holds or {}).get(name, 0) for name in first)])
         self._born = {name: _born(program) for name, program in first.items()}
         pending = {name: check for name, check in checks.items() if name in first}
+        reasons: dict[str, str] = {}
         while True:
-            self._refuse_moved(first)
+            self._refuse_moved(first, reasons)
             reasons = health.failing(pending, {name: first[name].pid for name in pending})
             pending = {name: pending[name] for name in reasons}
             elapsed = time.monotonic() - started
@@ -73,12 +74,14 @@ class Watch:
     def _look(self) -> list[Program]:
         return observe(self.client).programs
 
-    def _refuse_moved(self, first: Mapping[str, Program]) -> None:
+    def _refuse_moved(self, first: Mapping[str, Program], reasons: Mapping[str, str]) -> None:
         found = self._look()
         now = {program.name: program for program in found}
         moved = [name for name in first if not self._is_same(first[name], now.get(name))]
         if moved:
-            fates = [self._fate(first[name], now.get(name), found) for name in moved]
+            # What a check has found says more than the end of a log.
+            fates = [f"{name}: {reasons[name]}" for name in moved if name in reasons]
+            fates += [self._fate(first[name], now.get(name), found) for name in moved]
             message = f"did not stay up for {self.window:g} s."
             others = self._others_did(moved, now)
             if others:
