@@ -92,6 +92,8 @@ SHORTEST_LINE = 8  # of a secret that has several, such as a private key
 SECRET_NAME = re.compile(r"passw|secret|token|credential|(api|access|private)[_-]?key", re.I)
 LOGIN = re.compile(r"(\w+)://([^\s/'\"]+)@")  # in a url
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
+BREAK = r"(?:\\+r|\r)?(?:\\+n|\n)[ \t]*"  # also as JSON and Python write it
+LINES_OF_BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{4,}}(?:{BREAK}[A-Za-z0-9+/_-]+)+={{0,2}}")
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: control, format, surrogate, separators
 ESCAPED = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r",
@@ -154,7 +156,8 @@ def quoted(text: str) -> str:
     if _withheld:
         return f"(not shown, because {'; '.join(sorted(_withheld))})"
     pattern, holds_any = _search(frozenset(_secrets))
-    text = BASE64.sub(lambda word: HIDDEN if holds_any(word[0]) else word[0], text)
+    for words in (BASE64, LINES_OF_BASE64):
+        text = words.sub(lambda word: HIDDEN if holds_any(word[0]) else word[0], text)
     text = LOGIN.sub(rf"\1://{HIDDEN}@", pattern.sub(HIDDEN, text) if pattern else text)
     return "".join(map(_visible, text.replace("\r\n", "\n")))
 
@@ -169,13 +172,13 @@ def _visible(character: str) -> str:
 def _search(
     secrets: frozenset[str],
 ) -> tuple[re.Pattern[str] | None, Callable[[str], bool]]:
-    """Return what finds the secrets, and what finds them in a word of base64."""
+    """Return what finds the secrets, and what finds them in base64, of one line or of several."""
     longest_first = sorted(secrets, key=len, reverse=True)
     pattern = re.compile("|".join(map(_spellings, longest_first))) if secrets else None
     inside = [part for secret in secrets for part in _in_base64(secret.encode("utf-8", "replace"))]
 
     def holds_any(word: str) -> bool:
-        usual = word.replace("-", "+").replace("_", "/")
+        usual = re.sub(BREAK, "", word).replace("-", "+").replace("_", "/")
         return any(part in usual for part in inside)
 
     return pattern, holds_any

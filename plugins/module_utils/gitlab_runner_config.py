@@ -3,13 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The core of the gitlab_runner_config module: a config.toml with one runner of our own.
 
-People and the runner itself write to the file too: what only they have written is kept.
+People and the runner itself write to the file too: what only they have written is kept. What we
+have written ourselves is noted by its names next to it, because the runner drops comments, and is
+removed when it is not stated any more.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+from contextlib import suppress
 from typing import Any
 
 from . import toml
@@ -48,11 +52,45 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     refuse_foreign(path, ours())
     found = toml.parse(read_text(path) or "", path)
     stated = toml.parse(params["content"], "content")
-    wanted = combined(stated, found, params["keep_token"])
+    note = f"{path}.written"
+    kept = without_dropped(stated, found, noted(note))
+    wanted = combined(stated, kept, params["keep_token"])
     changed = wanted != found or not is_closed(path)
     if changed and not check_mode:
         write(path, HEADER + toml.dump(wanted), MODE)
-    return dict(changed=changed, warn=warnings(path, stated, found))
+    if noted(note) != names(stated) and not check_mode:
+        write(note, json.dumps(names(stated)), MODE)
+    return dict(changed=changed, warn=warnings(path, stated, kept))
+
+
+def noted(path: str) -> dict[str, list[list[str]]]:
+    """Return the names of what an earlier run has written; nothing if that is unknown.
+
+    :raises JawsError: as C(manage).
+    """
+    refuse_foreign(path, ours())
+    with suppress(ValueError):
+        return dict(json.loads(read_text(path) or "{}"))
+    return {}
+
+
+def names(stated: Table) -> dict[str, list[list[str]]]:
+    """Return the names of what is stated, globally and for the runner."""
+    (own,) = stated["runners"]
+    others = {name: value for name, value in stated.items() if name != "runners"}
+    return {"global": toml.names(others), "runner": toml.names(own)}
+
+
+def without_dropped(stated: Table, found: Table, before: dict[str, list[list[str]]]) -> Table:
+    """Return what the file means without what we have written and is not stated any more."""
+    now = names(stated)
+    gone = {part: [n for n in before.get(part, []) if n not in now[part]] for part in now}
+    runners = list(found.get("runners", []))
+    number = number_of(stated["runners"][0], runners)
+    if number is not None:
+        runners[number] = toml.without(runners[number], gone["runner"])
+    others = {name: value for name, value in found.items() if name != "runners"}
+    return {**toml.without(others, gone["global"]), **({"runners": runners} if runners else {})}
 
 
 def is_closed(path: str) -> bool:

@@ -214,3 +214,25 @@ def only_in(found: Table, stated: Table, path: str = "") -> list[str]:
         elif isinstance(value, dict) and isinstance(stated[name], dict):
             names += only_in(value, stated[name], f"{path}{name}.")
     return names
+
+
+def names(table: Table) -> list[list[str]]:
+    """Return the names of all values in a table, each with those of the tables around it."""
+    found = []
+    for name, value in table.items():
+        inside = names(value) if isinstance(value, dict) else [[]]
+        found += [[name, *rest] for rest in inside]
+    return found
+
+
+def without(table: Table, gone: Sequence[Sequence[str]]) -> Table:
+    """Return a table without some of its values, and without the tables that have lost all."""
+    left: Table = {}
+    for name, value in table.items():
+        rest = [path[1:] for path in gone if path[:1] == [name]]
+        if isinstance(value, dict) and rest:
+            value = without(value, rest)
+            rest = [] if value else [[]]
+        if [] not in rest:
+            left[name] = value
+    return left

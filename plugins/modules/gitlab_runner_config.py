@@ -13,6 +13,8 @@ description:
   - Merges settings into the C(config.toml) of a gitlab-runner, table by table. Other runners in the
     file, other tables and other keys are kept, because people and the runner itself write there
     too. A warning names them, except for what every runner writes.
+  - What an earlier run has written is removed if it is not stated any more. The file
+    C(PATH.written), next to O(path), has the names of what was written, without values.
   - The file is only written if it would mean something else. Then comments in it are lost.
   - The runner in the file that has the same address and token is changed, or else the one with
     the same address and name. If there is none, one is added.

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import SERVICE_KEYS
 from tests.integration.conftest import PATIENCE, Daemon, Run, Spawn, wait_until
 from tests.integration.test_release import SLEEP, Site
 
@@ -85,3 +88,70 @@ def test_a_release_that_crashes_is_taken_back_whatever_the_clock_says(
     result = json.loads(run.communicate(timeout=PATIENCE)[0].splitlines()[-1])
     assert (result["failed"], result["reverted_to"]) == (True, good["id"]), result
     assert (site.states(), site.releases()["current"]) == ({"one": "RUNNING"}, good["id"])
+
+
+SERVICE = """\
+[program:service]
+command=/bin/sh -c 'test ! -e {root}/away && exec sleep 1000'
+startsecs={startsecs}
+startretries={startretries}
+"""
+
+
+class Service:
+    """A service that ends at once while its database is away, with the settings of the catalogue.
+
+    The clock of its supervisord only moves when the test turns it.
+    """
+
+    def __init__(self, daemon: Daemon, clock: Path) -> None:
+        self.away = daemon.root / "away"
+        self.clock = clock
+        self.seconds = 0
+        daemon.write(SERVICE.format(root=daemon.root, **SERVICE_KEYS))
+        self.away.touch()
+        daemon.start(CLOCK.format(path=str(clock)) + SUPERVISORD)
+        self.client = Supervisor(SupervisordConf(str(daemon.conf)).endpoint)
+
+    def state(self) -> str:
+        with self.client as client:
+            return str(client.call("supervisor.getProcessInfo", "service")["statename"])
+
+    def pass_time(self, seconds: int, *until: str) -> str:
+        """Let time pass, but at most until one of these states; return the state."""
+        end = self.seconds + seconds
+        while (state := self.state()) not in until and self.seconds < end:
+            if state == "BACKOFF" or not self.away.exists():  # otherwise it is about to end
+                self.seconds += 1
+                set_clock(self.clock, self.seconds)
+        return state
+
+
+@pytest.fixture
+def service(daemon: Daemon, clock: Path) -> Service:
+    return Service(daemon, clock)
+
+
+@pytest.mark.fault(62)
+def test_a_service_is_back_by_itself_after_its_database_was_away_for_half_a_minute(
+    service: Service,
+) -> None:
+    assert service.pass_time(30, "FATAL") != "FATAL"
+    service.away.unlink()
+    assert service.pass_time(60, "RUNNING", "FATAL") == "RUNNING"
+    assert service.seconds < 60
+
+
+@pytest.mark.fault(62)
+def test_a_service_is_given_up_in_an_outage_of_ten_minutes_and_started_by_a_command_after_it(
+    service: Service, daemon: Daemon, run_module: Run
+) -> None:
+    assert service.pass_time(600, "FATAL") == "FATAL"
+    assert 55 <= service.seconds <= 70  # 1 + 2 + ... + 10 seconds between its starts
+    service.away.unlink()
+    service.seconds = 600
+    set_clock(service.clock, 600)
+    assert service.state() == "FATAL"
+    options = {"config": str(daemon.conf), "name": "service"}
+    run_module("supervisorctl", state="started", wait=False, **options)
+    assert service.pass_time(60, "RUNNING") == "RUNNING"

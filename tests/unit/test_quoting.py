@@ -41,6 +41,12 @@ def in_base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+def in_lines(text: str) -> str:
+    """Return base64 in lines, of which the first ends in the middle of the text."""
+    before = "x" * (57 - min(len(text.encode()) // 2, 50))
+    return base64.encodebytes(f"{before}{text}".encode()).decode().strip()
+
+
 def sed(text: str) -> str:
     """Return the text as bash's set -x shows a word with a quote."""
     return "'" + text.replace("'", "'\\''") + "'"
@@ -68,6 +74,10 @@ FORMS: dict[str, Form] = {
     "base64": in_base64,
     "base64 of user:secret": lambda text: in_base64(f"jaws:{text}"),
     "base64 of another user": lambda text: in_base64(f"me:{text}"),
+    "base64 in lines": in_lines,
+    "base64 in lines, indented": lambda text: in_lines(text).replace("\n", "\r\n    "),
+    "base64 in lines, in json": lambda text: json.dumps(in_lines(text)),
+    "base64 in lines, in json in json": lambda text: json.dumps(json.dumps(in_lines(text))),
     "url-safe base64": lambda text: base64.urlsafe_b64encode(f"x:{text}".encode()).decode(),
 }
 # Without asterisks, of which the hidden text consists, and what no program prints as it is.

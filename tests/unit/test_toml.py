@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils import toml
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.gitlab_runner_config import (
     combined,
+    manage,
     warnings,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.runner import runner_config
@@ -111,6 +113,36 @@ def test_what_already_means_the_same_is_not_written_again() -> None:
     same = {"name": "cori", "url": "https://gitlab.example.org/", "token": "glrt-rotated"}
     content = runner_config({**same, "executor": "shell", "id": 7}, {"concurrent": 4})
     assert combined(toml.parse(content, "content"), found, False) == found
+
+
+@pytest.mark.fault(52)
+def test_a_setting_that_was_removed_from_the_inventory_goes_and_what_others_wrote_stays(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(WRITTEN)
+    before = tomllib.loads(WRITTEN)
+
+    def write(settings: dict[str, Any], more: dict[str, Any]) -> Any:
+        content = runner_config(settings, {"concurrent": 2, **more})
+        return manage({"path": str(path), "content": content, "keep_token": False}, False)
+
+    cache = {"cache": {"Type": "s3", "s3": {"BucketName": "b"}}}
+    write({**OURS, **cache, "limit": 3}, {"check_interval": 5, "session_server": {"x": "y"}})
+    path.write_text(path.read_text().replace("limit = 3", "limit = 3\nnew_key = 1", 1))
+    result = write(OURS, {})
+    assert result["changed"]
+    found = tomllib.loads(path.read_text())
+    ours = found["runners"][0]
+    assert ("limit" in ours, ours["new_key"], found.get("check_interval")) == (False, 1, None)
+    assert ours.get("cache", {}).get("s3") == before["runners"][0].get("cache", {}).get("s3")
+    assert not write(OURS, {})["changed"]
+    assert "limit" not in str(result["warn"])
+    (tmp_path / "config.toml.written").unlink()  # then nothing is known, and all stays
+    write({**OURS, "limit": 3}, {})
+    (tmp_path / "config.toml.written").write_text("nonsense")
+    result = write(OURS, {})
+    assert "runners.limit" in str(result["warn"])
 
 
 def test_a_reader_is_warned_of_what_is_kept_except_for_what_every_runner_writes() -> None:
