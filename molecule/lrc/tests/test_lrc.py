@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from waiting import wait_until
 
 CLONE = Path(__file__).parents[3]
 HOME = "/global/home/groups-sw/lr_jgicloud"
+JAWS_HOME = "/home/jaws"
+FIRST, SECOND = "lrc-services.lbl.gov", "lrc-second.lbl.gov"
 PROGRAMS = {
     "jaws": {
         "jaws-central-auth",
@@ -99,7 +101,7 @@ def site(any_site: Site) -> Site:
 
 
 def reboot() -> None:
-    command = [str(CLONE / "molecule/bin/container"), "reboot", "lrc-services.lbl.gov"]
+    command = [str(CLONE / "molecule/bin/container"), "reboot", FIRST]
     subprocess.run(command, check=True, env=dict(os.environ), stdout=subprocess.DEVNULL)
 
 
@@ -182,6 +184,67 @@ def test_recover_brings_everything_back_without_an_enabled_unit(site: Site, oper
         assert "lrc_runner gitlab-runner RUNNING" in played.said
     finally:
         site.user(f"systemctl --user enable {units}")
+
+
+class Node:
+    """A second node with the homes of the first, and the same accounts."""
+
+    def __init__(self) -> None:
+        for verb in (["remove", SECOND], ["create", SECOND, "bookworm", "systemd", FIRST]):
+            container(*verb)
+        for file in ("passwd", "group", "shadow"):
+            known = inside(FIRST, "root", f"cat /etc/{file}").stdout
+            inside(SECOND, "root", f"cat >/etc/{file}", known)
+        inside(SECOND, "root", "loginctl enable-linger jaws")
+        state = "systemctl --user is-system-running || true"
+        wait_until(lambda: self.user(state).stdout.strip() in ("running", "degraded"), "systemd")
+
+    def user(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as jaws, with the environment of a login."""
+        environment = f"export XDG_RUNTIME_DIR=/run/user/$(id -u) HOME={JAWS_HOME}"
+        return inside(SECOND, "jaws", f"{environment}; {command}")
+
+
+def container(*words: str) -> str:
+    command = [str(CLONE / "molecule/bin/container"), *words]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def inside(host: str, user: str, command: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    engine = [str(CLONE / "molecule/bin/engine"), "exec", "--interactive", "--user", user]
+    return subprocess.run(
+        [*engine, container("name", host), "sh", "-c", command],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def second() -> Iterator[Node]:
+    yield Node()
+    container("remove", SECOND)
+
+
+@pytest.mark.fault(55)
+def test_a_second_node_with_the_same_home_starts_nothing_and_says_so(
+    site: Site, second: Node
+) -> None:
+    units = "jawsdev jawsprod gitlab-runner"
+    show = f"systemctl --user show {units} --property=ConditionResult --property=ActiveState"
+    for command in ("true", f"systemctl --user start {units}"):
+        assert second.user(command).returncode == 0
+        shown = second.user(show).stdout.split()
+        assert sorted(shown) == ["ActiveState=inactive"] * 3 + ["ConditionResult=no"] * 3
+    path = "systemctl --user show %s -p ExecStart --value | sed 's/.*path=//; s/ ;.*//'"
+    for unit, word in {"jawsdev": "deployment", "gitlab-runner": "runner"}.items():
+        program = second.user(path % unit).stdout.strip()
+        told = second.user(f"{program} {'run' if word == 'runner' else ''}")
+        assert told.returncode == 1
+        assert f"This {word} runs on lrc-services, and this is lrc-second" in told.stderr
+    assert second.user("pgrep -f '[s]upervisord|[g]itlab-runner run'").stdout == ""
+    assert site.runs(*DEPLOYMENTS)
 
 
 def test_recover_on_a_healthy_site_changes_nothing_in_twelve_tasks(
