@@ -16,7 +16,7 @@ ARGS ?=
 # ---- Operating: this needs only .venv, with what requirements.txt pins.
 
 PLAYBOOKS := deploy status logs releases rollback start stop restart remove supervisors recover \
-    gitlab_runner rotate_key upgrade_supervisor
+    gitlab_runner rotate_key upgrade_supervisor freeze unfreeze
 
 deploy: ## Deploy JAWS to SITE, and show its status
 status: ## Show every program of SITE; fail if one is unhealthy or not running, unless it was stopped on purpose
@@ -31,6 +31,8 @@ supervisors: ## Start the supervisords of SITE that are down
 recover: ## Start or redeploy everything of SITE after a maintenance
 rotate_key: ## Replace the keys of SITE
 upgrade_supervisor: ## Restart the supervisords of SITE that run an older Supervisor
+freeze: ## Keep SITE from being changed, ARGS='-e reason="WHY"'
+unfreeze: ## Let SITE be changed again
 gitlab_runner: ## Deploy the gitlab-runner of SITE
 
 play = ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg" .venv/bin/python -m ansible playbook \

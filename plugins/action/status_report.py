@@ -118,6 +118,8 @@ def _notes(instances: list[Result], rows: list[Result]) -> list[str]:
     """Return why rows are not well, the worst first."""
     ordered = sorted(rows, key=lambda row: (_judged(row) in WELL, _judged(row) == UNHEALTHY))
     notes = [f"{_where(row)}: {row['note']}" for row in ordered if row.get("note")]
+    frozen = [(one["name"], _releases_of(one).get("frozen")) for one in instances]
+    notes += [f"{name}: frozen by {why}" for name, why in frozen if why]
     return notes + [
         f"{instance['name']}: {OUTDATED}"
         for instance in instances
@@ -145,7 +147,7 @@ def _place(instance: Result) -> Result:
     current: Result = next((one for one in known if one["id"] == releases.get("current")), {})
     deploy = {key: current.get(key) for key in ("activated", "author", "ci_job")}
     place = {key: instance.get(key) for key in ("site", "deployment")}
-    return {**place, **deploy, "release": _release(instance)}
+    return {**place, **deploy, "release": _release(instance), "frozen": releases.get("frozen")}
 
 
 def _releases_of(instance: Result) -> Result:

@@ -33,6 +33,7 @@ def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
         title=current if state in ("good", None) else f"{current} ({state})",
         unproven_deploy=history.open_deploy(now),
         deploy=history.next_deploy(known, time.time()),
+        frozen=store.frozen,
         health=seen(params["config"], checks) if checks else {},
         releases=[_shown(record, now, known) for record in known],
         compared=_compared(params, current, {record["id"]: record for record in known}),

@@ -77,6 +77,14 @@ title:
   returned: success
   type: str
   sample: 20261122T130000Z-0123abcd (unproven)
+frozen:
+  version_added: 0.3.0
+  description: >-
+    Who has frozen the instance, when and why: what the file C(frozen) in O(directory) has;
+    null if there is none.
+  returned: success
+  type: str
+  sample: "jane since 2026-11-30 10:00 UTC: the database is being moved"
 health:
   version_added: 0.3.0
   description: >-

@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 WHERE = ("site", "deployment", "instance", "program")
 KEYS = (
     *(*WHERE, "state", "health", "restarts", "pid", "uptime_seconds"),
-    *("release", "activated", "author", "ci_job", "note"),
+    *("release", "activated", "author", "ci_job", "frozen", "note"),
 )
 TEMPLATE = Path(__file__).with_name("status.html.j2")
 UP = "jaws_program_up"

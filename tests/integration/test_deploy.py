@@ -602,6 +602,27 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
 
 
 @OPERATED
+def test_what_is_frozen_is_left_as_it_is_with_the_reason(deployment: Deployment) -> None:
+    confs, why = deployment.confs(), "the database is being moved"
+    assert changes(deployment.play("freeze", "--limit", "jtm", reason=why))
+    for playbook in ("deploy", "rollback", "rotate_key", "upgrade_supervisor", "remove"):
+        refused = deployment.play(playbook, really="dev")
+        assert refused.returncode != 0
+        words = " ".join(refused.stdout.split())
+        assert re.search(r"frozen by \w+ since 2\d{3}-\S+ \S+ UTC: " + re.escape(why), words)
+        assert "run the playbook unfreeze first" in words
+        assert {changed for _host, _ok, changed, _failed in RECAP.findall(words)} <= {"0"}
+    assert deployment.confs() == confs
+    shown = deployment.play("status", status_file=str(deployment.root / "status.html"))
+    assert shown.returncode == 0
+    assert "local_dev_jtm: frozen by" in shown.stdout
+    page = (deployment.root / "status.html").read_text()
+    assert page.count(why) == 1
+    assert page.count("deployed ") == 2
+    assert changes(deployment.play("unfreeze")) == {"local_dev_jaws": 0, "local_dev_jtm": 1}
+
+
+@OPERATED
 def test_the_logs_of_all_services_are_shown_by_time(deployment: Deployment) -> None:
     shown = deployment.play("logs", lines=3)
     assert set(changes(shown).values()) == {0}

@@ -645,6 +645,9 @@ def test_the_health_of_what_runs_is_returned_if_that_is_asked_for(
     dead_inside.write_text(f"{site.pids()['two']}\n")
     assert site.releases()["health"] == {}
     assert site.releases(health=True)["health"] == {"one": None, "two": "sh ended with 3: dead"}
+    assert site.releases()["frozen"] is None
+    (site.directory / "frozen").write_text("jane since noon: why\n")
+    assert site.releases()["frozen"] == "jane since noon: why"
     site.stop("two")
     assert site.releases(health=True)["health"] == {"one": None}
     site.daemon.stop()

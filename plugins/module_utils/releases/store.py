@@ -74,6 +74,12 @@ class Store:
         """Whether the instance has been configured."""
         return os.path.exists(self.config)
 
+    @property
+    def frozen(self) -> str | None:
+        """Who has frozen the instance, when and why; None if it is not frozen."""
+        text = read_text(os.path.join(os.path.dirname(self.records), "frozen"))
+        return None if text is None else text.strip()
+
     def conf(self) -> ConfText:
         """Return the supervisord.conf.
 
