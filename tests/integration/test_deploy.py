@@ -295,8 +295,15 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
         "jaws-central.conf": {"JAWS": {"docs_url": "of a deploy that fails elsewhere"}},
         "jaws-jtm.conf": {"STANDIN": {"crash_after": 1, "exit_status": 7}},
     }
-    run = deployment.deploy("-vvv", "--diff", jaws_configs=configs)
+    hook = ["sh", "-c", f"cat >>{deployment.root}/notice; exit 9"]
+    notify = {"site_notify_command": hook, "jaws_configs": configs}
+    run = deployment.deploy("-vvv", "--diff", **notify)
     assert run.returncode != 0
+    (notice,) = map(json.loads, (deployment.root / "notice").read_text().splitlines())
+    assert (notice["event"], notice["instance"]) == ("switch_failed", "local_dev_jtm")
+    assert (notice["deployment"], notice["programs"]) == ("dev", ["jaws-jtm"])
+    assert "exit status 7" in notice["message"]
+    assert "(jaws_notify_command) ended with status 9" in run.stdout
     assert "jaws-jtm is " in run.stdout
     assert "exit status 7" in run.stdout
     assert "The switch failed on local_dev_jtm, for the reason above" in run.stdout
@@ -342,6 +349,7 @@ def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
         "--diff",
         jaws_services={"jaws-mine": service},
         jaws_config_formats={"mine.conf": "ini"},
+        site_notify_command=["tee", str(deployment.root / "told")],
         jaws_configs={**deployment.variables["jaws_configs"], "mine.conf": {"MINE": keys}},
         **{f"vault_{number}": secret for number, secret in enumerate(secrets)},
     )
@@ -349,10 +357,12 @@ def test_a_deploy_that_fails_prints_none_of_twenty_secrets_in_any_form(
     assert re.search(r"jaws-mine is .*exit status 7", run.stdout)
     assert "key_19" in run.stdout
     assert run.stdout.count("********") > 20
+    told = (deployment.root / "told").read_text()
+    assert "********" in told
     for secret in secrets:
         number = secret[:2]
-        assert f"{number}-secret" not in run.stdout, secret
-        assert secret not in run.stdout
+        assert f"{number}-secret" not in run.stdout + told, secret
+        assert secret not in run.stdout + told
     assert deployment.pids() == pids
 
 
