@@ -186,7 +186,7 @@ clean: ## Remove the environments and caches
 
 tools: ## Set up what the tests need
 ifeq ($(origin CACHE),file)
-	@$(PYTHON) .config/venv.py .cache/uv .config/uv.txt
+	@$(PYTHON) .config/venv.py .cache/uv roles/jaws/files/uv.txt
 	@test -e .cache/tools/bin/pytest || echo 'Setting up .cache/tools'
 	@$(uv) sync --frozen --quiet --python "$(PYTHON)"
 endif

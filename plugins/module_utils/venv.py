@@ -25,7 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 
-from .environments import installed, layers, module_commands, surroundings
+from .environments import installed, layers, module_commands, surroundings, uv
 from .environments.places import Environment, place
 from .errors import JawsError, in_urls, keep_secret, quoted
 from .files import make_directory, refuse_foreign_place, umask
@@ -66,6 +66,7 @@ ELSEWHERE = (
     "untouched. Look for what makes pip install elsewhere, such as an option in pip_arguments."
 )
 
+BY_PIP = "%s was built by pip, which took longer, because uv failed: %s"
 WHOLE = "%s was built without a layer, which took longer, because the layer cannot be built: %s"
 
 INHERITED = (
@@ -139,13 +140,21 @@ class Builder:
     :param environ: the environment variables of its commands, as C(begin) returns them.
     :param timeout: seconds to wait for another run that builds it, and for each of our commands.
     :param layers: absolute path of the directory of all layers; empty to build without them.
+    :param uv: the requirements of uv, which then builds the layers; empty for pip.
     """
 
     def __init__(
-        self, directory: str, spec: Spec, environ: Variables, timeout: float, layers: str = ""
+        self,
+        directory: str,
+        spec: Spec,
+        environ: Variables,
+        timeout: float,
+        layers: str = "",
+        uv: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.layers = layers
+        self.uv = uv if layers else ()
         self.from_layers: list[str] = []
         self.timeout = timeout
         self.users = environ
@@ -214,20 +223,24 @@ class Builder:
             self._create(self.environment.path, lock)
         else:
             self._copy(layer, lock)
-        if layer is None or not layer.spec["requirements"]:
-            return self._pip_install(self._inputs(inputs, wheels), inputs, lock)
-        # The layer was complete with what is conditional, and pip says nothing of it here.
+        arguments = self._inputs(inputs, wheels)
+        if layer is not None and layer.spec["requirements"]:
+            rest = self._inputs(inputs, wheels, requirements=[])
+            arguments = ["--no-deps", "--force-reinstall", *rest]
+        elif wheels or not self._uv_install(arguments, inputs, lock):
+            return self._pip_install(arguments, inputs, lock)
+        else:
+            arguments = []
+        # What is conditional was left to the layer or to uv, so pip does not say what it ignored.
         self.asked = [one for one in self.asked if not one.conditional]
-        options = ["--no-deps", "--force-reinstall"]
-        arguments = self._inputs(inputs, wheels, requirements=[])
-        return self._pip_install([*options, *arguments], inputs, lock)
+        return self._pip_install(arguments, inputs, lock)
 
     def _layer(self, needed: Sequence[str]) -> Layer:
         """Return the layer with these requirements, or the one with none if that cannot be built.
 
         It cannot if a package of the index requires one of the wheels.
         """
-        layer = Layer(self, needed)
+        layer = Layer(self, needed, self.uv)
         try:
             layer.build({})
         except JawsError as error:
@@ -246,6 +259,29 @@ class Builder:
         if not pip and not self._lend_pip(lock):
             raise JawsError(NO_PIP % self.spec["python"], "build_failed")
 
+    def _uv_install(self, arguments: Sequence[str], inputs: str, lock: int) -> bool:
+        """Install by uv, and return whether that was possible."""
+        hashes = ["--require-hashes"] if layers.requires_hashes(self.spec) else []
+        plan = uv.plan(self.users, [*self.spec["pip_arguments"], *hashes, *arguments])
+        if not (self.uv and arguments and plan):
+            return False
+        layer = Layer(self, self.uv, uv=())
+        try:
+            layer.build({})
+        except JawsError:
+            return False  # it is not in the user's index, or not for this machine
+        config = os.path.join(inputs, "uv.toml")
+        write(config, os.fsencode(plan.config))
+        command = [os.path.join(layer.environment.path, "bin", "uv"), "--config-file", config]
+        command += ["pip", "install", "--python", self.python[0], *plan.arguments]
+        try:
+            self._run(command, "uv pip install", lock, plan.environ)
+        except JawsError as error:
+            self.warnings.append(BY_PIP % (self.environment.path, error))
+            return False
+        self.from_layers += [layer.environment.path]
+        return True
+
     def _pip_install(self, arguments: Sequence[str], inputs: str, lock: int) -> str:
         """Install, and return pip's output."""
         if not arguments:
@@ -259,9 +295,13 @@ class Builder:
         return self._run(command, "pip install", lock, environ)
 
     def _compile(self, lock: int) -> None:
-        """Compile everything on several cores; pip uses one. Some packages ship broken samples."""
+        """Compile the bytecode on several cores; pip uses one.
+
+        Tests of packages are half of it, and nobody runs them. Some packages have broken samples.
+        """
         folders = glob.glob(os.path.join(glob.escape(self.environment.path), "lib", "python*"))
-        command = [*self.python, "-m", "compileall", "-q", "-j", str(WORKERS), *folders]
+        command = [*self.python, "-m", "compileall", "-q", "-x", "site-packages/.*/tests/"]
+        command += ["-j", str(WORKERS), *folders]
         self._attempt(command, "compile the bytecode", lock, self.environ)
 
     def _complete(self, modules: Mapping[Asked, list[str]], told: str, lock: int) -> None:
@@ -406,12 +446,12 @@ class Layer(Builder):
     The checks are left to what is made from it, with which it may become sound.
     """
 
-    def __init__(self, above: Builder, needed: Sequence[str]) -> None:
+    def __init__(self, above: Builder, needed: Sequence[str], uv: Sequence[str]) -> None:
         spec = dict(above.spec, name="layer", wheels=[], requirements=list(needed))
         if not needed:
             spec.update(constraints="", pip_arguments=[])
         below = above.layers if needed else ""
-        super().__init__(above.layers, spec, above.users, above.timeout, below)
+        super().__init__(above.layers, spec, above.users, above.timeout, below, uv)
 
     def _name(self) -> str:
         # The umask is in the modes of its files, which all copies share.
@@ -614,12 +654,8 @@ def _builders(params: Mapping[str, Any]) -> list[Builder]:
     specs, timeout = params["environments"], params["timeout"]
     lists = {tuple(spec["modules"]) for spec in specs}
     environs = {modules: begin(modules, timeout) for modules in sorted(lists)}
-    return [
-        Builder(
-            params["directory"], spec, environs[tuple(spec["modules"])], timeout, params["layers"]
-        )
-        for spec in specs
-    ]
+    directory, others = params["directory"], (timeout, params["layers"], params["uv"])
+    return [Builder(directory, spec, environs[tuple(spec["modules"])], *others) for spec in specs]
 
 
 def _tolerated(builder: Builder) -> list[str]:

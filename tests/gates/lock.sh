@@ -11,7 +11,7 @@ pip=(--only-group pip --no-annotate)
 if [[ ${1-} = --write ]]; then
     uv lock
     export_for_pip "${runtime[@]}" --output-file requirements.txt >/dev/null
-    export_for_pip "${bootstrap[@]}" --output-file .config/uv.txt >/dev/null
+    export_for_pip "${bootstrap[@]}" --output-file roles/jaws/files/uv.txt >/dev/null
     export_for_pip "${pip[@]}" --output-file .config/pip.txt >/dev/null
     exit
 fi
@@ -19,7 +19,7 @@ fi
 uv lock --check
 failed=0
 diff -u requirements.txt <(export_for_pip "${runtime[@]}") || failed=1
-diff -u .config/uv.txt <(export_for_pip "${bootstrap[@]}") || failed=1
+diff -u roles/jaws/files/uv.txt <(export_for_pip "${bootstrap[@]}") || failed=1
 diff -u .config/pip.txt <(export_for_pip "${pip[@]}") || failed=1
 others=$(grep -Eo 'https?://[^/"]+|file://[^"]*' uv.lock | sort -u \
     | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$' || true)

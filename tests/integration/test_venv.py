@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -380,6 +381,60 @@ def test_a_layer_whose_build_was_killed_is_built_again(
     assert packages(result) == ["demo==1.0", "needed==1.0"], result
     assert len(names(layered.layers)) == 2
     assert names(layered.folder) == [layered.path(result).name]
+
+
+def uv_wheel(layered: Layered) -> list[str]:
+    """Put the tests' own uv into the index, and return the requirement for it."""
+    command = Path(shutil.which("uv") or "")
+    path = make_wheel(layered.index, name="uv")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as stream:
+        stream.write(command, "uv-1.0.data/scripts/uv")
+    return [f"uv==1.0 {file_hash(path)}"]
+
+
+def test_uv_and_pip_give_the_same_packages(
+    layered: Layered, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    lines = ["absent==1.0; python_version < '3'", "needed", "other[x]>=1"]
+    layered.needed()
+    make_wheel(layered.index, name="other", requires="more")
+    make_wheel(layered.index, "1.5", name="more")
+    make_wheel(layered.index, "2.0", name="more")
+    wheel = make_wheel(tmp_path, requires="needed")
+    found = []
+    options = layered.options(wheel, requirements=lines, constraints="more<2")
+    for uv in (uv_wheel(layered), []):
+        result = layered.run_module("venv", **options, uv=uv)
+        assert (result.get("msg"), result.get("warnings", [])) == (None, []), result
+        path = layered.path(result)
+        files = [str(file.relative_to(path)) for file in path.glob("lib/**/site-packages/*")]
+        told = subprocess.check_output([path / "bin/needed"], text=True).split()[0]
+        found.append((packages(result), sorted(files), told))
+        assert ("uv" in [Path(words[0]).name for words in commands]) == bool(uv)
+        commands.clear()
+        shutil.rmtree(layered.folder)
+        shutil.rmtree(layered.layers)
+    assert found[0] == found[1]
+    assert found[0][0] == ["demo==1.0", "more==1.5", "needed==1.0", "other==1.0"]
+
+
+def test_pip_takes_the_place_of_a_uv_that_fails_or_cannot_be_had(
+    layered: Layered, tmp_path: Path
+) -> None:
+    layered.needed()
+    wheel = make_wheel(tmp_path, requires="needed")
+    nowhere = layered.run_module("venv", **layered.options(wheel), uv=["uv==2.0"])
+    assert packages(nowhere) == ["demo==1.0", "needed==1.0"], nowhere
+    assert "warnings" not in nowhere
+    scripts = "[console_scripts]\nuv = uv:fail\n"
+    code = "import sys\ndef fail():\n    sys.exit('it is broken')\n"
+    make_wheel(layered.index, name="uv", code=code, entry_points=scripts)
+    for folder in (layered.folder, layered.layers):
+        shutil.rmtree(folder)
+    broken = layered.run_module("venv", **layered.options(wheel), uv=["uv==1.0"])
+    assert packages(broken) == packages(nowhere)
+    assert "because uv failed: cannot uv pip install for layer: " in str(broken["warnings"])
+    assert "it is broken" in str(broken["warnings"])
 
 
 # ---- The user's settings

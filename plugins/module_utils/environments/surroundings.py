@@ -97,16 +97,23 @@ def pip_config(environ: Mapping[str, str]) -> str:
 
     :raises configparser.Error: a configuration that pip could not read either.
     """
-    settings = _settings(environ)
-    names = sorted(set().union(*settings.values()))
-    found: Variables = {}
-    for options in settings.values():
-        found.update({name: value for name, value in options.items() if value})
+    names = sorted(set().union(*_settings(environ).values()))
+    found = sources(environ)
     lines = ["[global]", *(f"{name} =" for name in names), "[install]"]
     for name in names:
-        value = found.get(name, "") if name in SOURCES else ""
-        lines.append(f"{name} = {value}".replace("\n", "\n    "))
+        lines.append(f"{name} = {found.get(name, '')}".replace("\n", "\n    "))
     return "\n".join(lines) + "\n"
+
+
+def sources(environ: Mapping[str, str]) -> Variables:
+    """Return the user's settings for where packages come from, by pip's names.
+
+    :raises configparser.Error: as C(pip_config).
+    """
+    found: Variables = {}
+    for options in _settings(environ).values():
+        found.update({name: value for name, value in options.items() if value})
+    return {name: value for name, value in found.items() if name in SOURCES}
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, Variables]:
