@@ -105,12 +105,13 @@ class Deployment:
             "jaws_db_port": reserve_port(),
             "jaws_configs": {},
         }
+        self.environment: dict[str, str] = {}
         self.outputs: list[str] = []
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> Run:
         """Run a playbook; the variables are for this run only."""
         call = self.arguments(playbook, **variables)
-        done = ansible("playbook", *call, *arguments, home=self.home)
+        done = ansible("playbook", *call, *arguments, home=self.home, **self.environment)
         self.outputs.append(done.stdout)
         return done
 
@@ -424,6 +425,51 @@ def test_a_java_that_is_not_there_stops_nothing(deployment: Deployment) -> None:
     assert run.returncode != 0
     assert "jaws-cromwell: /no/such/java: No such file or directory" in run.stdout
     assert (deployment.pids(), deployment.confs()) == (pids, confs)
+
+
+# ssh to a host that nobody reaches any more once it has switched.
+LOSING = """\
+#!/bin/sh
+for command; do :; done
+[ -e {root}/lost ] || sh -c "$command"
+status=$?
+cmp -s {conf} {root}/before && exit "$status"
+touch {root}/lost
+echo "Connection reset by peer" >&2
+exit 255
+"""
+
+
+@CUT
+@pytest.mark.fault(34)
+@pytest.mark.fault(51)
+def test_a_host_that_is_lost_in_the_switch_leaves_the_others_whole_whatever_the_strategy(
+    deployment: Deployment,
+) -> None:
+    confs, root, conf = deployment.confs(), deployment.root, deployment.conf("jtm")
+    before = {name: deployment.pids()[name] for name in SITE}
+    (root / "before").write_bytes(conf.read_bytes())
+    (root / "ssh").write_text(LOSING.format(root=root, conf=conf))
+    (root / "ssh").chmod(0o755)
+    lossy = {
+        "ansible_connection": "{{ 'ssh' if inventory_hostname == 'local_dev_jtm' else 'local' }}",
+        "ansible_ssh_executable": str(root / "ssh"),
+        "ansible_host": "127.0.0.1",
+    }
+    url = {"docs_url": "of a deploy that is lost"}
+    configs = {"jaws-central.conf": {"JAWS": url}, "jaws-jtm.conf": {"STANDIN": {"exit_status": 2}}}
+    deployment.environment["ANSIBLE_STRATEGY"] = "ansible.builtin.free"
+    run = deployment.deploy(jaws_configs=configs, **lossy)
+    assert run.returncode != 0
+    assert (root / "lost").exists(), run.stdout
+    told = " ".join(run.stdout.split())
+    assert "local_dev_jtm could not be reached any more: it may run the old or the new" in told
+    assert re.search(r"local_dev_jaws runs \S+, as before\.", told), told
+    assert deployment.confs()["jaws"] == confs["jaws"]
+    assert {name: deployment.pids()[name] for name in SITE} == before
+    changes(deployment.deploy())
+    assert deployment.confs() == confs
+    del deployment.environment["ANSIBLE_STRATEGY"]
 
 
 def current(deployment: Deployment) -> dict[str, str]:
