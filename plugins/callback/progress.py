@@ -22,6 +22,8 @@ description:
     failure is only announced when it happens, unless C(-v) is given. A failure that was rescued is
     shown there too if the play failed afterwards, because it is probably the cause; otherwise it is
     shown in full before the recap.
+  - If the play that failed has a variable C(progress_note), that is the last line. It says what is
+    true after any failure of the play, such as what runs now.
   - The table of M(jgi.jaws.status_report) and of similar modules is shown at the end.
 options:
   interval:
@@ -64,6 +66,7 @@ from ..plugin_utils.text import plain
 TICK_SECONDS = 0.5
 LOG_COLUMNS = 200
 SEE_THE_END = "(the reason is at the end)"
+NOTE = "progress_note"
 TITLES = tuple(f"{kind} on " for kind in KINDS)
 SIMULTANEOUS = ("free", "host_pinned")  # with these strategies, tasks overlap
 
@@ -100,6 +103,7 @@ class CallbackModule(Default):
         self._overlapping = False
         self._sections: list[str] = []
         self._failures: list[tuple[Failure, Any]] = []
+        self._notes: list[str] = []
         self._reports: list[list[str]] = []
         self._wrong: set[str] = set()
 
@@ -117,6 +121,7 @@ class CallbackModule(Default):
     @_safely
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._plays += 1
+        self._notes.append(str(play.get_vars().get(NOTE, "")))
         self._overlapping = play.strategy.rpartition(".")[2] in SIMULTANEOUS
         self._begin_section(0, f"play_{self._plays}")
         super().v2_playbook_on_play_start(play)
@@ -270,7 +275,8 @@ class CallbackModule(Default):
         counts = {host: stats.summarize(host) for host in stats.processed}
         lost = {host: count["failures"] + count["unreachable"] for host, count in counts.items()}
         ending, rescued = divide([failure for failure, _result in self._failures], lost)
-        screen = last_screen(ending, self._output.paper())
+        note = self._notes[ending[-1].play - 1] if ending else ""
+        screen = last_screen(ending, self._output.paper(), note)
         after = [line for report in self._reports for line in [*report, ""]] + screen.lines
         if self._display.verbosity:  # everything has been shown when it happened
             return [], after

@@ -12,6 +12,7 @@ from .errors import JawsError
 from .supervisor import planning
 from .supervisor.client import Supervisor
 from .supervisor.controller import Controller
+from .supervisor.diagnosis import mark
 from .supervisor.endpoint import Endpoint, endpoint_for, is_taken
 from .supervisor.observation import Observation, observe, settings
 from .supervisor.planning import Plan, Work
@@ -148,6 +149,7 @@ def _manage(
     client: Supervisor, params: Params, check_mode: bool, after_stop: Act | None = None
 ) -> dict[str, Any]:
     before = observe(client, reread=params["state"] in REREADING)
+    mark(before.programs)
     asked = before.change.added or before.change.changed or params["serial"]
     configured = settings(client) if asked else {}
     missing = _missing(params, before, configured) if check_mode else []

@@ -23,9 +23,9 @@ SIMPLE = (str, int, float)
 USUAL = {
     *STREAMS, *(f"{stream}_lines" for stream in STREAMS), "attempts", "censored", "changed", "cmd",
     "delta", "deprecations", "diff", "end", "exception", "failed", "failed_programs",
-    "failed_when_result", "id", "invocation", "item", "msg", "not_running", "rc", "results",
-    "retries", "reverted_to", "skip_reason", "skipped", "start", "unhealthy", "unreachable",
-    "warnings",
+    "failed_when_result", "id", "invocation", "item", "msg", "not_running", "put_back", "rc",
+    "results", "retries", "reverted_to", "skip_reason", "skipped", "start",
+    "unhealthy", "unreachable", "warnings",
 }  # fmt: skip
 NO_REASON = "The result has no message; run this again with -v to see all of it."
 LEAST = 4  # lines of a failure that still say something
@@ -155,12 +155,16 @@ def divide(
     return ending, [failure for failure in failures if failure.play not in plays]
 
 
-def last_screen(failures: Iterable[Failure], paper: Paper) -> Screen:
-    """Return the screen that a failed run ends with: what failed, where, and why."""
+def last_screen(failures: Iterable[Failure], paper: Paper, note: str = "") -> Screen:
+    """Return the screen that a failed run ends with: what failed, where, and why.
+
+    :param note: what is true after it, such as what runs now.
+    """
+    end = ["", *paper.laid_out(note, "")] if note else []
     blocks = [_block(hosts, failure, paper) for failure, hosts in _merged(failures)]
     most = max(1, paper.lines // LEAST)
     shown, others = blocks[:most], blocks[most:]
-    room = paper.lines - len(shown) + 1 - bool(others)
+    room = paper.lines - len(shown) + 1 - bool(others) - sum(map(paper.height, end))
     wanted = [sum(map(paper.height, block)) for block in shown]
     lines: list[str] = []
     left_out: list[str] = []
@@ -170,6 +174,7 @@ def last_screen(failures: Iterable[Failure], paper: Paper) -> Screen:
         left_out += [f"more of: {block[0]}", *rest] if rest else []
     if others:
         lines.append(f"{len(others)} more failed; see further up.")
+    lines += end if blocks else []
     return Screen(lines[1:], left_out + [line for block in others for line in block])
 
 

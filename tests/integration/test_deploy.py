@@ -35,6 +35,7 @@ from tests.integration.conftest import (
     wait_until,
 )
 from tests.integration.ports import reserve_port
+from tests.integration.test_progress import ESCAPES, Terminal
 
 CENTRAL = ["jaws-central-auth", "jaws-central-rest", "jaws-central-rpc"]
 SITE = ["jaws-site-central-rpc", "jaws-site-daemon", "jaws-site-jtm-rpc"]
@@ -505,6 +506,72 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     changes(deployment.play("rollback", release=before["local_dev_jaws"]))
     assert current(deployment) == before
     deployment.variables["jaws_configs"] = configs
+
+
+def last_rows(shown: str) -> list[str]:
+    """Return what a terminal of 80 columns and 24 lines shows in the end, below make's own line."""
+    written = [ESCAPES.sub("", line.rpartition("\r")[2]) for line in shown.splitlines()]
+    rows = [line[at : at + 80] for line in written for at in range(0, max(1, len(line)), 80)]
+    return rows[-23:]
+
+
+BEFORE = "Nothing was switched. What ran before this deploy runs on."
+CENTRAL_CONF, SITE_CONF = "jaws-central.conf", "jaws-site.conf"
+FAILING: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a misspelt key": (
+        {"site_servics": {}},
+        ["site_servics is not a variable of jgi.jaws; did you mean site_services?", BEFORE],
+    ),
+    "missing wheels": (
+        {"jaws_wheels": "/no/such/directory"},
+        ["no wheel on the control node matches /no/such/directory/**/jaws_jtm-*.whl.", BEFORE],
+    ),
+    "a missing command": (
+        {"jaws_java": "/no/such/java"},
+        ["jaws-cromwell: /no/such/java: No such file or directory", BEFORE],
+    ),
+    "a refused value": (
+        {"jaws_configs": {SITE_CONF: {"LOCAL_RPC_SERVER": {"num_threads": "many"}}}},
+        ["jaws-site-daemon is ", "[LOCAL_RPC_SERVER] num_threads must be a whole number"],
+    ),
+    "an unhealthy service": (
+        {
+            "jaws_health_timeout": 4,
+            "jaws_configs": {CENTRAL_CONF: {"STANDIN": {"unhealthy": True}}},
+        },
+        ["jaws-central-auth: ", "answers 500 instead of", "not healthy within 4 s"],
+    ),
+    "a taken port": (
+        {"deployment_rest_port": 0},
+        ["could not start jaws-central-rest", "cannot listen on 127.0.0.1:", "already in use"],
+    ),
+}
+
+
+@CUT
+@pytest.mark.parametrize("case", FAILING)
+def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
+    deployment: Deployment, case: str
+) -> None:
+    variables, words = FAILING[case]
+    was = current(deployment)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if "deployment_rest_port" in variables:
+            variables = {"deployment_rest_port": server.getsockname()[1]}
+        terminal = Terminal(deployment.arguments("deploy", **variables), deployment.home)
+        assert terminal.end() == 2
+    screens = [last_rows(terminal.shown)]
+    if BEFORE in words:  # these take a moment
+        screens.append(last_rows(deployment.deploy(**variables).stdout))
+    for rows in screens:
+        screen, text = "\n".join(rows), " ".join("\n".join(rows).split())
+        assert re.search(r"^FAILED on local_dev_j\w+(, local_dev_j\w+)?: ", screen, re.M), screen
+        assert [word for word in words if text.lower().count(word.lower()) != 1] == [], screen
+        if BEFORE not in words:
+            told = [f"{host} runs {release}, as before." for host, release in was.items()]
+            assert [line for line in told if line not in text] == [], screen
+        assert "heartbeat" not in text, screen  # the release before has logged that
+    assert current(deployment) == was
 
 
 @DEPLOYED

@@ -7,6 +7,7 @@ What is simulated here is held against the real one by the integration tests.
 from __future__ import annotations
 
 import functools
+import time
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
@@ -856,8 +857,41 @@ def test_the_logs_of_a_few_are_shown_and_of_the_rest_their_states(
     for process in simulation.processes.values():
         process.info = functools.partial(with_log, process)  # type: ignore[method-assign]
     text = str(fails(simulation, Plan(start=list(simulation.processes))))
-    assert text.count("why") == diagnosis.MOST_LOGS
+    assert text.count("    why") == 1
+    assert text.count("its log says the same as that of p0") == diagnosis.MOST_LOGS - 1
     assert text.count(" is FATAL") == 50
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("2026-11-30 11:59:50 old start\n2026-11-30 12:00:02 why\n", ["2026-11-30 12:00:02 why"]),
+        ("2026-11-30 11:59:50 a\nTraceback\n", ["2026-11-30 11:59:50 a", "Traceback"]),
+        ("sh: 11: no\nexit\nsh: 12: no\nexit\n", ["sh: 12: no", "exit"]),
+        ("", ["(empty)"]),
+    ],
+)
+def test_only_what_was_logged_since_the_start_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, shown: list[str]
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    log = tmp_path / "log"
+    log.write_text("without a time, from the release before\n")
+    program = Program("a", "a", "BACKOFF", start_time=1796040000, log_file=str(log))  # 12:00:00
+    diagnosis.mark([program])
+    with log.open("a") as stream:
+        stream.write(written)
+    assert [line.strip() for line in describe(program).splitlines()[2:]] == shown
+
+
+def test_a_log_that_was_rotated_is_read_from_its_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("long\n" * 99)
+    program = Program("a", "a", "FATAL", log_file=str(log))
+    diagnosis.mark([program])
+    log.write_text("why\n")
+    assert describe(program).splitlines()[2:] == ["    why"]
 
 
 def test_an_error_says_what_failed_where_and_what_to_do() -> None:

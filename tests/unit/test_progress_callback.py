@@ -96,8 +96,11 @@ class Result:
 class Play:
     check_mode = False
 
-    def __init__(self, name: str, strategy: str = "linear") -> None:
-        self.name, self.strategy = name, strategy
+    def __init__(self, name: str, strategy: str = "linear", **variables: str) -> None:
+        self.name, self.strategy, self.variables = name, strategy, variables
+
+    def get_vars(self) -> dict[str, str]:
+        return self.variables
 
     def get_name(self) -> str:
         return self.name
@@ -123,12 +126,12 @@ class Run:
         self._captured = captured
         self._written = ""
 
-    def begin(self, play: str = "Deploy", strategy: str = "linear") -> None:
+    def begin(self, play: str = "Deploy", strategy: str = "linear", **variables: str) -> None:
         if self.callback is None:
             self.callback = progress.CallbackModule()
             self.callback._plugin_options = dict(OPTIONS)
             self.callback.v2_playbook_on_start(SimpleNamespace(_file_name="play.yml"))
-        self.callback.v2_playbook_on_play_start(Play(play, strategy))
+        self.callback.v2_playbook_on_play_start(Play(play, strategy, **variables))
 
     def start(self, task: Task, *hosts: str) -> None:
         self.callback.v2_playbook_on_task_start(task, False)
@@ -177,6 +180,15 @@ def test_a_failed_run_ends_with_why_and_says_it_once(run: Run) -> None:
     assert run.written.count("there are no wheels") == 1
     assert "fatal: [b]: FAILED! (the reason is at the end)" in run.written
     assert re.search(r"^b +: ok=0 +changed=0 +unreachable=0 +failed=1 ", run.written, re.M)
+
+
+def test_a_failed_run_ends_with_what_its_play_says_about_failures(run: Run) -> None:
+    task = Task("Build it")
+    run.begin(progress_note="What ran before runs on.")
+    run.start(task, "a")
+    run.fail("a", task, "no wheels")
+    run.end(a=1)
+    assert run.last[-3:] == ["  no wheels", "", "What ran before runs on."]
 
 
 def test_a_rescued_failure_is_shown_in_full_if_the_run_succeeds(run: Run) -> None:

@@ -20,6 +20,7 @@ from ..files import read_text, write
 from ..supervisor.client import Supervisor
 from ..supervisor.conf import definitions
 from ..supervisor.controller import Controller
+from ..supervisor.diagnosis import mark
 from ..supervisor.observation import Observation, observe, settings
 from ..supervisor.planning import Plan, plan_updated, until_ended
 from ..supervisor.programs import ALIVE, Change, Program, Setting, has_done, names
@@ -112,6 +113,7 @@ def apply(client: Supervisor, timeout: float, journal: str, wish: Wish) -> Appli
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
     seen = observe(client, reread=True)
+    mark(seen.programs)
     known = settings(client)
     note = Journal(journal, _stopped_groups(seen.programs, wish.one_shot))
     differs = seen.change.added + seen.change.changed

@@ -23,6 +23,7 @@ from typing import Any, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from ..errors import JawsError, quoted
+from .differences import DIGEST
 
 Check = Mapping[str, Any]
 
@@ -84,7 +85,11 @@ def failing(
     for thread in threads:
         thread.join()
     found = ((name, seen[name]) for name in checks)
-    return {name: quoted(reason) for name, reason in found if reason is not None}
+    told = {name: quoted(reason) for name, reason in found if reason is not None}
+    return {
+        name: re.sub(rf"^{re.escape(name)}\.health ", "its check ", why)
+        for name, why in told.items()
+    }
 
 
 def attempt(check: Check, pid: int | None = None) -> str | None:
@@ -138,5 +143,6 @@ def _command(command: list[str], pid: int | None) -> str | None:
             return f"{command[0]} did not end within {COMMAND_SECONDS:g} s"
         output.seek(max(0, output.tell() - READ_BYTES))
         printed = quoted(output.read().decode("utf-8", "replace").strip())[-SHOWN:]
-    why = f"{command[0]} ended with {code}: {printed}"
+    name = DIGEST.sub("", os.path.basename(command[0]))
+    why = f"{name} ended with {code}: {printed}"
     return None if code == 0 else NEEDS + printed if code == NEEDS_STATUS else why

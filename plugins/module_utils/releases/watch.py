@@ -11,7 +11,7 @@ from typing import Any, Mapping, Sequence
 from ..errors import JawsError
 from ..processes import read_process
 from ..supervisor.client import Supervisor
-from ..supervisor.diagnosis import describe, ended_by_request, with_exit_status
+from ..supervisor.diagnosis import describe, described, ended_by_request, with_exit_status
 from ..supervisor.observation import observe, settings
 from ..supervisor.programs import Program, Setting, process_of
 from . import health
@@ -110,11 +110,12 @@ class Watch:
         # If it was started again, only supervisord's log says how the first process ended.
         asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
         ended = with_exit_status(self.client, [asked], found)[0]
-        description = describe(now._replace(exit_status=ended.exit_status))
+        known = {"exit_status": ended.exit_status, "start_time": was.start_time}
+        description = describe(now._replace(**known))
         return f"process {was.pid} ended: {description}"
 
     def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
-        logs = [describe(program) for program in self._look() if program.name in reasons]
+        logs = described([one for one in self._look() if one.name in reasons]).values()
         seen = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         message = "\n".join([f"was not healthy within {self.health_timeout:g} s: {seen}", *logs])
         return JawsError(message, "unhealthy", failed_programs=list(reasons))

@@ -19,7 +19,7 @@ from .client import (
     STILL_RUNNING,
     Supervisor,
 )
-from .diagnosis import MOST_LOGS, describe, ended_by_request, failure, with_exit_status
+from .diagnosis import described, ended_by_request, failure, with_exit_status
 from .observation import observe, settings
 from .planning import Plan, phases
 from .programs import ALIVE, Program, Setting, from_info, group_of, is_down, process_of
@@ -372,11 +372,7 @@ class Controller:
         return {program.name: program for program in self._seen}
 
     def _described(self, programs: Sequence[Program]) -> dict[str, str]:
-        told = with_exit_status(self.client, programs, self._seen or programs)
-        return {
-            program.name: describe(program, with_logs=number < MOST_LOGS)
-            for number, program in enumerate(told)
-        }
+        return described(with_exit_status(self.client, programs, self._seen or programs))
 
     def _is_up(self, program: Program) -> bool:
         if program.state == "RUNNING":

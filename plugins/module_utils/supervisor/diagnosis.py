@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 import xmlrpc.client
-from typing import Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from ..errors import JawsError, quoted
-from ..files import tail
+from ..files import TAIL_LINES, tail
 from .client import Supervisor
+from .log_lines import timed
 from .programs import Program, process_of
 
+SEE_LOG = " (process log may have details)"  # which is shown here
+LAST_LINES = "  last lines of "
+LEAST_LINES = 3
+NUMBER = re.compile(r"\d+")
+_sizes: dict[str, int] = {}
 MOST_LOGS = 5  # if many programs fail together, the logs of the others say the same
 DAEMON_LOG_BYTES = 65536
 NEXT_STEPS = {
@@ -80,7 +88,27 @@ def _logged_exits(client: Supervisor) -> dict[str, int]:
     return {name: int(status) if status else -1 for name, status in found}
 
 
-def describe(program: Program, with_logs: bool = True) -> str:
+def mark(programs: Iterable[Program]) -> None:
+    """Note how long the logs are, so that only what is written from now on is shown."""
+    _sizes.update((path, _size(path)) for program in programs for path in _logs(program))
+
+
+def described(programs: Sequence[Program]) -> dict[str, str]:
+    """Return a description of each program by name; logs that say the same are shown once."""
+    known: dict[tuple[str, ...], str] = {}
+    found = {}
+    for number, program in enumerate(programs):
+        state, *log = describe(program, TAIL_LINES // len(programs)).splitlines()
+        said = tuple(NUMBER.sub("0", line) for line in log if not line.startswith(LAST_LINES))
+        if number >= MOST_LOGS or not log:
+            log = []
+        elif known.setdefault(said, program.name) != program.name:
+            log = [f"  its log says the same as that of {known[said]}"]
+        found[program.name] = "\n".join([state, *log])
+    return found
+
+
+def describe(program: Program, most_lines: int = TAIL_LINES) -> str:
     """Return a description of one program's state, with the last lines of its logs."""
     facts = [program.state]
     if program.exit_status is not None:
@@ -90,14 +118,38 @@ def describe(program: Program, with_logs: bool = True) -> str:
             else f"exit status {program.exit_status}"
         )
     if program.spawn_error:
-        facts.append(quoted(program.spawn_error))
-    logs = [path for path in (program.log_file, program.error_log_file) if path and with_logs]
+        facts.append(quoted(program.spawn_error).replace(SEE_LOG, ""))
+    # If it is being started again, it has said before why it ended.
+    start = 0 if program.state == "STARTING" else program.start_time or 0
     lines = [f"{program.name} is {', '.join(facts)}"]
-    return "\n".join(lines + [line for path in logs for line in _shown(path)])
+    lines += [line for path in _logs(program) for line in _shown(path, start, most_lines)]
+    return "\n".join(lines)
 
 
-def _shown(path: str) -> list[str]:
-    lines = tail(path)
+def _logs(program: Program) -> list[str]:
+    return [path for path in (program.log_file, program.error_log_file) if path]
+
+
+def _shown(path: str, start: float, most: int) -> list[str]:
+    before = _sizes.get(path, 0)
+    lines = tail(path, since=before if before <= _size(path) else 0)
     if lines is None:
         return [f"  {path} cannot be read by this user"]
-    return [f"  last lines of {path}:"] + ["    " + line for line in lines or ["(empty)"]]
+    own = [line.text for line in timed(lines, time.time()) if line.time >= start] or lines
+    own = _last_half(own)[-max(most, LEAST_LINES) :]
+    return [f"{LAST_LINES}{path}:"] + ["    " + line for line in own or ["(empty)"]]
+
+
+def _last_half(lines: list[str]) -> list[str]:
+    """Return lines without their first half if it says the same: a program failed twice."""
+    half = len(lines) // 2
+    bare = [NUMBER.sub("0", line) for line in lines]
+    return lines[half:] if bare[:half] == bare[half:] else lines
+
+
+def _size(path: str) -> int:
+    """Return the size of a log; 0 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
