@@ -559,7 +559,7 @@ def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
     deployment: Deployment, case: str
 ) -> None:
     variables, words = FAILING[case]
-    was = current(deployment)
+    confs = deployment.confs()
     with socket.create_server(("127.0.0.1", 0)) as server:
         if "deployment_rest_port" in variables:
             variables = {"deployment_rest_port": server.getsockname()[1]}
@@ -573,10 +573,12 @@ def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
         assert re.search(r"^FAILED on local_dev_j\w+(, local_dev_j\w+)?: ", screen, re.M), screen
         assert [word for word in words if text.count(bare(word)) != 1] == [], screen
         if BEFORE not in words:
-            told = [f"{host} runs {release}, as before." for host, release in was.items()]
+            found = [re.search(r"^; release: (\S+)", one, re.M) for one in confs.values()]
+            told = [f"{one[1]}, as before." for one in found if one]
+            assert len(told) == 2
             assert [line for line in told if bare(line) not in text] == [], screen
         assert "heartbeat" not in text, screen  # the release before has logged that
-    assert current(deployment) == was
+    assert deployment.confs() == confs
 
 
 @DEPLOYED
