@@ -110,8 +110,8 @@ class Watch:
         # If it was started again, only supervisord's log says how the first process ended.
         asked = now if now.state == "EXITED" else now._replace(state="BACKOFF")
         ended = with_exit_status(self.client, [asked], found)[0]
-        known = {"exit_status": ended.exit_status, "start_time": was.start_time}
-        description = describe(now._replace(**known))
+        known = now._replace(exit_status=ended.exit_status, start_time=was.start_time)
+        description = describe(known)
         return f"process {was.pid} ended: {description}"
 
     def _unhealthy(self, reasons: Mapping[str, str]) -> JawsError:
