@@ -18,7 +18,7 @@ from ansible.utils.vars import load_extra_vars
 
 from ..module_utils.errors import JawsError
 from ..module_utils.files import umask
-from ..plugin_utils import inventory
+from ..plugin_utils import inventory, proxies
 from ..plugin_utils.catalogue import configs_of, mistakes, services_of
 from ..plugin_utils.inventory import Finding, Spec, Statement
 from ..plugin_utils.other_inventories import addresses_in
@@ -159,7 +159,7 @@ class Host:
         """Return what is wrong with the changes to services, components and configurations."""
         wrong = mistakes(self.known, self.values, instances)
         downloads = "jaws-cromwell" in self.services and self.values["jaws_cromwell_jar_url"]
-        wrong += inventory.wrong_environment(self.values["jaws_environment"], bool(downloads))
+        wrong += proxies.wrong_environment(self.values["jaws_environment"], bool(downloads))
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     def wrong_files(self) -> list[Finding]:

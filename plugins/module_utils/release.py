@@ -41,7 +41,7 @@ EXITS = 2
 INPUTS = ("links", "health", "holds", "one_shot", "uses", "files")
 
 # What is known about a deploy.
-ABOUT = ("author", "ci_job", "commit", "pipeline", "message")
+ABOUT = ("author", "ci_job", "commit", "pipeline", "comment")
 
 # The failures that the release itself causes; a supervisord that went away is not one of them.
 ITS_FAULT = ("program_failed", "timed_out", "unstable", "unhealthy")

@@ -14,7 +14,7 @@ from .releases.verification import seen
 
 # The parts of a release's record that are returned.
 SHOWN = ["id", "created", "deploy", "activated", "author", "ci_job", "packages", "why"]
-ABOUT = ["commit", "pipeline", "message"]  # and its deploy's own author and job
+ABOUT = ["commit", "pipeline", "comment"]  # and its deploy's own author and job
 
 
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:

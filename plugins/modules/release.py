@@ -176,7 +176,7 @@ options:
     description: The id of the pipeline that it belongs to, for the record.
     type: str
     default: ""
-  message:
+  comment:
     version_added: 0.3.0
     description: What the deploy is for, for the record.
     type: str
@@ -479,7 +479,7 @@ OPTIONS = dict(
     ci_job=dict(type="str", default=""),
     commit=dict(type="str", default=""),
     pipeline=dict(type="str", default=""),
-    message=dict(type="str", default=""),
+    comment=dict(type="str", default=""),
     window=dict(type="int", default=10),
     health_timeout=dict(type="int", default=60),
     programs=dict(type="list", elements="str"),

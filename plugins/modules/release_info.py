@@ -168,7 +168,7 @@ releases:
       version_added: 0.3.0
       type: str
       sample: "4711"
-    message:
+    comment:
       description: What the deploy was for; null if nobody has said so.
       version_added: 0.3.0
       type: str

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .proxies import wrong_environment as wrong_environment
 from .spelling import misspelt, there_is_no
 from .wiring import (
     FACTS,

@@ -192,7 +192,7 @@ def _origin(release: Result, now: float) -> str:
         f"{'deployed' if release['activated'] else 'prepared'} {duration(now - since)} ago",
         *(f"{word} {release[key]}".strip() for key, word in ORIGIN.items() if release.get(key)),
     ]
-    told = f": {release['message']}" if release.get("message") else ""
+    told = f": {release['comment']}" if release.get("comment") else ""
     return plain(", ".join(facts).replace(", by ", " by ", 1) + told)
 
 

@@ -364,6 +364,6 @@ def test_a_record_of_an_earlier_version_is_good() -> None:
 
 
 def test_what_is_known_about_a_deploy_is_that_of_the_one_that_counts() -> None:
-    record = history.told(history.told({"id": "r1"}, 9, {"message": "a"}), 10, {"message": "b"})
-    assert history.about(record) == {"message": "b"}
-    assert history.about({**record, "deploy": 9}) == {"message": "a"}
+    record = history.told(history.told({"id": "r1"}, 9, {"comment": "a"}), 10, {"comment": "b"})
+    assert history.about(record) == {"comment": "b"}
+    assert history.about({**record, "deploy": 9}) == {"comment": "a"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.plugin_utils import inventory
+from ansible_collections.jgi.jaws.plugins.plugin_utils import inventory, proxies
 from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     CHECKS,
     Address,
@@ -520,8 +520,12 @@ def test_the_page_about_sites_lists_what_is_checked_and_every_check_is_made() ->
     rows = re.findall(r"^\| (.+?) \| .+ \|$", text.partition("\n## ")[0], re.MULTILINE)
     assert rows[1:] == list(CHECKS.values())
     action = (ROOT / "plugins/action/validate_inventory.py").read_text()
-    used = set(re.findall(r"\binventory\.(\w+)\(", action))
-    told = {name: inspect.signature(getattr(inventory, name)).return_annotation for name in used}
+    places = {"inventory": inventory, "proxies": proxies}
+    used = set(re.findall(r"\b(inventory|proxies)\.(\w+)\(", action))
+    told = {
+        name: inspect.signature(getattr(places[place], name)).return_annotation
+        for place, name in used
+    }
     kinds = ("str", "Finding", "list[str]", "list[Finding]")
     checks = {name for name, kind in told.items() if kind in kinds}
     assert checks - {"located", "other_names"} == set(CHECKS)

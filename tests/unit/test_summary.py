@@ -135,7 +135,7 @@ def test_the_history_says_who_deployed_what_and_what_for_in_80_columns() -> None
     job = {"author": "jsmith", "commit": "2c26b46b", "pipeline": "4711"}
     releases = [
         record(
-            **job, message="Use more threads, because the queue grows; " + "see the ticket " * 9
+            **job, comment="Use more threads, because the queue grows; " + "see the ticket " * 9
         ),
         record(id=OLD, state="bad", deploy=None, activated=None, why="one ended with status 1"),
         record(id=OLD, state="rolled back", author="me"),
