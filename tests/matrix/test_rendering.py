@@ -49,8 +49,9 @@ def playbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "group_vars").symlink_to(CLONE / "playbooks/group_vars")
     for kind in ("files", "templates"):
         (folder / kind).mkdir()
-        for path in CLONE.glob(f"roles/*/{kind}/*"):
-            (folder / kind / path.name).symlink_to(path)
+        # Two roles may have the same file, by a link.
+        for name, path in {path.name: path for path in CLONE.glob(f"roles/*/{kind}/*")}.items():
+            (folder / kind / name).symlink_to(path)
     return folder / "render.yml"
 
 

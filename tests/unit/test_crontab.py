@@ -44,26 +44,38 @@ class Account:
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(crontab, "lock_path", lambda: str(tmp_path / "lock"))
+    monkeypatch.setattr(crontab, "lock_path", lambda _program: str(tmp_path / "lock"))
     return Account(tmp_path)
 
 
 def test_a_job_is_replaced_where_it_is() -> None:
     new = TABLE.replace("1 1 * * * old", "2 2 * * * new")
-    assert crontab.changed(TABLE, "mine", "2 2 * * * new") == new
+    assert crontab.changed(TABLE, "mine", ["2 2 * * * new"]) == new
 
 
 def test_a_new_job_comes_last_and_a_removed_one_leaves_the_others() -> None:
-    assert crontab.changed("0 1 * * * theirs\n", "mine", "2 2 * * * new") == (
+    assert crontab.changed("0 1 * * * theirs\n", "mine", ["2 2 * * * new"]) == (
         "0 1 * * * theirs\n#Ansible: mine\n2 2 * * * new\n"
     )
-    assert crontab.changed(TABLE, "mine", "") == "MAILTO=x\n0 1 * * * theirs\n# a comment\n"
-    assert crontab.changed(TABLE, "another", "") == TABLE
+    assert crontab.changed(TABLE, "mine", []) == "MAILTO=x\n0 1 * * * theirs\n# a comment\n"
+    assert crontab.changed(TABLE, "another", []) == TABLE
 
 
 def test_a_name_that_only_begins_like_another_is_another_job() -> None:
     new = f"{TABLE}#Ansible: min\n2 2 * * * new\n"
-    assert crontab.changed(TABLE, "min", "2 2 * * * new") == new
+    assert crontab.changed(TABLE, "min", ["2 2 * * * new"]) == new
+
+
+def test_a_job_of_slurms_table_has_its_options_and_leaves_those_of_others() -> None:
+    before, after = "#SCRON -q x\n0 1 * * * theirs\n", "#SCRON -q y\n0 2 * * * others\n"
+    job = ["#SCRON --time=5", "#SCRON --qos=cron", "*/5 * * * * job"]
+    with_job = crontab.changed(before, "mine", job)
+    assert with_job == before + "#Ansible: mine\n" + "".join(f"{line}\n" for line in job)
+    assert crontab.changed(with_job, "mine", job) == with_job
+    assert crontab.changed(with_job + after, "mine", job[1:]) == (
+        before + "#Ansible: mine\n#SCRON --qos=cron\n*/5 * * * * job\n" + after
+    )
+    assert crontab.changed(with_job + after, "mine", []) == before + after
 
 
 def test_what_crontab_puts_before_a_table_is_not_part_of_it(account: Account) -> None:
@@ -74,8 +86,9 @@ def test_what_crontab_puts_before_a_table_is_not_part_of_it(account: Account) ->
     assert crontab.read() == TABLE
 
 
-def test_an_account_without_a_crontab_has_an_empty_one(account: Account) -> None:
-    account.answers('echo "no crontab for jaws" >&2; exit 1')
+@pytest.mark.parametrize("stream", [1, 2])
+def test_an_account_without_a_crontab_has_an_empty_one(account: Account, stream: int) -> None:
+    account.answers(f'echo "no crontab for jaws" >&{stream}; exit 1')
     assert crontab.read() == ""
 
 
@@ -98,7 +111,7 @@ def test_a_lock_that_is_held_is_waited_for_and_then_named(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(crontab, "PATIENCE", 0)
-    with crontab.locked(crontab.lock_path()):
+    with crontab.locked(crontab.lock_path("crontab")):
         assert crontab.main(["mine", "0 2 * * * x"]) == 1
         assert f"another run holds the lock {account.root}/lock" in capsys.readouterr().err
     assert crontab.main(["mine", "0 2 * * * x"]) == 0

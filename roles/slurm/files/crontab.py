@@ -1,0 +1,1 @@
+../../purge/files/crontab.py
