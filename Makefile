@@ -16,7 +16,7 @@ ARGS ?=
 # ---- Operating: this needs only .venv, with what requirements.txt pins.
 
 PLAYBOOKS := deploy status logs releases rollback start stop restart remove supervisors recover \
-    gitlab_runner rotate_key upgrade_supervisor freeze unfreeze
+    find_job gitlab_runner rotate_key upgrade_supervisor freeze unfreeze
 
 deploy: ## Deploy JAWS to SITE, and show its status
 status: ## Show every program of SITE; fail if one is unhealthy or not running, unless it was stopped on purpose
@@ -27,6 +27,7 @@ start: ## Start the services of SITE
 stop: ## Stop the services of SITE
 restart: ## Restart the services of SITE
 remove: ## Remove what was deployed to SITE
+find_job: ## Ask Slurm where the supervisords of SITE run, if it runs them
 supervisors: ## Start the supervisords of SITE that are down
 recover: ## Start or redeploy everything of SITE after a maintenance
 rotate_key: ## Replace the keys of SITE

@@ -26,9 +26,11 @@ DISPENSABLE = ("release", "pid")  # in this order, if the table is too wide
 NOTE_ROWS = 3  # the last line of a log may be very long
 GOOD = "RUNNING"
 STOPPED = "STOPPED"
+WAITING = "WAITING"  # in the queue of Slurm
 DONE = "DONE"  # a one-shot program that has done its work
 WELL = (GOOD, DONE, STOPPED)
 OK, UNHEALTHY = "ok", "unhealthy"
+NAMED = {UNHEALTHY: "unhealthy", WAITING: "waiting"}  # states with a list of their own
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
@@ -58,13 +60,16 @@ class ActionModule(ActionBase):
             for row in _rows(instance)
         ]
         lines = _lines(given["instances"], rows, (self._display.columns or 79) + 1)
-        fine = (GOOD, DONE, UNHEALTHY) if given["strict"] else (*WELL, UNHEALTHY)
+        fine = (GOOD, DONE) if given["strict"] else WELL
         wrong = {
-            "not_running": [_named(row) for row in rows if _judged(row) not in fine],
-            "unhealthy": [_named(row) for row in rows if _judged(row) == UNHEALTHY],
+            "not_running": [_named(row) for row in rows if _judged(row) not in (*fine, *NAMED)]
         }
+        for state, key in NAMED.items():
+            wrong[key] = [_named(row) for row in rows if _judged(row) == state]
         shown = {"stdout_lines": lines, "_ansible_verbose_always": True}
-        failed = any(wrong.values())
+        failed = bool(wrong["not_running"] or wrong["unhealthy"])
+        # What waits is neither good nor failed: its exit status is that of what was not reached.
+        shown["unreachable"] = bool(wrong["waiting"]) and not failed
         if given["file"]:
             named = [name for names in wrong.values() for name in names]
             self._write(given["file"], [{**row, "mark": _mark(row, named)} for row in rows])
@@ -120,11 +125,20 @@ def _notes(instances: list[Result], rows: list[Result]) -> list[str]:
     notes = [f"{_where(row)}: {row['note']}" for row in ordered if row.get("note")]
     frozen = [(one["name"], _releases_of(one).get("frozen")) for one in instances]
     notes += [f"{name}: frozen by {why}" for name, why in frozen if why]
-    return notes + [
+    return [*notes, *_jobs(instances)] + [
         f"{instance['name']}: {OUTDATED}"
         for instance in instances
         if (instance.get("status") or {}).get("outdated")
     ]
+
+
+def _jobs(instances: list[Result]) -> list[str]:
+    """Return what Slurm says about each job, once for all of its instances."""
+    found: dict[str, list[str]] = {}
+    for instance in instances:
+        said = (instance.get("job") or {}).get("said")
+        found.setdefault(said or "", []).append(instance["name"])
+    return [f"{', '.join(names)}: {said}" for said, names in found.items() if said]
 
 
 def _where(row: Result) -> str:
@@ -161,6 +175,8 @@ def _rows(instance: Result) -> list[Result]:
     status = instance.get("status") or {}
     if "programs" not in status:
         state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
+        if (instance.get("job") or {}).get("state") == "PENDING":
+            return [dict(_blank(instance), state=WAITING)]
         return [dict(_blank(instance), state=state, note=status.get("msg", "not reached"))]
     now = status.get("now", time.time())
     done = status.get("done") or []

@@ -220,6 +220,7 @@ class CallbackModule(Default):
     @_safely
     def v2_runner_on_unreachable(self, result: Any) -> None:
         self._returned(result)
+        self._keep_report(result)
         ignored = result._task_fields.get("ignore_unreachable")
         if not ignored:
             self._keep_failure("UNREACHABLE", result)

@@ -44,6 +44,13 @@ options:
         version_added: 0.3.0
         description: The deployment, for O(file).
         type: str
+      job:
+        version_added: 0.3.0
+        description:
+          - The Slurm job that the instance runs in, with C(state) and C(said), which is shown below
+            the table. While its state is V(PENDING), the instance is WAITING, and the task ends as
+            if the host had not been reached.
+        type: dict
       runner:
         version_added: 0.2.0
         description: A gitlab-runner, instead of an instance.
@@ -101,6 +108,13 @@ unhealthy:
   type: list
   elements: str
   sample: [local_dev_jaws jaws-central-rest]
+waiting:
+  description: The supervisords whose jobs wait in the queue of Slurm.
+  version_added: 0.3.0
+  returned: always
+  type: list
+  elements: str
+  sample: []
 stdout_lines:
   description: The table, and the notes below it.
   version_added: 0.3.0
