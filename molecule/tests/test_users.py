@@ -19,6 +19,7 @@ MEMBERS = {
     "cori": {**TWO, "stranger": {"stranger"}},
     "lrc": ONE,
     "runner": ONE,
+    "slurm": ONE,
     "trixie": TWO,
 }[os.environ["MOLECULE_SCENARIO_NAME"]]
 SERVICES = [account for account in MEMBERS if account.startswith("jaws")]
