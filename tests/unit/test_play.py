@@ -181,7 +181,8 @@ def test_the_playbook_deploy_names_all_of_its_tags() -> None:
     roles = [*ROOT.glob("roles/supervisord/tasks/*.yml"), *ROOT.glob("roles/jaws/tasks/*.yml")]
     texts = [path.read_text() for path in [playbook, *roles]]
     used = set(re.findall(r"^ +tags: \[?(?:always, )?(\w+)\]?$", "\n".join(texts), re.MULTILINE))
-    check = yaml.safe_load(texts[0])[0]["pre_tasks"][0]["jgi.jaws.validate_inventory"]
+    (checks,) = [play["pre_tasks"] for play in yaml.safe_load(texts[0]) if "pre_tasks" in play]
+    check = checks[0]["jgi.jaws.validate_inventory"]
     assert set(check["tags"]) == used
 
 
