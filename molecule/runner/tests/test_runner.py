@@ -30,10 +30,10 @@ def test_each_is_online_and_a_session_of_its_own(runners: Runners) -> None:
 def test_status_shows_each_as_a_row_of_the_table(runners: Runners) -> None:
     shown = runners.operator.play("status")
     assert shown.succeeded, shown.output
-    rows = [line.split()[:5] for line in shown.output.splitlines()]
+    rows = [line.split()[:6] for line in shown.output.splitlines()]
     for runner in runners:
-        # It has no restarts: nothing starts it again.
-        assert [runner.host, "gitlab-runner", "RUNNING", "-", str(runner.pid)] in rows
+        # It has neither a health check nor restarts: GitLab is asked, and nothing starts it again.
+        assert [runner.host, "gitlab-runner", "RUNNING", "-", "-", str(runner.pid)] in rows
     assert "outdated" not in shown.said  # because the runner runs as it was deployed
 
 

@@ -66,6 +66,12 @@ class Site:
     def processes(self, node: str) -> str:
         return self.nodes[node].run("pgrep -u jaws -f '^/global'").stdout
 
+    def is_in_service(self, node: str) -> bool:
+        """Return whether Slurm uses a node again, which may have come back by itself."""
+        self.root.run(f"scontrol update nodename={node} state=resume")
+        state = self.root.check_output(f"sinfo --noheader --nodes={node} --format=%T")
+        return state in ("idle", "mixed", "allocated")
+
     def await_other(self, number: str, since: float) -> dict[str, Any]:
         """Wait until another job, or another run of it, serves; print how long that took."""
 
@@ -91,7 +97,7 @@ def site(login: Callable[[str], Host], machine: Host) -> Site:
     """The cluster with its services running."""
     found = Site(login, machine)
     if found.job.get("state") != "RUNNING":
-        found.starter("submit", "--wait", "60")
+        found.starter("submit", "--wait", "180")
     wait_until(lambda: found.serves(found.job["node"]), "the services run", pause=1)
     return found
 
@@ -169,7 +175,7 @@ def test_a_drained_nodes_job_moves_in_order_and_the_name_follows(
     assert site.processes(job["node"]) == ""
     assert site.nodes[job["node"]].run("ls /tmp/jaws-supervisord-dev").failed
     assert site.name() == ""
-    site.starter("submit", "--wait", "60")
+    site.starter("submit", "--wait", "180")
     moved = site.await_other(this(job), since)
     assert moved["node"] == other(job["node"])
     wait_until(lambda: site.name() == site.address(moved["node"]), "the name follows")
@@ -212,7 +218,7 @@ def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(site: Site) -> None:
     wait_until(lambda: site.processes(job["node"]) == "", "the lost copy ends")
     assert "waiting 15 s, in which " in site.log
     assert f"{moved['node']} runs now, so this copy ends" in site.log
-    site.root.check_output(f"scontrol update nodename={job['node']} state=resume")
+    wait_until(lambda: site.is_in_service(job["node"]), "the node is in service again", pause=1)
     assert site.serves(moved["node"])
 
 
@@ -227,7 +233,7 @@ def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
     site.root.check_output(f"{reserve} starttime=now+30minutes duration=60")
     try:
         site.starter("stop")
-        site.starter("submit", "--wait", "60")
+        site.starter("submit", "--wait", "180")
         assert 600 < site.job["seconds_left"] < 1800
         near_end = operator.play("deploy", "--extra-vars=slurm_deploy_seconds=1800")
         assert not near_end.succeeded
