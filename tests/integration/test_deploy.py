@@ -210,7 +210,7 @@ def test_every_service_runs_and_answers_on_its_port(deployment: Deployment) -> N
     assert answer(deployment.cromwell, "/engine/v1/status") == 200
     shown = deployment.play("status")
     assert changes(shown) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
-    assert len(re.findall(r"^local_dev_\S+ +jaws-\S+ +RUNNING +\d+ ", shown.stdout, re.M)) == 8
+    assert len(re.findall(r"^local_dev_\S+ +jaws-\S+ +RUNNING +ok +\d+ ", shown.stdout, re.M)) == 8
 
 
 @DEPLOYED
@@ -441,38 +441,6 @@ exit 255
 """
 
 
-@CUT
-@pytest.mark.fault(34)
-@pytest.mark.fault(51)
-def test_a_host_that_is_lost_in_the_switch_leaves_the_others_whole_whatever_the_strategy(
-    deployment: Deployment,
-) -> None:
-    confs, root, conf = deployment.confs(), deployment.root, deployment.conf("jtm")
-    before = {name: deployment.pids()[name] for name in SITE}
-    (root / "before").write_bytes(conf.read_bytes())
-    (root / "ssh").write_text(LOSING.format(root=root, conf=conf))
-    (root / "ssh").chmod(0o755)
-    lossy = {
-        "ansible_connection": "{{ 'ssh' if inventory_hostname == 'local_dev_jtm' else 'local' }}",
-        "ansible_ssh_executable": str(root / "ssh"),
-        "ansible_host": "127.0.0.1",
-    }
-    url = {"docs_url": "of a deploy that is lost"}
-    configs = {"jaws-central.conf": {"JAWS": url}, "jaws-jtm.conf": {"STANDIN": {"exit_status": 2}}}
-    deployment.environment["ANSIBLE_STRATEGY"] = "ansible.builtin.free"
-    run = deployment.deploy(jaws_configs=configs, **lossy)
-    assert run.returncode != 0
-    assert (root / "lost").exists(), run.stdout
-    told = " ".join(run.stdout.split())
-    assert "local_dev_jtm could not be reached any more: it may run the old or the new" in told
-    assert re.search(r"local_dev_jaws runs \S+, as before\.", told), told
-    assert deployment.confs()["jaws"] == confs["jaws"]
-    assert {name: deployment.pids()[name] for name in SITE} == before
-    changes(deployment.deploy())
-    assert deployment.confs() == confs
-    del deployment.environment["ANSIBLE_STRATEGY"]
-
-
 def current(deployment: Deployment) -> dict[str, str]:
     """Return the current release of each instance, according to the table of releases."""
     shown = deployment.play("releases")
@@ -579,6 +547,38 @@ def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
             assert [line for line in told if bare(line) not in text] == [], screen
         assert "heartbeat" not in text, screen  # the release before has logged that
     assert deployment.confs() == confs
+
+
+@CUT
+@pytest.mark.fault(34)
+@pytest.mark.fault(51)
+def test_a_host_that_is_lost_in_the_switch_leaves_the_others_whole_whatever_the_strategy(
+    deployment: Deployment,
+) -> None:
+    confs, root, conf = deployment.confs(), deployment.root, deployment.conf("jtm")
+    before = {name: deployment.pids()[name] for name in SITE}
+    (root / "before").write_bytes(conf.read_bytes())
+    (root / "ssh").write_text(LOSING.format(root=root, conf=conf))
+    (root / "ssh").chmod(0o755)
+    lossy = {
+        "ansible_connection": "{{ 'ssh' if inventory_hostname == 'local_dev_jtm' else 'local' }}",
+        "ansible_ssh_executable": str(root / "ssh"),
+        "ansible_host": "127.0.0.1",
+    }
+    url = {"docs_url": "of a deploy that is lost"}
+    configs = {"jaws-central.conf": {"JAWS": url}, "jaws-jtm.conf": {"STANDIN": {"exit_status": 2}}}
+    deployment.environment["ANSIBLE_STRATEGY"] = "ansible.builtin.free"
+    run = deployment.deploy(jaws_configs=configs, **lossy)
+    assert run.returncode != 0
+    assert (root / "lost").exists(), run.stdout
+    told = " ".join(run.stdout.split())
+    assert "local_dev_jtm could not be reached any more: it may run the old or the new" in told
+    assert re.search(r"local_dev_jaws runs \S+, as before\.", told), told
+    assert deployment.confs()["jaws"] == confs["jaws"]
+    assert {name: deployment.pids()[name] for name in SITE} == before
+    changes(deployment.deploy())
+    assert deployment.confs() == confs
+    del deployment.environment["ANSIBLE_STRATEGY"]
 
 
 @DEPLOYED

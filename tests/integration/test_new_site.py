@@ -53,7 +53,7 @@ class NewSite:
         code, output = validate(self.home, self.directory, **facts)
         found = findings(output)
         assert (code == 0) == (not found), output
-        assert code or "newsite_dev_jaws" in output
+        assert code or "newsite_dev_" in output
         return found
 
 
