@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils.errors import JawsError
 from ..module_utils.files import write
 from ..plugin_utils.status_file import content
+from ..plugin_utils.summary import OUTDATED
 from ..plugin_utils.table import duration, fitting, format_table
 from ..plugin_utils.text import cut, plain
 
@@ -31,9 +32,6 @@ DONE = "DONE"  # a one-shot program that has done its work
 WELL = (GOOD, DONE, STOPPED)
 OK, UNHEALTHY = "ok", "unhealthy"
 NAMED = {UNHEALTHY: "unhealthy", WAITING: "waiting"}  # states with a list of their own
-OUTDATED = (
-    "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
-)
 OPTIONS = {
     "instances": {"type": "list", "elements": "dict", "required": True},
     "strict": {"type": "bool", "default": False},
