@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ Result = dict[str, Any]
 
 # Before ansible-core 2.19, every string was trusted as a template.
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
+# Since then, what a template returns is never a template itself.
+RESULTS_ARE_TEXT = hasattr(ansible.template, "trust_as_template")
+WORD = re.compile(r"\w+")
 CONNECTION = ("ansible_host", "ansible_port", "ansible_user", "ansible_connection")
 LOCAL = ("local", "ansible.builtin.local")
 OPTIONS = {
@@ -67,15 +71,28 @@ class Host:
         self.services: Result = {}
         self.values: Result = {}
         self.errors: dict[str, str] = {}
-        for name in available:
-            if name in self.options or name in spec.facts or name in CONNECTION:
-                self._evaluate(name, available[name])
+        checked = {*self.options, *spec.facts, *CONNECTION}
+        waiting = [name for name in available if name in checked]
+        while waiting:
+            self._evaluate(waiting[0], waiting)
 
-    def _evaluate(self, name: str, value: Any) -> None:
+    def _evaluate(self, name: str, waiting: list[str]) -> None:
+        """Render a variable, after those of the waiting ones that it names.
+
+        Ansible renders a variable again wherever another one names it, and most options lead to
+        the same few facts. So here what has been rendered takes the place of its template.
+        """
+        waiting.remove(name)
+        raw = self.available[name]
+        for named in WORD.findall(str(raw)):
+            if named in waiting:
+                self._evaluate(named, waiting)
         try:
-            self.values[name] = self.templar.template(value)
+            self.values[name] = self.templar.template(raw)
         except AnsibleError as error:
             self.errors[name] = _cause(error)
+        else:
+            self.available[name] = self.values[name] if RESULTS_ARE_TEXT else raw
 
     def findings(self) -> list[Finding]:
         """Return what is wrong with single variables."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 from .spelling import misspelt, there_is_no
 from .wiring import (
@@ -169,7 +169,7 @@ def read_spec(collection: Path = COLLECTION) -> Spec:
 
 def _load(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8") as stream:
-        loaded: dict[str, Any] = yaml.safe_load(stream)
+        loaded: dict[str, Any] = yaml_load(stream)
     return loaded
 
 

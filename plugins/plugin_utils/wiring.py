@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 FACTS = ("site_", "deployment_", "instance_", "vault_")
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -91,4 +91,4 @@ def is_same(one: Any, other: Any) -> bool:
 def read_wiring(collection: Path) -> Wiring:
     """Return the wiring of the collection's playbooks."""
     paths = sorted((collection / "playbooks/group_vars").glob("*.yml"))
-    return Wiring({path.stem: yaml.safe_load(path.read_text("utf-8")) for path in paths})
+    return Wiring({path.stem: yaml_load(path.read_text("utf-8")) for path in paths})
