@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,13 @@ def paths(*patterns: str) -> list[Path]:
 def names(*patterns: str) -> list[str]:
     """Return the same, relative to the collection, to be used as names of tests."""
     return [str(path.relative_to(ROOT)) for path in paths(*patterns)]
+
+
+def makefile_names(pattern: str) -> list[str]:
+    """Return the words that the pattern finds in the Makefile and what it includes."""
+    text = "".join(path.read_text() for path in paths("Makefile", "molecule/*.mk"))
+    text = text.replace("\\\n", " ")
+    return [name for found in re.findall(pattern, text, re.MULTILINE) for name in found.split()]
 
 
 # ---- Modules

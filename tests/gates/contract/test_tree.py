@@ -52,24 +52,18 @@ def test_a_module_is_announced_in_the_changelog(module: str) -> None:
     assert module in announced, "make changelog"
 
 
-def makefile_names(pattern: str) -> list[str]:
-    text = "".join(path.read_text() for path in collection.paths("Makefile", "molecule/*.mk"))
-    text = text.replace("\\\n", " ")
-    return [name for found in re.findall(pattern, text, re.M) for name in found.split()]
-
-
 def test_make_help_names_every_target() -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     shown = subprocess.run(
         ["make", "help"], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     ).stdout
-    targets = makefile_names(r"^([a-z.][a-z_. -]*):(?!=)")
+    targets = collection.makefile_names(r"^([a-z.][a-z_. -]*):(?!=)")
     assert targets
     assert not {target for target in targets if f"  {target} " not in shown} - {".PHONY"}
 
 
 def test_every_playbook_has_its_make_target() -> None:
-    played = makefile_names(r"^PLAYBOOKS := (.*)$")
+    played = collection.makefile_names(r"^PLAYBOOKS := (.*)$")
     assert sorted(played) == [path.stem for path in collection.paths("playbooks/*.yml")]
 
 
