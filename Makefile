@@ -13,7 +13,7 @@ PYTHON ?= python3
 SITE ?= local
 ARGS ?=
 
-# ---- Operating: this needs only .venv, with what requirements.txt pins.
+##@ For operators and CI; these need only .venv, with what requirements.txt pins
 
 PLAYBOOKS := deploy status logs releases rollback start stop restart remove supervisors recover \
     find_job gitlab_runner rotate_key upgrade_supervisor freeze unfreeze
@@ -46,7 +46,9 @@ $(PLAYBOOKS): .venv
 .venv: ## Set up what the playbooks need
 	@$(PYTHON) .config/venv.py .venv requirements.txt
 
-# ---- Testing. If CACHE is given on the command line, its tools must be set up already.
+##@ For contributors: tests
+
+# If CACHE is given on the command line, its tools must be set up already.
 
 CACHE := .cache
 cache := $(if $(filter /%,$(CACHE)),$(CACHE),$(CURDIR)/$(CACHE))
@@ -127,6 +129,8 @@ bench: tools ## Measure, and write bench/results.json
 bite: tools ## Plant a defect for every gate, and see that the gate fails
 	@$(with) GATES_CACHE="$(cache)" pytest -n 2 --dist loadgroup tests/gates/bite/test_gates_bite.py $(ARGS)
 
+##@ For contributors: the gates, one by one
+
 lint-sanity: tools ## ansible-test sanity
 	@$(with) tests/gates/in_copy.sh --without tests --without molecule --without bench \
 	    "$(CURDIR)/tests/gates/sanity.sh" "$(cache)/home"
@@ -170,7 +174,7 @@ lint-lock: tools ## The lock files agree
 
 -include molecule/molecule.mk
 
-# ---- Upkeep
+##@ For contributors: upkeep
 
 format: tools ## Format the Python code, and fix what can be fixed automatically
 	@$(with) ruff check --fix
@@ -199,8 +203,9 @@ endif
 
 help: ## Show this
 	@echo 'make TARGET [SITE=local] [ARGS="arguments for ansible-playbook or pytest"]'
-	@sed -n 's/^\([a-z.][a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) \
-	    | while IFS="$$(printf '\t')" read -r name text; do printf '  %-20s %s\n' "$$name" "$$text"; done
+	@awk '/^##@ / { print "\n" substr($$0, 5) } \
+	    match($$0, /^[a-z.][a-z_.-]*:/) && (at = index($$0, " ## ")) { \
+	        printf "  %-24s %s\n", substr($$0, 1, RLENGTH - 1), substr($$0, at + 4) }' $(MAKEFILE_LIST)
 
 .PHONY: $(PLAYBOOKS) $(GATES) .venv test lint unit integration integration-requirements test-faults matrix matrix-ends pipeline coverage docs drop-in peer bench \
     bite format lock changelog clean tools node help

@@ -2,6 +2,8 @@
 # The scenarios' targets, included by the Makefile. `make molecule-cori MOLECULE_COMMAND=converge`
 # keeps the host for a look; `... MOLECULE_COMMAND=destroy` ends that.
 
+##@ For contributors: scenarios in containers
+
 MOLECULE_COMMAND ?= test
 # They spend part of their time waiting, so more of them run at the same time than there are cores.
 MOLECULE_JOBS ?= 4

@@ -129,3 +129,9 @@ def test_a_file_that_a_document_names_is_there(name: str) -> None:
     named = re.findall(rf"`((?:{tops})/[\w./-]+)`", (ROOT / name).read_text())
     own = {path for path in named if path.startswith("inventories/newsite")}
     assert not [path for path in {*named} - own if not (ROOT / path).exists()]
+
+
+def test_the_hooks_of_pre_commit_are_targets_of_make() -> None:
+    [repository] = collection.load(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    assert [fault for hook in repository["hooks"] for fault in faults(hook["entry"])] == []
