@@ -27,28 +27,38 @@ def _kept(path, source, *more):
 def _load(path, source, *more):
     import _imp
     import hashlib
-    import marshal
     import sys
 
     name = hashlib.sha256(sys.version.encode() + source).hexdigest()
-    file = os.path.join(KEPT, name)
-    try:
-        with open(file, "rb") as stream:
-            code = marshal.load(stream)
-    except (OSError, EOFError, ValueError, TypeError):
+    code = load(name)
+    if code is None:
         code = _compile(path, source, *more)
-        _keep(file, marshal.dumps(code))
+        keep(name, code)
     _imp._fix_co_filename(code, path)
     return code
 
 
-def _keep(file, content):
-    """Write the file in one step, unless it may not be written."""
+def load(name):
+    """Return the code of this name, or None."""
+    import marshal
+
+    try:
+        with open(os.path.join(KEPT, name), "rb") as stream:
+            return marshal.load(stream)
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+
+
+def keep(name, code):
+    """Write the code in one step, unless it may not be written."""
+    import marshal
+
+    file = os.path.join(KEPT, name)
     part = f"{file}.{os.getpid()}"
     try:
         os.makedirs(KEPT, exist_ok=True)
         with open(part, "wb") as stream:
-            stream.write(content)
+            stream.write(marshal.dumps(code))
         os.chmod(part, 0o644)  # in a container, every account reads it
         os.rename(part, file)
     except OSError:

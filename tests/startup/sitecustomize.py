@@ -3,8 +3,9 @@
 
 import os
 
-import counting
 import kept_bytecode  # noqa: F401
 
 if "COUNTED" in os.environ:
+    import counting
+
     counting.watch(os.environ["COUNTED"])

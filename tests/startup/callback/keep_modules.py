@@ -11,6 +11,8 @@ import gc
 import hashlib
 import os
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from ansible import constants
@@ -37,7 +39,11 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     def v2_playbook_on_start(self, _playbook: object) -> None:
-        """Lay the link."""
+        """Lay the link, and keep templates too."""
+        # What counts templates sees them compiled; before ansible-core 2.19, Jinja computes with
+        # constants when it compiles, and their filters may have changed since.
+        if "COUNTED" not in os.environ and find_spec("ansible._internal"):
+            import_module("kept_templates").install()
         kept = CLONE / ".cache/modules" / sources()
         with suppress(OSError):
             kept.mkdir(parents=True, exist_ok=True)
