@@ -24,6 +24,7 @@ from ..plugin_utils.catalogue import configs_of, mistakes, services_of
 from ..plugin_utils.inventory import Finding, Spec, Statement
 from ..plugin_utils.other_inventories import addresses_in
 from ..plugin_utils.play import wrong_tags
+from ..plugin_utils.values import misfit
 
 Result = dict[str, Any]
 
@@ -32,7 +33,6 @@ trust_as_template = getattr(ansible.template, "trust_as_template", str)
 # Since then, what a template returns is never a template itself.
 RESULTS_ARE_TEXT = hasattr(ansible.template, "trust_as_template")
 WORD = re.compile(r"\w+")
-CONNECTION = ("ansible_host", "ansible_port", "ansible_user", "ansible_connection")
 LOCAL = ("local", "ansible.builtin.local")
 OPTIONS = {
     "extra_vars": {"type": "list", "elements": "str", "default": []},
@@ -44,6 +44,8 @@ CHANGES = ("jaws_services", "jaws_configs", "jaws_config_formats")
 CHOICE = ("jaws_instance", "jaws_series", "jaws_service_names")
 HERE = ("localhost", "127.0.0.1", "::1")
 IGNORED = (".bak", ".example", ".md", ".orig", ".rst", ".swp", ".txt")
+YAML = (".yml", ".yaml", ".json")
+KINDS = ("host", "group")  # of variables
 HOSTS_FILES = ("hosts", "hosts.yml", "hosts.yaml", "hosts.ini")
 NO_INSTANCE = (
     "the inventory has no host in the group supervisord. Check that it is the right inventory (-i) "
@@ -63,15 +65,16 @@ class Host:
             for name, option in self.options.items()
             if "default" in option
         }
-        self.available = {**defaults, **raw, "hostvars": hostvars}
-        available = self.available
+        self.templates = {**defaults, **raw}
+        available = self.available = {**self.templates, "hostvars": hostvars}
         self.templar = templar.copy_with_new_env(available_variables=available)
         # What the role's catalogues say, and this instance's part of the services.
         self.known: Result = {}
         self.services: Result = {}
         self.values: Result = {}
         self.errors: dict[str, str] = {}
-        checked = {*self.options, *spec.facts, *CONNECTION}
+        self.unusable: set[str] = set()
+        checked = {*self.options, *spec.facts, *inventory.CONNECTION}
         waiting = [name for name in available if name in checked]
         while waiting:
             self._evaluate(waiting[0], waiting)
@@ -98,7 +101,7 @@ class Host:
         """Return what is wrong with single variables."""
         found = inventory.missing_options(self.raw, self.spec)
         found += inventory.without_value(self.errors, self.raw, self.spec)
-        return found + self._wrong_types()
+        return found + self._wrong_values()
 
     def wrong_texts(self) -> list[Finding]:
         """Return what is wrong with single values that have the right type."""
@@ -106,13 +109,24 @@ class Host:
             self.values, self.raw, self.spec
         )
 
-    def _wrong_types(self) -> list[Finding]:
-        """Return what Ansible's own validation says about the facts and the other options."""
+    def _wrong_values(self) -> list[Finding]:
+        """Return what is wrong with the values of the facts and of the other options."""
         facts = self._validated(self.values, self.spec.facts)
         wrong = {finding.variable for finding in facts}
+        # What names a wrong fact is not wrong itself.
+        facts = [one for one in facts if not wrong.intersection(self._named(one.variable))]
         follows = self.spec.wiring.facts_behind
-        others = [name for name in self.values if not wrong.intersection(follows(name, self.raw))]
-        return facts + self._validated(others, self.options)
+        implied = {
+            name for name in self.values if wrong.intersection(follows(name, self.templates))
+        }
+        others = self._validated(
+            [name for name in self.values if name not in implied], self.options
+        )
+        self.unusable = {*self.errors, *wrong, *implied, *(one.variable for one in others)}
+        return facts + others
+
+    def _named(self, name: str) -> set[str]:
+        return {*WORD.findall(str(self.raw[name]))} - {name}
 
     def _validated(self, names: Iterable[str], options: inventory.Options) -> list[Finding]:
         found = []
@@ -120,8 +134,11 @@ class Host:
             if name in options:
                 option, value = inventory.of_a_value(options[name]), self.values[name]
                 checked = ArgumentSpecValidator({name: option}).validate({name: value})
-                if checked.error_messages:
-                    found.append(inventory.wrong_value(name, value, option))
+                kind = "" if checked.error_messages else misfit(name, value, option)
+                if checked.error_messages or kind:
+                    found.append(
+                        inventory.wrong_value(name, value, option, kind, self.raw.get(name))
+                    )
         return found
 
     @property
@@ -157,7 +174,7 @@ class Host:
 
     def _look(self, variables: Result, templar: Any) -> tuple[Result, Result]:
         """Return the services of this instance and their configurations."""
-        if self.errors.keys() & {*CHOICE, *CHANGES}:
+        if self.unusable & {*CHOICE, *CHANGES}:
             raise JawsError("reported elsewhere")
         choice = [self.values[name] for name in CHOICE]
         self.known = templar.template(inventory.catalogues_in(variables))
@@ -220,6 +237,7 @@ class ActionModule(ActionBase):
         places = {host: raw.get("inventory_dir", "") for host, raw in raws.items()}
         sentences += inventory.shared_by_inventories(places, variables["groups"], statements)
         sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring, raws)
+        sentences += inventory.repeated_keys(_texts(variables["ansible_inventory_sources"]))
         sentences += inventory.without_entity(self._named_files(variables), variables["groups"])
         chosen = raws if options["hosts"] is None else options["hosts"]
         raws = {host: inventory.effective(raws[host], vain) for host in chosen}
@@ -236,7 +254,7 @@ class ActionModule(ActionBase):
     def _named_files(self, variables: Result) -> Iterator[tuple[str, str, str]]:
         """Yield what each file of variables is for, and its path."""
         for directory in _directories(variables["ansible_inventory_sources"]):
-            for kind in ("host", "group"):
+            for kind in KINDS:
                 folder = Path(directory, f"{kind}_vars")
                 for path in sorted(folder.iterdir()) if folder.is_dir() else []:
                     name = path.name if path.is_dir() else _entity(path.name)
@@ -284,10 +302,24 @@ def _directories(sources: list[str]) -> list[str]:
     return [source if os.path.isdir(source) else os.path.dirname(source) for source in found]
 
 
+def _texts(sources: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield path and content of each file of the inventories that is YAML and not encrypted."""
+    directories = [Path(directory) for directory in _directories(sources)]
+    files = [path for source in sources if (path := Path(source)).is_file()]
+    files += [path for source in sources for path in Path(source).glob("*")]
+    for folder in (directory / f"{kind}_vars" for directory in directories for kind in KINDS):
+        files += folder.rglob("*")
+    for path in sorted(set(files)):
+        if path.suffix in YAML and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if not text.startswith("$ANSIBLE_VAULT"):
+                yield _short(str(path)), text
+
+
 def _entity(name: str) -> str:
     """Return the host or group that a file of this name is for, empty if Ansible ignores it."""
     stem, extension = os.path.splitext(name)
-    if extension in (".yml", ".yaml", ".json"):
+    if extension in YAML:
         return stem
     return "" if name.endswith("~") or extension in IGNORED else name
 

@@ -416,8 +416,15 @@ def _unwritable(
     given = (defaults, values["jaws_configs"], formats, services)
     lacking = _refusal(configs_of, *given)
     configs = {} if lacking else configs_of(*given)
-    found = [_refusal(render, name, one["format"], one["data"]) for name, one in configs.items()]
-    return list(filter(None, [lacking, *found]))
+    found = {
+        name: _refusal(render, name, one["format"], one["data"]) for name, one in configs.items()
+    }
+    named = [
+        f"jaws_configs: {told}" if name in values["jaws_configs"] else told
+        for name, told in found.items()
+        if told
+    ]
+    return [lacking, *named] if lacking else named
 
 
 def _check_change(

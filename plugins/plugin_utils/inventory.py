@@ -11,14 +11,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
 
-from ansible.module_utils.common.yaml import yaml_load
+import yaml
+from ansible.module_utils.common.yaml import SafeLoader, yaml_load
 
 from .spelling import misspelt, there_is_no
+from .values import specified
 from .wiring import (
     FACTS,
     Variables,
@@ -35,18 +38,21 @@ PLACEHOLDER = re.compile(
     r"(change|replace|fill|set)[-_ ]?(me|it|this|in)|to[-_ ]?do|fixme|x{3,}|\.{3}|<.*>",
     re.IGNORECASE,
 )
-KINDS = {
-    "str": "text",
-    "int": "a whole number",
-    "bool": "true or false",
-    "list": "a list",
-    "dict": "a mapping",
-    "path": "a path",
-}
 # The option that is all secrets of a vault, so that it is wrong if one of them is.
 WHOLE_VAULT = "jaws_secrets"
 # What makes a host one instance of one deployment. All groups of a host must agree on these.
 IDENTITY = ("deployment_name", "instance_name")
+# What an inventory says about the way to a host, besides the facts.
+CONNECTION = (
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_connection",
+    "ansible_become",
+    "ansible_become_method",
+    "ansible_become_user",
+)
+ANSIBLE = (*CONNECTION, "ansible_python_interpreter")
 # How many characters the id of a site may have at most, by the series of JAWS.
 LENGTHS = {"1": 8, "2": 8, "3": 16}
 PORTS = ("jaws_auth_port", "jaws_rest_port", "jaws_cromwell_port")
@@ -58,10 +64,11 @@ CHECKS = {
     "needed": "a fact or a secret that a service of the instance needs, and that has no value",
     "placeholders": "a placeholder instead of a secret",
     "too_long": "an id of the site that has more characters than JAWS's tables",
-    "wrong_value": "a value of a wrong type, or not one of the choices",
+    "wrong_value": "a value of a wrong type, not one of the choices, or out of range",
     "without_value": "a value that refers to a variable which does not exist, or is encrypted with "
     "an unknown password",
     "without_effect": "a value without effect, because the playbooks set that variable from a fact",
+    "repeated_keys": "a key that is twice in the same mapping, of which YAML takes the last",
     "without_entity": "a file of variables for a host or a group that does not exist",
     "wrong_changes": "a service, instance, component, key, file or token that does not exist, or a "
     "value that a service would read differently",
@@ -206,7 +213,7 @@ def marked(values: Mapping[str, Any], options: Options) -> dict[str, str]:
     return {
         name: f"={name}="
         for name, option in options.items()
-        if "default" not in option and values.get(name) == ""
+        if "default" not in option and values.get(name, 0) in ("", None)
     }
 
 
@@ -221,14 +228,15 @@ def needed(marks: Mapping[str, str], data: Any, raw: Variables, spec: Spec) -> l
 
 
 def misspelt_names(names: Iterable[str], spec: Spec) -> list[Finding]:
-    """Return a finding for each name that is a typing error of one of ours."""
+    """Return a finding for each name that is a typing error of one of ours, or of Ansible's."""
     known = spec.known
-    pairs = [(name, misspelt(name, known)) for name in sorted(names) if name not in known]
-    return [
-        Finding(name, f"{name} is not a variable of jgi.jaws; did you mean {meant}?")
-        for name, meant in pairs
-        if meant
-    ]
+    found = []
+    for name in sorted(name for name in names if name not in known and name not in ANSIBLE):
+        for whose, theirs in (("jgi.jaws", known), ("Ansible", ANSIBLE)):
+            if meant := misspelt(name, theirs):
+                sentence = f"{name} is not a variable of {whose}; did you mean {meant}?"
+                found.append(Finding(name, sentence))
+    return found
 
 
 def other_names(names: Iterable[str], spec: Spec) -> list[str]:
@@ -294,6 +302,37 @@ def ambiguous_hosts(
                     f"{raws[host][name]}. Remove the host from the group, or leave out {name}."
                 )
     return sentences
+
+
+def repeated_keys(files: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a sentence for each key that a mapping has more than once; YAML takes the last one.
+
+    :param files: path and content of each file of the inventory.
+    """
+    sentences = []
+    for path, text in files:
+        with suppress(yaml.YAMLError):  # Ansible reports it, if it reads this file
+            for document in yaml.compose_all(text, Loader=SafeLoader):
+                sentences += [
+                    f"{path}, line {line}: the key {key} is there already, in line {first}. Remove "
+                    "one of them."
+                    for key, first, line in _repeated(document)
+                ]
+    return sentences
+
+
+def _repeated(node: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield each repeated key in a node, and the lines."""
+    seen: dict[str, int] = {}
+    is_mapping = isinstance(node, yaml.MappingNode)
+    for part in node.value if isinstance(node, yaml.CollectionNode) else []:
+        key, value = part if is_mapping else (None, part)
+        if key and isinstance(key, yaml.ScalarNode):
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                yield key.value, seen[key.value], line
+            seen.setdefault(key.value, line)
+        yield from _repeated(value)
 
 
 def shared_by_inventories(
@@ -379,12 +418,12 @@ def without_value(errors: Mapping[str, str], raw: Variables, spec: Spec) -> list
     :param errors: what Ansible says, by the name of an option or of a fact.
     :param raw: the host's variables before templates are rendered.
     """
-    used = spec.options(raw)
+    used = {*spec.options(raw), *CONNECTION}
     known = spec.known
     causes: dict[str, list[str]] = {}
     # If a fact is wrong, its option has the default, and is not wrong itself.
     facts = {fact for name in used for fact in spec.wiring.facts_behind(name, raw)}
-    for name in (used.keys() | facts) & errors.keys():
+    for name in (used | facts) & errors.keys():
         cause = _undefined(name, errors[name], raw, spec) or _common(errors[name])
         secrets = [fact for fact in errors if fact.startswith("vault_") and name == WHOLE_VAULT]
         causes.setdefault(cause, []).extend(secrets or [name])
@@ -411,8 +450,17 @@ def _common(error: str) -> str:
 
 
 def _broken(names: list[str], error: str, raw: Variables, spec: Spec) -> Finding:
+    """Return the finding about an error, named after what the inventory itself states, if it does.
+
+    What follows from that has the same error.
+    """
     written = sorted({spec.wiring.as_written(name, raw) for name in names})
-    return Finding(written[0], f"{', '.join(written)}: {error}")
+    stated = [name for name in written if name in raw and not spec.wiring.is_in_force(name, raw)]
+    undefined = UNDEFINED.search(error)
+    meant = misspelt(undefined[1], {*spec.known, *raw}) if undefined else ""
+    hint = f"; did you mean {meant}?" if meant else ""
+    told = stated or written
+    return Finding(told[0], f"{', '.join(told)}: {error}{hint}")
 
 
 def placeholders(values: Mapping[str, Any]) -> list[Finding]:
@@ -451,15 +499,18 @@ def wrong_jar(values: Mapping[str, Any], services: Collection[str]) -> list[str]
     return [] if found.st_size else [f"jaws_cromwell_jar: {path} is empty."]
 
 
-def wrong_value(name: str, value: Any, option: Mapping[str, Any]) -> Finding:
-    """Return the finding about a value that an option cannot have."""
-    kind = KINDS.get(option.get("type", "str"), option.get("type"))
-    if "elements" in option:
-        kind = f"{kind} of {option['elements']}"
-    if "choices" in option:
-        kind = f"one of {', '.join(map(str, option['choices']))}"
+def wrong_value(
+    name: str, value: Any, option: Mapping[str, Any], kind: str = "", raw: Any = None
+) -> Finding:
+    """Return the finding about a value that an option cannot have.
+
+    :param kind: what it must be; by default, what its specification says.
+    :param raw: the value before templates are rendered, which is shown if it says more.
+    """
+    if isinstance(raw, str) and not re.fullmatch(r"\s*\{\{.*\}\}\s*", raw, re.DOTALL):
+        value = raw
     given = "" if option.get("no_log") else f", not {shorten(str(value), 60)}"
-    return Finding(name, f"{name} must be {kind}{given}.")
+    return Finding(name, f"{name} must be {kind or specified(option)}{given}.")
 
 
 def wrong_changes(sentences: Iterable[str], raw: Variables, spec: Spec) -> list[Finding]:

@@ -788,7 +788,9 @@ def test_a_service_has_the_variables_that_its_configuration_needs_and_so_has_its
 
 def test_a_value_that_a_service_would_read_differently_is_named_without_it() -> None:
     (sentence,) = told(configs={"site.conf": {"GLOBUS": {"client_id": " hush"}}})
-    assert sentence.startswith("site.conf: [GLOBUS] client_id would not arrive as given")
+    assert sentence.startswith(
+        "jaws_configs: site.conf: [GLOBUS] client_id would not arrive as given"
+    )
     assert "hush" not in sentence
 
 

@@ -36,6 +36,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     placeholders,
     read_role_variables,
     read_spec,
+    repeated_keys,
     shared_by_inventories,
     too_long,
     without_effect,
@@ -124,6 +125,13 @@ def test_a_misspelt_name_is_reported_with_the_one_that_was_meant() -> None:
     assert misspelt_names(names, SPEC) == [Finding("jaws_wheel", sentence)]
 
 
+def test_a_misspelt_variable_of_ansible_s_is_named() -> None:
+    sentence = "ansible_hots is not a variable of Ansible; did you mean ansible_host?"
+    assert misspelt_names(["ansible_hots", "ansible_port"], SPEC) == [
+        Finding("ansible_hots", sentence)
+    ]
+
+
 def test_a_name_that_only_begins_like_ours_may_belong_to_another_role() -> None:
     names = ["vault_become_password", "site_name", "jaws_wheel", "jaws_wheels", "boot_disk", "path"]
     assert other_names(names, SPEC) == ["site_name", "vault_become_password"]
@@ -197,6 +205,7 @@ OPTIONS: dict[str, Data] = {"password": {}, "host": {}, "port": {"default": 1}, 
 def test_only_what_has_neither_a_value_nor_a_default_is_marked() -> None:
     given = {"password": "", "host": "h", "port": ""}
     assert marked(given, OPTIONS) == {"password": "=password="}
+    assert marked({**given, "password": None}, OPTIONS) == {"password": "=password="}
 
 
 def test_a_fact_is_missing_only_if_a_service_of_the_instance_would_get_it() -> None:
@@ -227,10 +236,28 @@ def test_another_cause_is_reported_with_what_the_inventory_states() -> None:
     error = "Attempting to decrypt but no vault secrets found."
     raw = {**ONE, "site_wheels": "{{ nope }}"}
     told = without_value({"jaws_wheels": error, "jaws_dir": error, "site_wheels": error}, raw, SPEC)
-    assert told == [Finding("jaws_dir", f"jaws_dir, site_wheels: {error}")]
+    assert told == [Finding("site_wheels", f"site_wheels: {error}")]
+    assert without_value({"jaws_dir": error}, ONE, SPEC) == [
+        Finding("jaws_dir", f"jaws_dir: {error}")
+    ]
     assert without_value({"jaws_wheels": "'nope' is undefined"}, raw, SPEC) == [
         Finding("site_wheels", "site_wheels: 'nope' is undefined")
     ]
+
+
+def test_what_follows_from_a_broken_value_is_not_named_beside_it() -> None:
+    raw = {**ONE, "site_wheels": "{{ site_idd }}/dist"}
+    error = "'site_idd' is undefined"
+    told = without_value({"site_wheels": error, "jaws_wheels": error, "jaws_dir": error}, raw, SPEC)
+    meant = f"site_wheels: {error}; did you mean site_id?"
+    assert told == [Finding("site_wheels", meant)]
+
+
+def test_a_connection_that_cannot_be_evaluated_is_named() -> None:
+    error = "'ansible_host' is undefined"
+    raw = {"ansible_connection": "{{ ansible_host }}", "ansible_hots": "twf1"}
+    (told,) = without_value({"ansible_connection": error}, raw, SPEC)
+    assert told.sentence == f"ansible_connection: {error}; did you mean ansible_hots?"
 
 
 def test_a_secret_that_cannot_be_evaluated_is_named_and_not_the_list_of_all() -> None:
@@ -257,6 +284,21 @@ def test_an_error_of_a_variable_that_no_role_uses_is_ignored() -> None:
 )
 def test_a_value_of_a_wrong_type_is_shown_unless_it_is_secret(option: Data, sentence: str) -> None:
     assert wrong_value("x", "many", option) == Finding("x", sentence)
+
+
+def test_a_value_is_shown_as_the_inventory_states_it_unless_that_only_refers_to_another() -> None:
+    told = wrong_value("x", "a/dev", {"type": "path"}, "an absolute path", "a/{{ name }}")
+    assert told.sentence == "x must be an absolute path, not a/{{ name }}."
+    told = wrong_value("x", "many", {"type": "int"}, raw="{{ number }}")
+    assert told.sentence == "x must be a whole number, not many."
+
+
+def test_a_key_that_is_twice_in_a_mapping_is_named_with_both_lines() -> None:
+    text = "a: 1\nb: {c: 1, d: 2}\ne:\n  - f: !vault x\n    g: 2\n    f: 3\na: 2\n---\na: 1\n"
+    assert repeated_keys([("all.yml", text), ("broken.yml", "a: [")]) == [
+        "all.yml, line 6: the key f is there already, in line 4. Remove one of them.",
+        "all.yml, line 7: the key a is there already, in line 1. Remove one of them.",
+    ]
 
 
 def test_a_wrong_change_is_reported_by_the_names_of_the_inventory() -> None:
