@@ -18,7 +18,7 @@ from textwrap import shorten
 from typing import Any, NamedTuple
 
 import yaml
-from ansible.module_utils.common.yaml import SafeLoader, yaml_load
+from ansible.module_utils.common.yaml import yaml_load
 
 from .spelling import misspelt, there_is_no
 from .values import specified
@@ -31,6 +31,7 @@ from .wiring import (
 )
 
 COLLECTION = Path(__file__).parents[2]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the former needs libyaml
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
 # What examples have instead of a secret.
@@ -312,7 +313,7 @@ def repeated_keys(files: Iterable[tuple[str, str]]) -> list[str]:
     sentences = []
     for path, text in files:
         with suppress(yaml.YAMLError):  # Ansible reports it, if it reads this file
-            for document in yaml.compose_all(text, Loader=SafeLoader):
+            for document in yaml.compose_all(text, Loader=LOADER):
                 sentences += [
                     f"{path}, line {line}: the key {key} is there already, in line {first}. Remove "
                     "one of them."

@@ -34,6 +34,8 @@ AT_ONCE = 2
 # Seconds after which the running stages are listed, and the length of their last lines.
 HEARTBEAT = 10
 PROGRESS = 40
+# Seconds to wait for the last words of a stage that was stopped.
+READING = 10
 # The number of lines of a failed need that are shown again at the end, as the reason.
 REASON = 15
 ROW = "{:<22}{:>7}{:>9}{:>9}{:>9}"
@@ -135,10 +137,14 @@ class Runner:
                 if not done:
                     moving = [stage for future, stage in pending.items() if future.running()]
                     say(f"still running: {'; '.join(stage.progress for stage in moving)}")
-        finally:
+        except (KeyboardInterrupt, SystemExit) as stopped:
             pool.shutdown(wait=False, cancel_futures=True)
+            # A terminal also sends the first to the stages, which clean up.
+            self._stop(terminate=isinstance(stopped, SystemExit))
+            wait(pending, READING)  # for what they have printed
             for stage in pending.values():
                 print("".join(stage.lines), end="", flush=True)
+            raise
         return [outcomes[stage.name] for stage in stages]
 
     def _run(self, stage: Stage) -> Outcome:
@@ -175,7 +181,7 @@ class Runner:
         self.running.discard(process)
         return process.wait()
 
-    def stop(self, terminate: bool) -> None:
+    def _stop(self, terminate: bool) -> None:
         """Wait for the running stages, and start no more."""
         self.stopped = True
         for process in list(self.running):
@@ -266,12 +272,7 @@ def main() -> None:
     try:
         outcomes = run(runner, options.together)
     except KeyboardInterrupt:
-        # A terminal also sends it to the stages, which clean up.
-        runner.stop(terminate=False)
         sys.exit(128 + signal.SIGINT)
-    except SystemExit:
-        runner.stop(terminate=True)
-        raise
     print(summary(outcomes, time.monotonic() - started))
     sys.exit(not succeeded(outcomes))
 
