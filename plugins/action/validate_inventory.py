@@ -135,7 +135,8 @@ class Host:
                 option, value = inventory.of_a_value(options[name]), self.values[name]
                 checked = ArgumentSpecValidator({name: option}).validate({name: value})
                 kind = "" if checked.error_messages else misfit(name, value, option)
-                if checked.error_messages or kind:
+                without = value is None and name in self.raw
+                if checked.error_messages or kind or without:
                     found.append(
                         inventory.wrong_value(name, value, option, kind, self.raw.get(name))
                     )

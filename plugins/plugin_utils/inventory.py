@@ -214,7 +214,7 @@ def marked(values: Mapping[str, Any], options: Options) -> dict[str, str]:
     return {
         name: f"={name}="
         for name, option in options.items()
-        if "default" not in option and values.get(name, 0) in ("", None)
+        if "default" not in option and values.get(name) == ""
     }
 
 
@@ -447,6 +447,8 @@ def _undefined(name: str, error: str, raw: Variables, spec: Spec) -> str:
 def _common(error: str) -> str:
     """Return the part of an error that every version of Ansible reports in the same words."""
     undefined = UNDEFINED.search(error)
+    if "recursi" in error:
+        return "it refers to itself, directly or through others."
     return undefined[0] if undefined else error
 
 
@@ -508,6 +510,8 @@ def wrong_value(
     :param kind: what it must be; by default, what its specification says.
     :param raw: the value before templates are rendered, which is shown if it says more.
     """
+    if value is None:
+        return Finding(name, f"{name} has no value. Give it one, or remove it.")
     if isinstance(raw, str) and not re.fullmatch(r"\s*\{\{.*\}\}\s*", raw, re.DOTALL):
         value = raw
     given = "" if option.get("no_log") else f", not {shorten(str(value), 60)}"

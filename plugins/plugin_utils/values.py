@@ -51,7 +51,11 @@ FORMS = (
         "the name or the address of a host, without a port",
         _matches(r"[^\s/@:]+|[^\s/@:]*:[^\s/@]*:[^\s/@]*"),
     ),
-    Form(r"(jaws_)?site_id", "letters, digits, dashes and underscores", _matches(r"[\w-]+")),
+    Form(
+        r"((jaws_)?site_id|(\w+_)?instance(_name)?|deployment_name|jaws_deployment)",
+        "letters, digits, dashes and underscores",
+        _matches(r"[\w-]+"),
+    ),
     # Without quotes, YAML takes yes for true and 0123 for 83.
     Form(
         r"vault_\w+",
@@ -74,6 +78,8 @@ def misfit(name: str, value: Any, option: Mapping[str, Any]) -> str:
     for form in FORMS:
         if re.fullmatch(form.names, name):
             return "" if form.fits(value) else form.kind
+    if kind == "str" and isinstance(value, list | dict):
+        return "text"
     if kind == "int":
         return "" if int(value) >= 0 else "a whole number that is not negative"
     if kind == "path" and not HERE.fullmatch(name):

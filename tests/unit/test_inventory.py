@@ -205,7 +205,6 @@ OPTIONS: dict[str, Data] = {"password": {}, "host": {}, "port": {"default": 1}, 
 def test_only_what_has_neither_a_value_nor_a_default_is_marked() -> None:
     given = {"password": "", "host": "h", "port": ""}
     assert marked(given, OPTIONS) == {"password": "=password="}
-    assert marked({**given, "password": None}, OPTIONS) == {"password": "=password="}
 
 
 def test_a_fact_is_missing_only_if_a_service_of_the_instance_would_get_it() -> None:
@@ -253,6 +252,16 @@ def test_what_follows_from_a_broken_value_is_not_named_beside_it() -> None:
     assert told == [Finding("site_wheels", meant)]
 
 
+def test_what_refers_to_itself_is_said_to() -> None:
+    errors = {
+        "site_wheels": "maximum recursion depth exceeded",
+        "jaws_wheels": "Recursive loop detected in template: maximum recursion depth exceeded",
+    }
+    raw = {**ONE, "site_wheels": "{{ site_wheels }}/dist"}
+    (told,) = without_value(errors, raw, SPEC)
+    assert told.sentence == ("site_wheels: it refers to itself, directly or through others.")
+
+
 def test_a_connection_that_cannot_be_evaluated_is_named() -> None:
     error = "'ansible_host' is undefined"
     raw = {"ansible_connection": "{{ ansible_host }}", "ansible_hots": "twf1"}
@@ -289,6 +298,8 @@ def test_a_value_of_a_wrong_type_is_shown_unless_it_is_secret(option: Data, sent
 def test_a_value_is_shown_as_the_inventory_states_it_unless_that_only_refers_to_another() -> None:
     told = wrong_value("x", "a/dev", {"type": "path"}, "an absolute path", "a/{{ name }}")
     assert told.sentence == "x must be an absolute path, not a/{{ name }}."
+    told = wrong_value("x", None, {"type": "dict"})
+    assert told.sentence == "x has no value. Give it one, or remove it."
     told = wrong_value("x", "many", {"type": "int"}, raw="{{ number }}")
     assert told.sentence == "x must be a whole number, not many."
 

@@ -28,6 +28,8 @@ WORDS, PATHS = {"type": "list", "elements": "str"}, {"type": "list", "elements":
             ["db:3306", "mysql://db", "me@db", "db db", "db/jaws"],
         ),
         ("site_id", TEXT, ["TAHOMA", "nmdc-2", "a_b", 7], ["TA HOMA", "a/b", "a:b", "a.b"]),
+        ("supervisord_instance", TEXT, ["jtm", "pool-manager"], ["my instance", "../x"]),
+        ("deployment_name", TEXT, ["dev"], ["a/b"]),
         ("jaws_site_id", TEXT, ["TAHOMA"], ["TA HOMA"]),
         ("vault_key", TEXT, ["a", "yes", "0123"], [True, 83, 1.5, ["a"], {"a": 1}]),
         ("site_root", PATH, ["/a", "~/a", "", None], ["a", "./a", "a/b", " /a"]),
@@ -35,7 +37,7 @@ WORDS, PATHS = {"type": "list", "elements": "str"}, {"type": "list", "elements":
         ("site_command", WORDS, [["a", "b"], [], "a", "a,b"], ["a b", "mail -s x"]),
         ("site_directories", PATHS, [["/a", "~/b"], []], [["/a", "b"]]),
         ("site_environment", {"type": "dict"}, [{}, {"site_port": -1}], []),
-        ("site_python", TEXT, ["python3", "3", 3], []),
+        ("site_python", TEXT, ["python3", "3", 3], [["python3"], {"a": 1}]),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_and_no_other(
