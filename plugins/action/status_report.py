@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
             if not self._task.check_mode:
                 write(os.path.abspath(path), text, 0o644)
         except (JawsError, ValueError) as error:
-            raise AnsibleActionFail(f"cannot write the status file: {error}") from error
+            # Ansible would add the cause, which says the same.
+            raise AnsibleActionFail(f"status file: {error}") from None
 
 
 def _lines(instances: list[Result], rows: list[Result], width: int) -> list[str]:

@@ -92,7 +92,8 @@ class Reader:
 def inform(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Return the lines, ordered by time, and the programs that there are.
 
-    :raises JawsError: Supervisor cannot read the configuration, or the time is none.
+    :raises JawsError: Supervisor cannot read the configuration, or an option makes no sense
+        (bad_option).
     """
     SupervisordConf(params["config"])  # This notes the secrets that must not be shown.
     configuration = resolve(params["config"], params["python"])

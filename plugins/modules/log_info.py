@@ -24,7 +24,7 @@ options:
     type: path
     required: true
   lines:
-    description: How many lines of each log to read.
+    description: How many lines of each log to read, at least 1.
     type: int
     default: 10
   since:

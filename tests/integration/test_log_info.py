@@ -113,8 +113,9 @@ def test_since_the_start_leaves_out_what_an_earlier_process_said(
     assert [text[20:] for text in shown(result, "talks")] == ["third", "now"]
     result = run_module("log_info", lines=1, **options)
     assert [text[20:] for text in shown(result, "talks")] == ["now"]
-    wrong = run_module("log_info", since="noon", **options)
-    assert (wrong["failed"], wrong["reason"]) == (True, "bad_option")
+    for given in ({"since": "noon"}, {"lines": -5}, {"lines": 0}):
+        wrong = run_module("log_info", **given, **options)
+        assert (wrong["failed"], wrong["reason"]) == (True, "bad_option")
 
 
 def test_a_log_that_is_a_link_is_read_where_it_leads_to(

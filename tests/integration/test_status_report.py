@@ -224,5 +224,5 @@ def test_a_status_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "status.txt", tmp_path / "missing/status.json"):
         code, found = result(tmp_path, "status_report", instances=[], file=str(path))
         assert code != 0
-        assert "cannot write the status file" in found["msg"]
-        assert str(path.parent) in found["msg"]
+        assert found["msg"].count("status file: ") == 1
+        assert found["msg"].count(str(path.parent)) == 1

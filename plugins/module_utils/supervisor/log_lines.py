@@ -74,7 +74,12 @@ def _inode(path: str) -> int | None:
 
 
 def recent(path: str, count: int, until: Position | None = None) -> list[Line] | None:
-    """Return the last lines of a log, even if it was just rotated; None if it is unreadable."""
+    """Return the last lines of a log, even if it was just rotated; None if it is unreadable.
+
+    :raises JawsError: less than one line is asked for (bad_option).
+    """
+    if count < 1:
+        raise JawsError(f"lines must be at least 1, not {count}.", reason="bad_option")
     size = min(FEWEST_BYTES + count * LINE_BYTES, MOST_BYTES)
     lines = tail(path, max_lines=count, max_bytes=size, until=until and until[1])
     if lines is None:
