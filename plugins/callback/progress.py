@@ -100,6 +100,7 @@ class CallbackModule(Default):
         self._named: dict[str, Any] = {}
         self._told: dict[str, int] = {}
         self._plays = 0
+        self._untold: Any = None
         self._overlapping = False
         self._sections: list[str] = []
         self._failures: list[tuple[Failure, Any]] = []
@@ -123,8 +124,24 @@ class CallbackModule(Default):
         self._plays += 1
         self._notes.append(str(play.get_vars().get(NOTE, "")))
         self._overlapping = play.strategy.rpartition(".")[2] in SIMULTANEOUS
-        self._begin_section(0, f"play_{self._plays}")
-        super().v2_playbook_on_play_start(play)
+        # Its banner comes with the first task that shows one: most sites have nothing to do in some
+        # plays, such as those for Slurm.
+        self._play = self._untold = play
+
+    @_safely
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        self._untold = None
+
+    @_safely
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        self._show_play()
+        super().v2_playbook_on_include(included_file)
+
+    def _show_play(self) -> None:
+        if self._untold:
+            play, self._untold = self._untold, None
+            self._begin_section(0, f"play_{self._plays}")
+            super().v2_playbook_on_play_start(play)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
         self._told.pop(task._uuid, None)
@@ -170,6 +187,7 @@ class CallbackModule(Default):
         with self._output.lock:
             if self._last_task_banner == task._uuid:
                 return
+            self._show_play()
             if not self._overlapping:
                 self._begin_section(1, f"task_{task._uuid}")
             super()._print_task_banner(task)

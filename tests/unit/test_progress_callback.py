@@ -182,6 +182,22 @@ def test_a_failed_run_ends_with_why_and_says_it_once(run: Run) -> None:
     assert re.search(r"^b +: ok=0 +changed=0 +unreachable=0 +failed=1 ", run.written, re.M)
 
 
+def test_a_play_is_named_with_its_first_result_and_not_at_all_without_one(run: Run) -> None:
+    task = Task("Build it")
+    run.begin("Find the job")
+    run.callback.v2_playbook_on_no_hosts_matched()
+    run.begin("Deploy")
+    run.start(task, "a")
+    assert "PLAY [" not in run.written
+    run.callback.v2_runner_on_ok(Result("a", task, {}))
+    run.begin("Purge")
+    run.end(a=0)
+    assert re.findall(r"^PLAY \[(.*?)\]|^TASK \[(.*?)\]", run.written, re.M) == [
+        ("Deploy", ""),
+        ("", "role : Build it"),
+    ]
+
+
 def test_a_failed_run_ends_with_what_its_play_says_about_failures(run: Run) -> None:
     task = Task("Build it")
     run.begin(progress_note="What ran before runs on.")
