@@ -175,7 +175,9 @@ def _rows(instance: Result) -> list[Result]:
     if "programs" not in status:
         state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
         if (instance.get("job") or {}).get("state") == "PENDING":
-            return [dict(_blank(instance), state=WAITING)]
+            unproven = _releases_of(instance).get("state") == "unproven"
+            note = f"{_release(instance)}, waits for the job" if unproven else None
+            return [dict(_blank(instance), state=WAITING, note=note)]
         return [dict(_blank(instance), state=state, note=status.get("msg", "not reached"))]
     now = status.get("now", time.time())
     done = status.get("done") or []

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Dict, Iterator, Sequence
 
 from .errors import JawsError
-from .releases import commands, health, history, retention
+from .releases import commands, health, history, proof, retention
 from .releases.convergence import Applied, Wish, apply, dead, drop, own_files
 from .releases.differences import actions
 from .releases.store import Links, Record, Store, compared, keep_secrets, new_id, planned
@@ -21,13 +21,14 @@ from .releases.watch import Watch
 from .supervisor import daemon_log
 from .supervisor.client import Supervisor
 from .supervisor.conf import ConfText, differing, marked, redact
+from .supervisor.controller import Controller
 from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
 from .supervisor.installation import is_of_another_installation
 from .supervisor.leftovers import Leftovers
 from .supervisor.observation import Observation, observe, settings
 from .supervisor.parser import validate_text
-from .supervisor.planning import plan_stopped
+from .supervisor.planning import Plan, plan_stopped
 from .supervisor.programs import Change, Program, namespec
 from .supervisor.running import Instance
 
@@ -237,6 +238,9 @@ class Switch:
         if everything:  # a run that was killed did not see whether the release is stable
             running = observe(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
+            # supervisord may have started a moment ago.
+            starting = Plan(await_running=held)
+            Controller(self.client, self.params["timeout"], exits=exits).execute(starting)
         if held:
             holds = record.get("holds") if exits is not None else None
             Watch(self.client, self.params).hold(held, record["health"], holds)
@@ -263,7 +267,14 @@ class Switch:
         """Make supervisord run what it ran before; return the names of the programs touched."""
         self.store.switch(goal.programs)
         self.store.link(links)
+        if os.path.exists(self.store.proof) and is_down(self.store):
+            return []  # it has never run anything else
         return self._apply(goal.programs, runs=False, removing=True).touched
+
+
+def is_down(store: Store) -> bool:
+    """Whether no supervisord of the instance runs on this node."""
+    return Daemon(store.config).status() is None
 
 
 @contextmanager
@@ -285,6 +296,8 @@ class Activation(Command):
         if not check_mode:
             with switching(self.store, self.params) as switch:
                 leftovers = self._leftovers()
+                if self.params["postpone"] and is_down(self.store):
+                    return self._postpone(switch)
                 leftovers.end()
                 result = self._act(switch)
                 leftovers.end()
@@ -345,6 +358,23 @@ class Activation(Command):
         found.update(self._done(switch.client, plan, since), programs=_shown(programs))
         # What it did not restart, nobody has looked at.
         return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
+
+    def _postpone(self, switch: Switch) -> dict[str, Any]:
+        """Make the release current for the next start of supervisord, which is to prove it."""
+        record, before = self._wanted(), self.store.conf()
+        self._refuse_incomplete(record)
+        due = before.programs != record["programs"]
+        proven = not due and history.state(record, before.release) == "good"
+        if due:
+            self._refuse_unusable(record, before)
+            record = switch.switch(record, before, self.returning)
+        elif not proven:
+            self.store.save(switch.told(history.continued(record, switch.deploy)))
+        linked = self.store.link(record["links"])
+        if not proven:
+            proof.leave(self.store.proof, self.params)
+        found = self._result(record, before, due or linked, [])
+        return dict(found, postponed=not proven)
 
     def _done(self, client: Supervisor, plan: Sequence[Params], since: float) -> dict[str, Any]:
         """Return what was done, for how long each program was down, and what is due."""

@@ -72,6 +72,18 @@ options:
       - By default, O(state=active) uses the next number of this instance. O(state=reverted) needs
         it.
     type: int
+  postpone:
+    version_added: 0.3.0
+    description:
+      - With V(active) and V(rolled_back), whether to switch even if no supervisord runs. The
+        release is then the current one, but unproven, until a supervisord has started it.
+      - Whatever starts the supervisord must then run the program C(prove.pyz) in O(directory), by
+        O(python), with the path of this program and of those of the instances that go back with
+        this one. The program does what V(active) does after the switch, and puts everything back
+        if one of the releases fails. It removes itself. Its exit status is not 0 if it must run
+        again.
+    type: bool
+    default: false
   plan:
     version_added: 0.2.0
     description:
@@ -370,6 +382,12 @@ actions:
   sample:
     - {program: jaws-central-rest, action: leave, why: nothing that it uses has changed, down: null}
     - {program: jaws-site-jtm-rpc, action: restart, why: "", down: 3.4}
+postponed:
+  version_added: 0.3.0
+  description: Whether the release is unproven until a supervisord has started it.
+  returned: with O(postpone), if no supervisord runs
+  type: bool
+  sample: true
 outdated:
   version_added: 0.3.0
   description: Whether supervisord runs from another installation than that of O(python).
@@ -472,6 +490,7 @@ OPTIONS = dict(
     group=dict(type="str"),
     id=dict(type="str"),
     deploy=dict(type="int"),
+    postpone=dict(type="bool", default=False),
     plan=dict(type="dict", options=PLAN),
     uses=dict(type="list", elements="path", default=[]),
     packages=dict(type="list", elements="str", default=[]),

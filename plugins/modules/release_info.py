@@ -122,7 +122,7 @@ releases:
     status:
       description: >-
         One of V(prepared), V(good) and V(bad), or V(unproven) if it is current, but the run that
-        switched to it was interrupted.
+        switched to it was interrupted, or no supervisord ran.
       type: str
       sample: good
     state:

@@ -35,6 +35,7 @@ MOST_VALUE = 60  # columns
 OUTDATED = (
     "supervisord runs from an older installation; the playbook upgrade_supervisor restarts it"
 )
+POSTPONED = "unproven: nothing runs yet; what starts next proves it, or takes it back"
 PLURAL = {"it is": "they are", "it was": "they were", "it uses": "they use", "it has": "they have"}
 # Options of ansible-playbook that another run of it needs too.
 GIVEN = {
@@ -82,6 +83,7 @@ def _of_instance(host: str, found: Result, is_plan: bool) -> list[str]:
     idle = [described(one) for one in known if not acted & {*one["programs"]}]
     return [
         f"{host}: {title}",
+        *([f"  {POSTPONED}"] if found.get("postponed") else []),
         *(f"  {sentence}" for sentence in done),
         *([f"  without a restart: {_few(idle)}"] if idle else []),
         *([f"  down: {', '.join(down)}"] if down else []),

@@ -1040,6 +1040,88 @@ def test_killed_after_the_commit_the_next_start_of_supervisord_serves_the_new_re
     assert site.statuses()[prepared["id"]] == "good"
 
 
+# ---- Nothing runs
+
+
+def postpone(site: Site, scripts: dict[str, str]) -> Result:
+    prepared = site.prepare(scripts)
+    return site.activate(prepared["id"], postpone=True)
+
+
+def start_and_prove(*sites: Site) -> subprocess.CompletedProcess[str]:
+    """Do what a Slurm job does: start the supervisords, and run what the deploys have left."""
+    for site in sites:
+        site.daemon.start()
+    programs = [str(site.directory / "prove.pyz") for site in sites]
+    # Without Ansible and this collection.
+    command = [sys.executable, "-I", "-S", programs[0], *programs]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_a_release_that_is_deployed_while_nothing_runs_is_proven_by_the_next_start(
+    site: Site,
+) -> None:
+    good = site.deploy(TWO)
+    site.daemon.end()
+    assert site.activate(site.prepare(NEW)["id"])["reason"] == "down"
+    result = postpone(site, NEW)
+    assert (result["postponed"], result["changed"], result["before"]) == (True, True, good["id"])
+    assert (site.releases()["current"], site.releases()["state"]) == (result["id"], "unproven")
+    assert not postpone(site, NEW)["changed"]
+    program = site.directory / "prove.pyz"
+    waits = subprocess.run([sys.executable, program, program], check=False, capture_output=True)
+    assert (waits.returncode, site.releases()["state"]) == (1, "unproven")
+    proven = start_and_prove(site)
+    assert (proven.returncode, proven.stderr) == (0, "")
+    assert f"release {result['id']} holds" in proven.stdout
+    assert site.statuses() == {result["id"]: "good", good["id"]: "good"}
+    assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+    assert not program.exists()
+    # While it runs, a deploy needs no proof afterwards.
+    assert "postponed" not in postpone(site, TWO)
+
+
+def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_go_back(
+    site: Site, short_tmp: Path, run_module: Callable[..., Result]
+) -> None:
+    (short_tmp / "other").mkdir()
+    other = Site(Daemon(short_tmp / "other"), run_module)
+    other.daemon.write("")
+    try:
+        good = site.deploy(TWO)
+        site.daemon.end()
+        bad = postpone(site, {"one": SLEEP, "two": CRASH_LATE})
+        first = postpone(other, TWO)
+        proven = start_and_prove(other, site)
+        assert (proven.returncode, proven.stderr) == (0, "")
+        assert f"The instance was put back to {good['id']}" in proven.stdout
+        assert site.statuses() == {bad["id"]: "bad", good["id"]: "good"}
+        assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+        # The other one held, but had nothing before.
+        assert other.statuses() == {first["id"]: "prepared"}
+        assert other.releases()["current"] is None
+        assert other.states() == {}
+    finally:
+        other.daemon.end()
+
+
+@pytest.mark.parametrize("state", ["reverted", "rolled_back"])
+def test_what_is_taken_back_while_nothing_runs_never_starts(site: Site, state: str) -> None:
+    good = site.deploy(TWO)
+    site.daemon.end()
+    waiting = postpone(site, NEW)
+    release = {"reverted": waiting, "rolled_back": good}[state]["id"]
+    number = site.releases()["unproven_deploy"]
+    options = {**site.common, **site.limits, "state": state, "id": release, "postpone": True}
+    undone = site.run_module("release", deploy=number, **options)
+    assert undone["changed"], undone
+    assert site.releases()["current"] == good["id"]
+    assert start_and_prove(site).returncode == 0
+    assert site.statuses() == {waiting["id"]: "prepared", good["id"]: "good"}
+    assert site.programs().keys() == TWO.keys()
+    assert not (site.directory / "prove.pyz").exists()
+
+
 @pytest.mark.fault(4)
 def test_killed_between_stop_and_add_a_rerun_heals(site: Site, spawn_module: Spawn) -> None:
     site.deploy(TWO)

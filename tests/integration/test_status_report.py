@@ -226,3 +226,16 @@ def test_a_status_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert code != 0
         assert found["msg"].count("status file: ") == 1
         assert found["msg"].count(str(path.parent)) == 1
+
+
+def test_a_supervisord_whose_job_waits_is_neither_good_nor_failed(tmp_path: Path) -> None:
+    job = {"state": "PENDING", "said": "job 42 waits: Resources"}
+    unproven = {"title": "r2 (unproven)", "state": "unproven"}
+    waits = {"name": "dev_jtm", "status": {"reason": "down"}, "job": job, "releases": unproven}
+    code, lines, message = report(tmp_path, waits)
+    assert (code, message) == (4, "waiting: dev_jtm (supervisord)")
+    assert lines[1].split()[:3] == ["dev_jtm", "(supervisord)", "WAITING"]
+    assert lines[2:4] == [
+        "dev_jtm: r2 (unproven), waits for the job",
+        "dev_jtm: job 42 waits: Resources",
+    ]

@@ -74,7 +74,9 @@ def spec(tmp_path: Path) -> dict[str, Any]:
         "options": {"partition": "workflow", "time": "90-00:00:00"},
         "dns": {},
         "supervisord_root": str(tmp_path),
-        "instances": [{"name": "jaws", "run_dir": str(tmp_path / "run")}],
+        "instances": [
+            {"name": "jaws", "run_dir": str(tmp_path / "run"), "directory": str(tmp_path / "jaws")}
+        ],
         "run_mode": "0700",
     }
     (tmp_path / "job.json").write_text(json.dumps(described))
@@ -157,6 +159,50 @@ def test_nothing_is_submitted_while_slurm_does_not_answer(
     assert call(spec, "submit") == 1
     assert "Unable to contact slurm controller" in capsys.readouterr().err
     assert not cluster.submitted()
+
+
+def test_a_job_that_waits_for_slurm_is_told_from_one_that_failed(
+    cluster: Cluster, spec: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.answers["squeue"] = WAITS
+    assert call(spec, "submit", "--wait=-1") == 4
+    assert "job 5 waits: ReqNodeNotAvail" in capsys.readouterr().err
+    cluster.answers["squeue"] = job.Refused("squeue: no answer")
+    assert call(spec, "submit", "--wait=-1") == 1
+
+
+def test_what_a_deploy_has_left_is_proven_until_that_succeeds(
+    spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    proof = job.Proof(spec)
+    proof.keep()
+    assert proof.process is None
+    left = Path(spec["instances"][0]["directory"]) / "prove.pyz"
+    left.parent.mkdir()
+    left.write_text("print('proving', *__import__('sys').argv[1:]); raise SystemExit(1)")
+    proof.keep()
+    proof.process.wait()
+    assert f"proving {left}" in capfd.readouterr().out
+    proof.keep()
+    assert proof.process is None  # not at once
+    monkeypatch.setattr(proof, "due", 0)
+    left.write_text("import os, sys; os.unlink(sys.argv[1])")
+    proof.keep()
+    proof.process.wait()
+    proof.keep()
+    assert proof.process is None
+    assert not left.exists()
+
+
+def test_a_proof_ends_with_the_job_and_the_next_job_begins_it_again(spec: dict[str, Any]) -> None:
+    left = Path(spec["instances"][0]["directory"]) / "prove.pyz"
+    left.parent.mkdir()
+    left.write_text("import time; time.sleep(1000)")
+    proof = job.Proof(spec)
+    proof.keep()
+    proof.kill()
+    assert proof.process.returncode == -9
+    assert left.exists()
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_an_instance_that_stays_as_it_is_has_one_line() -> None:
     assert told(same) == [f"h: {OLD}, unchanged", "left alone a because it was stopped on purpose"]
 
 
+def test_what_nothing_runs_yet_is_said_to_be_unproven() -> None:
+    found = {"before": OLD, "id": NEW, "changes": [], "postponed": True}
+    title, proof, _undo = summary({"h": found}, False, "undo", 100)
+    assert title == f"h: {OLD} → {NEW}"
+    assert proof == "  unproven: nothing runs yet; what starts next proves it, or takes it back"
+
+
 def test_a_first_deploy_cannot_be_undone() -> None:
     both = [action("a", "start", "it is new"), action("b", "start", "it is new")]
     first = {"before": None, "id": NEW, "changes": [], "actions": both}

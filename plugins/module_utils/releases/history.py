@@ -5,7 +5,8 @@
 
 A release is
   prepared: its files are there; it was never current, or the deploy that switched to it was undone,
-  unproven: it is current, but the run that switched to it did not end: nobody knows if it holds,
+  unproven: it is current, but nobody knows if it holds, because the run that switched to it did
+            not end, or no supervisord ran,
   good: it has held, or
   bad: it did not hold, and what ran before it came back.
 

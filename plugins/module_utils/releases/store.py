@@ -66,6 +66,7 @@ class Store:
     def __init__(self, directory: str, config: str, group: str | None = None) -> None:
         self.records = os.path.join(directory, "releases")
         self.journal = os.path.join(self.records, "unfinished")
+        self.proof = os.path.join(directory, "prove.pyz")
         self.config = config
         self.gid = group_id(group)
 

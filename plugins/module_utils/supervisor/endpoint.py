@@ -13,14 +13,13 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shutil
 import socket
 import tempfile
 from contextlib import closing, suppress
 from functools import cached_property
 from typing import Any, Container, Dict, Iterable, Mapping, NamedTuple
 from urllib.parse import urlsplit
-
-from ansible.module_utils.common.process import get_bin_path
 
 from ..errors import JawsError, in_urls, keep_secret
 from ..files import keep_secrets_of, refuse_unsafe, user_id, user_name
@@ -316,11 +315,10 @@ def find_config(supervisorctl_path: str | None) -> str | None:
     :param supervisorctl_path: the supervisorctl; without it, the one in the PATH.
     """
     folders = [os.curdir, "etc", "/etc", "/etc/supervisor"]
-    try:
-        base = os.path.dirname(os.path.dirname(supervisorctl_path or get_bin_path("supervisorctl")))
+    program = supervisorctl_path or shutil.which("supervisorctl")
+    if program:  # It is not required: its directory only adds two places to look.
+        base = os.path.dirname(os.path.dirname(program))
         folders = [os.path.join(base, "etc"), base, *folders]
-    except ValueError:
-        pass  # It is not required: its directory would only add two places to look.
     paths = [os.path.abspath(os.path.join(folder, "supervisord.conf")) for folder in folders]
     return next((path for path in paths if os.path.exists(path)), None)
 

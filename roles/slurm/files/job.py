@@ -34,6 +34,7 @@ LOOK = 5  # seconds between two looks at who holds the claim
 LEASE = 3 * LOOK  # after that, a copy that lost its claim has ended
 SLOWEST = 60  # seconds before a program that keeps ending is started again
 NSUPDATE = 15
+PROOF_FAILED = 15  # seconds until it is tried again
 NAME_LASTS, NAME_FAILED = 300, 10  # seconds until the name is set again
 USEFUL = 600  # seconds that a job has to run, besides stopping
 MARGIN = 60  # seconds that the end of a job takes besides its programs
@@ -46,6 +47,14 @@ UNITS = {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}  # of 5, 5:00 and 1:05:00
 
 class Refused(Exception):
     """Why something was not done, in one sentence."""
+
+    status = 1  # with which this program exits
+
+
+class Waits(Refused):
+    """The job waits for Slurm."""
+
+    status = 4
 
 
 class Job(NamedTuple):
@@ -241,7 +250,8 @@ def sbatch(spec, least=None):
 def wait_for_start(spec, wait):
     """Wait until the job has started its programs.
 
-    :raises Refused: it still waits, with Slurm's reason, or it has ended.
+    :raises Waits: it still waits, for Slurm's reason.
+    :raises Refused: it has ended.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -253,7 +263,7 @@ def wait_for_start(spec, wait):
         if found[0].state == "RUNNING" and Claim(spec).holder().startswith(found[0].id + "."):
             return say("%s: %s" % (spec["name"], found[0].said))
         if time.monotonic() > deadline:
-            raise Refused("%s: not running after %d s, %s" % (spec["name"], wait, found[0].said))
+            raise Waits("%s: not running after %d s, %s" % (spec["name"], wait, found[0].said))
         time.sleep(PAUSE)
 
 
@@ -461,6 +471,34 @@ class Program:
             self.process.wait()
 
 
+class Proof:
+    """Proves what a deploy has made current while no job ran, by the program that it has left.
+
+    If it is killed, the next job goes on with it.
+    """
+
+    def __init__(self, spec):
+        self.paths = ["%s/prove.pyz" % one["directory"] for one in spec["instances"]]
+        self.process = None
+        self.due = 0
+
+    def keep(self):
+        """Start it if there is anything to prove, and again later if it could not begin."""
+        if self.process and self.process.poll() is not None:
+            self.due = time.monotonic() + (PROOF_FAILED if self.process.returncode else 0)
+            self.process = None
+        found = [path for path in self.paths if os.path.exists(path)]
+        if found and not self.process and time.monotonic() >= self.due:
+            say("proving the release that was deployed while no job ran")
+            command = [sys.executable, found[0], *found]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
 def stop_seconds(conf):
     """Return how many seconds the programs of a configuration may take to stop."""
     try:
@@ -528,7 +566,7 @@ def run(spec):
 
 def serve(spec, claim, signals, kept):
     """Keep the programs running until a signal or another copy ends that."""
-    name = Name(spec["dns"])
+    name, proof = Name(spec["dns"]), Proof(spec)
     looked = time.monotonic()
     while not signals:
         for program in kept:
@@ -537,8 +575,11 @@ def serve(spec, claim, signals, kept):
         if time.monotonic() - looked >= LOOK:
             looked = time.monotonic()
             if claim.is_lost():
+                proof.kill()
                 give_up(claim, kept)
                 return
+            proof.keep()
+    proof.kill()
     for program in reversed(kept):
         program.stop()
     name.withdraw()
@@ -585,7 +626,7 @@ def main(arguments=None):
         COMMANDS[args.command](json.loads(Path(args.file).read_text()), **waiting)
     except (OSError, Refused) as error:
         print("%s: %s" % (args.command, error), file=sys.stderr, flush=True)
-        return 1
+        return getattr(error, "status", 1)
     return 0
 
 

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, The jgi.jaws engineers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program that proves a release which became the current one while no supervisord ran.
+
+It is left in the instance's directory by the run that switched, and has that run's own code and
+options, so that whatever starts the supervisord can run it without Ansible.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+from typing import Any, Callable, Dict, Sequence
+
+from ..errors import JawsError
+from . import history
+from .store import Store
+
+Options = Dict[str, Any]
+Manage = Callable[[Options, bool], Options]
+
+PACKAGE = __name__.rpartition(".releases.")[0]
+OPTIONS = "options.json"
+MAIN = """
+import sys
+from jaws.release import manage
+from jaws.releases.proof import prove
+sys.exit(prove(sys.argv[1:], manage))
+"""
+
+
+def leave(path: str, options: Options) -> None:
+    """Write the program, as a zip file that Python runs, for a later start of the supervisord.
+
+    :param options: those of the module release, for this instance.
+    :raises JawsError: it cannot be written (cannot_write).
+    """
+    texts = {"__main__.py": MAIN, OPTIONS: json.dumps(options), **_own_code()}
+    try:
+        handle = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(handle, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(name, text)
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        raise JawsError(f"cannot write {path}: {error.strerror}.", "cannot_write") from error
+
+
+def _own_code() -> dict[str, str]:
+    """Return the source of every file of module_utils that was imported, by its path in the zip."""
+    found = {}
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if f"{name}.".startswith(f"{PACKAGE}.") and spec and hasattr(spec.loader, "get_source"):
+            path = "jaws" + name[len(PACKAGE) :].replace(".", "/")
+            path += "/__init__.py" if hasattr(module, "__path__") else ".py"
+            found[path] = spec.loader.get_source(name) or ""
+    return {"jaws/__init__.py": "", **found}
+
+
+def prove(paths: Sequence[str], manage: Manage) -> int:
+    """Prove the releases of the instances that are started together, or take all of them back.
+
+    Return an exit status, which is 0 if nothing is left to do.
+
+    :param paths: of the programs that were left, one for each instance.
+    :param manage: the core of the module release.
+    """
+    known = {path: os.stat(path).st_ino for path in paths}
+    due = [options for options in map(_due, paths) if options]
+    try:
+        for options in due:
+            manage(options, False)
+            print(f"{options['config']}: release {options['id']} holds", flush=True)
+    except JawsError as error:
+        print(f"{options['config']}: {error}", flush=True)
+        if "put_back" not in error.details:  # nothing was tried, for example without supervisord
+            return 1
+        for options in due:
+            _take_back(options, manage)
+    for path, number in known.items():
+        if os.stat(path).st_ino == number:  # otherwise another deploy has left a newer one
+            os.unlink(path)
+    return 0
+
+
+def _due(path: str) -> Options | None:
+    """Return the options that prove an instance's current release; None if it needs no proof."""
+    with zipfile.ZipFile(path) as archive:
+        options: Options = json.loads(archive.read(OPTIONS).decode())
+    store = Store(options["directory"], options["config"], options["group"])
+    current = store.find(store.conf().release)
+    if current is None or history.state(current, current["id"]) != "unproven":
+        return None
+    number = (current.get("replaced") or {}).get("by")
+    return dict(options, state="active", postpone=False, id=current["id"], deploy=number)
+
+
+def _take_back(options: Options, manage: Manage) -> None:
+    try:
+        goal = manage(dict(options, state="reverted"), False)["reverted_to"]
+        print(f"{options['config']}: release {goal or 'none'}, as before", flush=True)
+    except JawsError as error:
+        print(f"{options['config']}: {error}", flush=True)
