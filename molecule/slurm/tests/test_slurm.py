@@ -7,6 +7,7 @@ Each event leaves the services running, and prints how many seconds that took (p
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,14 @@ JOB = f"{ROOT}/jaws-dev/job"
 PYTHON = f"{SUPERVISOR}/venv/bin/python"
 NAME = "jaws-site-dev"
 PROGRAMS = 8
+# What a deploy changes on both instances; JTM ends after a second.
+FAILING = {
+    "slurm_wait": 2,
+    "jaws_configs": {
+        "jaws-central.conf": {"JAWS": {"docs_url": "of a deploy where nothing runs"}},
+        "jaws-jtm.conf": {"STANDIN": {"crash_after": 1, "exit_status": 7}},
+    },
+}
 FOREIGN = "#SCRON --partition=cron\n0 0 1 1 * true"
 
 
@@ -244,15 +253,26 @@ def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
         refused = operator.play("recover", "--extra-vars=slurm_wait=2")
         assert not refused.succeeded
         assert f"not running after 2 s, job {site.job['id']} waits: ReqNodeNotAvail" in refused.said
+        deployed = operator.play("deploy", f"--extra-vars={json.dumps(FAILING)}")
+        assert deployed.succeeded, deployed.output
+        assert deployed.said.count("unproven: nothing runs yet") == 2
         shown = operator.play("status")
         assert "slurm_dev_jaws (supervisord) WAITING" in shown.said
+        assert shown.said.count("(unproven), waits for the job") == 2
     finally:
         site.root.check_output("scontrol delete reservationname=maint")
     # The services start without the DNS server, and the name is set as soon as it is back.
-    assert operator.play("recover").succeeded
+    site.await_other("", time.monotonic())
     wait_until(lambda: "the name jaws-dev.dyn.test was not changed" in site.log, "it is logged")
     no_dns()
     wait_until(lambda: site.name() == site.address(site.job["node"]), "the name is set")
+    # The job has found that the release does not hold, and goes on with what ran before.
+    wait_until(lambda: "The instance was put back to 2" in site.log, "it was taken back", pause=1)
+    wait_until(lambda: site.serves(site.job["node"]), "the old release serves", pause=1)
+    history = operator.play("releases").said
+    assert re.search(r"slurm_dev_jtm \S+ bad", history), history
+    assert re.search(r"slurm_dev_jaws \S+ prepared", history), history
+    assert "unproven" not in history
 
 
 @pytest.fixture
