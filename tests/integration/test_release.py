@@ -1058,6 +1058,7 @@ def start_and_prove(*sites: Site) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
 
 
+@pytest.mark.fault(68)
 def test_a_release_that_is_deployed_while_nothing_runs_is_proven_by_the_next_start(
     site: Site,
 ) -> None:
@@ -1081,6 +1082,7 @@ def test_a_release_that_is_deployed_while_nothing_runs_is_proven_by_the_next_sta
     assert "postponed" not in postpone(site, TWO)
 
 
+@pytest.mark.fault(68)
 def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_go_back(
     site: Site, short_tmp: Path, run_module: Callable[..., Result]
 ) -> None:
@@ -1105,6 +1107,7 @@ def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_
         other.daemon.end()
 
 
+@pytest.mark.fault(68)
 @pytest.mark.parametrize("state", ["reverted", "rolled_back"])
 def test_what_is_taken_back_while_nothing_runs_never_starts(site: Site, state: str) -> None:
     good = site.deploy(TWO)

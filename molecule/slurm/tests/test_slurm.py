@@ -232,6 +232,7 @@ def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(site: Site) -> None:
 
 
 @pytest.mark.fault(66)
+@pytest.mark.fault(68)
 def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
     site: Site, operator: Person, no_dns: Callable[[], None]
 ) -> None:
