@@ -271,6 +271,33 @@ def test_the_state_is_that_of_the_job_that_runs(
     assert json.loads(capsys.readouterr().out)["job"] is None
 
 
+def test_the_state_is_printed_when_a_job_has_room_or_no_longer_waited_for(
+    cluster: Cluster,
+    spec: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    following = [RUNNING.replace("9:59", "1"), ENDS, RUNNING.replace("9:59", "15:00")]
+    slept: list[int] = []
+
+    def sleep(seconds: int) -> None:
+        slept.append(seconds)
+        cluster.answers["squeue"] = following.pop(0)
+
+    monkeypatch.setattr(job.time, "sleep", sleep)
+    cluster.answers["squeue"] = RUNNING
+    assert call(spec, "state", "--room=900", "--wait=-1") == 0
+    assert json.loads(capsys.readouterr().out)["job"]["seconds_left"] == 599
+    assert slept == []
+    assert call(spec, "state", "--room=900", "--wait=1200") == 0
+    # Between two jobs, there is none, and a deploy submits one.
+    assert json.loads(capsys.readouterr().out)["job"] is None
+    assert len(slept) == 2
+    cluster.answers["squeue"] = RUNNING.replace("9:59", "1")
+    assert call(spec, "state", "--room=900", "--wait=1200") == 0
+    assert json.loads(capsys.readouterr().out)["job"]["seconds_left"] == 900
+
+
 @pytest.mark.fault(65)
 def test_a_copy_that_another_one_has_followed_has_lost_its_claim(
     spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 
     submit [--wait SECONDS]   submit it, unless a job of its name runs or waits already
     state                     print as JSON what Slurm says about it
+          [--room SECONDS]    when it has that much time left, or --wait SECONDS are over
     stop                      end it in order, whatever time its programs may take
     run                       be the job: only sbatch calls this
 
@@ -267,12 +268,19 @@ def wait_for_start(spec, wait):
         time.sleep(PAUSE)
 
 
-def state(spec):
-    """Print what Slurm says about the job, as JSON."""
-    found = [
-        dict(job._asdict(), said=job.said, seconds_left=seconds(job.left))
-        for job in present(spec["name"])
-    ]
+def state(spec, room=0, wait=0):
+    """Print what Slurm says about the job, as JSON; first wait until it has time enough left."""
+    deadline = time.monotonic() + wait
+    while True:
+        found = [
+            dict(job._asdict(), said=job.said, seconds_left=seconds(job.left))
+            for job in present(spec["name"])
+        ]
+        left = found[0]["seconds_left"] if found else None
+        # A job without a limit, and no job, have time enough.
+        if left is None or left >= room or time.monotonic() > deadline:
+            break
+        time.sleep(LOOK)
     print(json.dumps({"name": spec["name"], "job": found[0] if found else None}))
 
 
@@ -613,17 +621,19 @@ def follow(spec):
 
 
 COMMANDS = {"submit": submit, "state": state, "stop": stop, "run": run}
+OPTIONS = {"submit": ["wait"], "state": ["room", "wait"]}
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("file", help="the description of the job, as JSON")
-    parser.add_argument("--wait", type=int, default=0, help="seconds until it must have started")
+    parser.add_argument("--wait", type=int, default=0, help="seconds, for submit and state")
+    parser.add_argument("--room", type=int, default=0, help="seconds that it must have left, for state")
     args = parser.parse_args(arguments)
-    waiting = {"wait": args.wait} if args.command == "submit" else {}
+    given = {name: getattr(args, name) for name in OPTIONS.get(args.command, ())}
     try:
-        COMMANDS[args.command](json.loads(Path(args.file).read_text()), **waiting)
+        COMMANDS[args.command](json.loads(Path(args.file).read_text()), **given)
     except (OSError, Refused) as error:
         print("%s: %s" % (args.command, error), file=sys.stderr, flush=True)
         return getattr(error, "status", 1)
