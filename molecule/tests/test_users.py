@@ -23,8 +23,8 @@ MEMBERS = {
     "trixie": TWO,
 }[os.environ["MOLECULE_SCENARIO_NAME"]]
 SERVICES = [account for account in MEMBERS if account.startswith("jaws")]
-# Cori has collabsu instead.
-SUDO = os.environ["MOLECULE_SCENARIO_NAME"] != "cori"
+# NERSC's sites have collabsu instead.
+SUDO = os.environ["MOLECULE_SCENARIO_NAME"] not in ("cori", "slurm")
 
 
 @pytest.mark.parametrize("account", MEMBERS)

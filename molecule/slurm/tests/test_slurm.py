@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A site whose supervisords run in a Slurm job: what can happen to the job, on the real Slurm.
+"""Perlmutter, whose supervisords run in Slurm jobs: what can happen to a job, on the real Slurm.
 
-Each event leaves the services running, and prints how many seconds that took (pytest -s).
+Each event leaves the services running, and prints how many seconds that took (pytest -s). Most
+happen to dev; those that take long happen to staging and prod meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,34 +23,44 @@ from testinfra.host import Host
 from waiting import wait_until
 
 CLONE = Path(__file__).parents[3]
-ROOT = "/global/jaws-install/dev"
-SUPERVISOR = f"{ROOT}/jaws-supervisord"
-JOB = f"{ROOT}/jaws-dev/job"
-PYTHON = f"{SUPERVISOR}/venv/bin/python"
-NAME = "jaws-site-dev"
-PROGRAMS = 8
-# What a deploy changes on both instances; JTM ends after a second.
+INSTALL = "/global/cfs/cdirs/jaws/jaws-install"
+SERVICES = 4
+# Services of this release end after a second.
 FAILING = {
     "slurm_wait": 2,
     "jaws_configs": {
-        "jaws-central.conf": {"JAWS": {"docs_url": "of a deploy where nothing runs"}},
-        "jaws-jtm.conf": {"STANDIN": {"crash_after": 1, "exit_status": 7}},
+        "jaws-site.conf": {
+            "SITE": {"max_ram_gb": 492, "max_cpu": 128, "max_time": 1440},
+            "STANDIN": {"crash_after": 1, "exit_status": 7},
+        }
     },
 }
-FOREIGN = "#SCRON --partition=cron\n0 0 1 1 * true"
+FOREIGN = "#SCRON --time=1\n0 0 1 1 * true"
 
 
 class Site:
-    """The cluster, with the commands that jaws and the administrators type."""
+    """One deployment on the cluster, with the commands that jaws and the administrators type."""
 
-    def __init__(self, login: Callable[[str], Host], root: Host) -> None:
+    def __init__(self, login: Callable[[str], Host], root: Host, deployment: str = "dev") -> None:
         self.jaws = login("jaws")
         self.root = root
+        self.deployment = deployment
+        self.directory = f"{INSTALL}/perlmutter-{deployment}"
+        self.supervisor = f"{self.directory}/supervisord"
+        self.run_dir = f"/tmp/jaws-supervisord-perlmutter-{deployment}"
+        self.files = f"{self.directory}/jaws-{deployment}/job"
+        self.python = f"{self.supervisor}/venv/bin/python"
         self.nodes = {name: login(f"jaws_{name}") for name in ("node1", "node2")}
 
     def starter(self, command: str, *options: str) -> str:
         """Run what scrontab runs."""
-        words = [PYTHON, f"{JOB}/job.py", command, *options, f"{JOB}/job.json"]
+        words = [
+            self.python,
+            f"{self.files}/job.py",
+            command,
+            *options,
+            f"{self.files}/job.json",
+        ]
         return self.jaws.check_output(" ".join(words))
 
     @property
@@ -56,13 +69,18 @@ class Site:
         return dict(json.loads(self.starter("state"))["job"] or {})
 
     @property
+    def elapsed(self) -> int:
+        """The seconds that the job has run, of its ninety days."""
+        return 90 * 86400 - int(self.job["seconds_left"])
+
+    @property
     def log(self) -> str:
-        return self.jaws.check_output(f"cat {JOB}/job.log")
+        return self.jaws.check_output(f"cat {self.files}/job.log")
 
     def pids(self, node: str) -> list[str]:
         """Return the pids of the services that are RUNNING on a node."""
-        ask = f"{SUPERVISOR}/bin/supervisorctl -c {SUPERVISOR}/supervisord"
-        shown = self.nodes[node].run(f"{ask}-jaws.conf status; {ask}-jtm.conf status").stdout
+        command = f"{self.supervisor}/bin/supervisorctl -c {self.supervisor}/supervisord-jaws.conf"
+        shown = self.nodes[node].run(f"{command} status").stdout
         return [
             line.split()[3].rstrip(",")
             for line in shown.splitlines()
@@ -70,10 +88,10 @@ class Site:
         ]
 
     def serves(self, node: str) -> bool:
-        return len(self.pids(node)) == PROGRAMS
+        return len(self.pids(node)) == SERVICES
 
     def processes(self, node: str) -> str:
-        return self.nodes[node].run("pgrep -u jaws -f '^/global'").stdout
+        return self.nodes[node].run(f"pgrep -u jaws -f '^{self.directory}'").stdout
 
     def is_in_service(self, node: str) -> bool:
         """Return whether Slurm uses a node again, which may have come back by itself."""
@@ -90,12 +108,12 @@ class Site:
             return begun and self.serves(job["node"])
 
         wait_until(serves, "the next job serves", pause=1)
-        print(f"\nservices again after {time.monotonic() - since:.0f} s")
+        print(f"\n{self.deployment}: services again after {time.monotonic() - since:.0f} s")
         return self.job
 
     def name(self) -> str:
         """Return the address that the name in the DNS leads to."""
-        return self.root.check_output("dig +short @localhost jaws-dev.dyn.test")
+        return self.root.check_output(f"dig +short @localhost jaws-{self.deployment}.dyn.test")
 
     def address(self, node: str) -> str:
         return self.root.check_output(f"getent hosts {node}").split()[0]
@@ -103,12 +121,36 @@ class Site:
 
 @pytest.fixture
 def site(login: Callable[[str], Host], machine: Host) -> Site:
-    """The cluster with its services running."""
-    found = Site(login, machine)
-    if found.job.get("state") != "RUNNING":
-        found.starter("submit", "--wait", "180")
-    wait_until(lambda: found.serves(found.job["node"]), "the services run", pause=1)
-    return found
+    """dev, with its services running."""
+    return serving(Site(login, machine))
+
+
+def serving(site: Site) -> Site:
+    if site.job.get("state") != "RUNNING":
+        site.starter("submit", "--wait", "180")
+    wait_until(lambda: site.serves(site.job["node"]), "the services run", pause=1)
+    return site
+
+
+class Elsewhere:
+    """What happens to staging and prod meanwhile: a scancel, and a time limit."""
+
+    def __init__(self, login: Callable[[str], Host], root: Host) -> None:
+        self.staging = serving(Site(login, root, "staging"))
+        self.prod = serving(Site(login, root, "prod"))
+        self.before = {name: getattr(self, name).job for name in ("staging", "prod")}
+        self.since = time.monotonic()
+        self.staging.jaws.check_output(f"scancel {self.before['staging']['id']}")
+        # Less is left than its services may take to stop, and more than they take here.
+        limit = self.prod.elapsed // 60 + 2
+        number = self.before["prod"]["id"]
+        self.prod.jaws.check_output(f"scontrol update jobid={number} timelimit={limit}")
+
+
+@pytest.fixture(scope="session")
+def elsewhere(login: Callable[[str], Host], machine: Host) -> Elsewhere:
+    """The events begin when the first test asks for them."""
+    return Elsewhere(login, machine)
 
 
 def engine(*command: str) -> None:
@@ -139,12 +181,35 @@ def drained(site: Site) -> Iterator[Callable[[str], None]]:
     site.root.run("scontrol update nodename=node[1-2] state=resume")
 
 
-def test_status_shows_the_job_and_the_name_leads_to_its_node(site: Site, operator: Person) -> None:
+def test_status_shows_each_job_and_the_name_leads_to_its_node(site: Site, operator: Person) -> None:
     job = site.job
     shown = operator.play("status")
     assert shown.succeeded, shown.output
-    assert f"slurm_dev_jtm: job {job['id']} is RUNNING on {job['node']}, 89-" in shown.said
+    assert f"perlmutter_dev: job {job['id']} is RUNNING on {job['node']}, 89-" in shown.said
+    # Three deployments share two nodes.
+    assert re.findall(r"perlmutter_(\w+): job \d+ is RUNNING on node", shown.said) == [
+        "dev",
+        "staging",
+        "prod",
+    ]
     assert site.name() == site.address(job["node"])
+
+
+def test_new_code_is_deployed_in_the_running_job(
+    site: Site, elsewhere: Elsewhere, operator: Person, tmp_path: Path
+) -> None:
+    assert elsewhere.since
+    job, before = site.job, site.pids(site.job["node"])
+    shutil.copytree(CLONE / "examples", tmp_path / "examples")
+    with (tmp_path / "examples/site/jaws_site/cli.py").open("a") as stream:
+        stream.write("# new\n")
+    build = [sys.executable, str(tmp_path / "examples/build.py")]
+    new = {"jaws_wheels": f"{tmp_path}/examples/dist", "jaws_wheels_command": build}
+    deployed = operator.play("deploy", "--limit=dev", f"--extra-vars={json.dumps(new)}")
+    assert deployed.succeeded, deployed.output
+    assert site.job["id"] == job["id"]
+    assert not {*before} & {*site.pids(job["node"])}
+    assert site.serves(job["node"])
 
 
 def test_a_second_start_submits_nothing(site: Site) -> None:
@@ -152,15 +217,49 @@ def test_a_second_start_submits_nothing(site: Site) -> None:
 
 
 def test_supervisord_that_is_killed_starts_again_in_the_same_job(site: Site) -> None:
-    job, before = site.job, set(site.pids(site.job["node"]))
-    pid = site.nodes[job["node"]].check_output("cat /tmp/jaws-supervisord-dev/jaws/pid")
+    job = site.job
+    pid = site.nodes[job["node"]].check_output(f"cat {site.run_dir}/jaws/pid")
     since = time.monotonic()
     site.nodes[job["node"]].check_output(f"kill -9 {pid}")
     wait_until(lambda: site.processes(job["node"]).split().count(pid) == 0, "its end")
     wait_until(lambda: site.serves(job["node"]), "the services run again", pause=1)
     print(f"\nservices again after {time.monotonic() - since:.0f} s")
     assert site.job["id"] == job["id"]
-    assert len(before & set(site.pids(job["node"]))) == 2  # those of the other instance
+
+
+@pytest.mark.fault(67)
+def test_what_sbatch_refuses_is_an_error_in_its_words(site: Site) -> None:
+    name, files = "jaws-perlmutter-dev", site.files
+    site.jaws.check_output(
+        f'sed \'s/{name}/other/; s/"constraint": "cpu"/"partition": "none"/\' '
+        f"{files}/job.json >{files}/other.json"
+    )
+    refused = site.jaws.run(f"{site.python} {files}/job.py submit {files}/other.json")
+    assert refused.rc == 1
+    assert "invalid partition specified: none" in refused.stderr
+    assert site.jaws.check_output("squeue --noheader --name=other") == ""
+
+
+@pytest.mark.fault(64)
+def test_at_its_time_limit_a_job_stops_its_services_and_the_next_one_follows(
+    elsewhere: Elsewhere,
+) -> None:
+    prod, job = elsewhere.prod, elsewhere.before["prod"]
+    following = prod.await_other(this(job), elsewhere.since)
+    assert following["id"] != job["id"]
+    log = prod.log.partition(f"job {job['id']} runs on")[2]
+    said = ("stopping jaws", "submitted job", "ended by signal 10", " runs on ")
+    assert [word in log for word in said] == [True] * len(said), log
+    assert [log.index(word) for word in said] == sorted(log.index(word) for word in said)
+
+
+@pytest.mark.fault(64)
+def test_after_scancel_scrontab_submits_the_next_job(elsewhere: Elsewhere) -> None:
+    staging, job = elsewhere.staging, elsewhere.before["staging"]
+    following = staging.await_other(this(job), elsewhere.since)
+    assert following["id"] != job["id"]
+    left = staging.processes(job["node"])
+    assert following["node"] == job["node"] or left == "", left
 
 
 @pytest.mark.fault(66)
@@ -182,35 +281,12 @@ def test_a_drained_nodes_job_moves_in_order_and_the_name_follows(
     since = time.monotonic()
     site.starter("stop")
     assert site.processes(job["node"]) == ""
-    assert site.nodes[job["node"]].run("ls /tmp/jaws-supervisord-dev").failed
+    assert site.nodes[job["node"]].run(f"ls {site.run_dir}").failed
     assert site.name() == ""
     site.starter("submit", "--wait", "180")
     moved = site.await_other(this(job), since)
     assert moved["node"] == other(job["node"])
     wait_until(lambda: site.name() == site.address(moved["node"]), "the name follows")
-
-
-@pytest.mark.fault(64)
-def test_at_its_time_limit_a_job_stops_its_services_and_the_next_one_follows(site: Site) -> None:
-    job = site.job
-    # Its lead is 278 seconds.
-    since = time.monotonic()
-    site.jaws.check_output(f"scontrol update jobid={job['id']} timelimit=5")
-    following = site.await_other(this(job), since)
-    assert following["id"] != job["id"]
-    log = site.log.partition(f"job {job['id']} runs on")[2]
-    said = ("stopping jaws", "stopping jtm", "submitted job", "ended by signal 10", " runs on ")
-    assert [word in log for word in said] == [True] * len(said), log
-    assert [log.index(word) for word in said] == sorted(log.index(word) for word in said)
-
-
-@pytest.mark.fault(64)
-def test_after_scancel_scrontab_submits_the_next_job(site: Site) -> None:
-    job, since = site.job, time.monotonic()
-    site.jaws.check_output(f"scancel {job['id']}")
-    wait_until(lambda: site.processes(job["node"]) == "", "nothing is left")
-    following = site.await_other(this(job), since)
-    assert following["id"] != job["id"]
 
 
 @pytest.mark.fault(65)
@@ -245,21 +321,21 @@ def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
         site.starter("stop")
         site.starter("submit", "--wait", "180")
         assert 600 < site.job["seconds_left"] < 1800
-        near_end = operator.play("deploy", "--extra-vars=slurm_deploy_seconds=1800")
+        near_end = operator.play("deploy", "--limit=dev", "-e", "slurm_deploy_seconds=1800")
         assert not near_end.succeeded
         assert "a deploy may take 1800 s. Nothing was changed." in near_end.said
         site.root.check_output("scontrol delete reservationname=maint")
         site.starter("stop")
         site.root.check_output(f"{reserve} starttime=now duration=60")
-        refused = operator.play("recover", "--extra-vars=slurm_wait=2")
+        refused = operator.play("recover", "--limit=dev", "-e", "slurm_wait=2")
         assert not refused.succeeded
         assert f"not running after 2 s, job {site.job['id']} waits: ReqNodeNotAvail" in refused.said
-        deployed = operator.play("deploy", f"--extra-vars={json.dumps(FAILING)}")
+        deployed = operator.play("deploy", "--limit=dev", "-e", json.dumps(FAILING))
         assert deployed.succeeded, deployed.output
-        assert deployed.said.count("unproven: nothing runs yet") == 2
-        shown = operator.play("status")
-        assert "slurm_dev_jaws (supervisord) WAITING" in shown.said
-        assert shown.said.count("(unproven), waits for the job") == 2
+        assert "unproven: nothing runs yet" in deployed.said
+        shown = operator.play("status", "--limit=dev")
+        assert "perlmutter_dev (supervisord) WAITING" in shown.said
+        assert "(unproven), waits for the job" in shown.said
     finally:
         site.root.check_output("scontrol delete reservationname=maint")
     # The services start without the DNS server, and the name is set as soon as it is back.
@@ -268,11 +344,14 @@ def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
     no_dns()
     wait_until(lambda: site.name() == site.address(site.job["node"]), "the name is set")
     # The job has found that the release does not hold, and goes on with what ran before.
-    wait_until(lambda: "The instance was put back to 2" in site.log, "it was taken back", pause=1)
+    wait_until(
+        lambda: "The instance was put back to 2" in site.log,
+        "it was taken back",
+        pause=1,
+    )
     wait_until(lambda: site.serves(site.job["node"]), "the old release serves", pause=1)
-    history = operator.play("releases").said
-    assert re.search(r"slurm_dev_jtm \S+ bad", history), history
-    assert re.search(r"slurm_dev_jaws \S+ prepared", history), history
+    history = operator.play("releases", "--limit=dev").said
+    assert re.search(r"perlmutter_dev \S+ bad", history), history
     assert "unproven" not in history
 
 
@@ -290,45 +369,22 @@ def no_dns(site: Site) -> Iterator[Callable[[], None]]:
     start()
 
 
-@pytest.mark.fault(67)
-def test_what_sbatch_refuses_is_an_error_in_its_words(site: Site) -> None:
-    site.jaws.check_output(
-        f'sed \'s/{NAME}/other/; s/"workflow"/"none"/\' {JOB}/job.json >{JOB}/other.json'
-    )
-    refused = site.jaws.run(f"{PYTHON} {JOB}/job.py submit {JOB}/other.json")
-    assert refused.rc == 1
-    assert "invalid partition specified: none" in refused.stderr
-    assert site.jaws.check_output("squeue --noheader --name=other") == ""
-
-
-def test_two_deployments_share_a_node(site: Site) -> None:
-    second = f"{ROOT}/second"
-    known = json.loads(site.jaws.check_output(f"cat {JOB}/job.json"))
-    options = {**known["options"], "nodelist": site.job["node"]}
-    text = json.dumps(
-        {**known, "name": "second", "directory": second, "instances": [], "options": options}
-    )
-    site.jaws.check_output(
-        f"mkdir {second}; cp {JOB}/job.sh {second}; cat >{second}/job.json <<'E'\n{text}\nE"
-    )
-    site.jaws.check_output(f"sed -i s,{JOB}/job.json,{second}/job.json, {second}/job.sh")
-    command = f"{PYTHON} {JOB}/job.py %s {second}/job.json"
-    site.jaws.check_output(command % "submit --wait=60")
-    assert json.loads(site.jaws.check_output(command % "state"))["job"]["node"] == site.job["node"]
-    site.jaws.check_output(command % "stop")
-    site.jaws.check_output(f"rm -r {second}")
-    assert site.serves(site.job["node"])
-
-
 def test_remove_ends_the_job_and_leaves_nothing_but_what_others_have(
     site: Site, operator: Person
 ) -> None:
     node = site.job["node"]
     site.jaws.check_output(f"(echo '{FOREIGN}'; scrontab -l) | scrontab -")
-    removed = operator.play("remove", "-e", "really=dev")
+    removed = operator.play("remove", "--limit=dev", "-e", "really=dev")
     assert removed.succeeded, removed.output
-    assert site.jaws.check_output("scrontab -l") == FOREIGN
-    assert site.jaws.check_output(f"squeue --noheader --name={NAME},{NAME}-starter") == ""
+    left = site.jaws.check_output("scrontab -l")
+    assert FOREIGN in left
+    assert [name in left for name in ("-dev", "-staging", "-prod")] == [
+        False,
+        True,
+        True,
+    ]
+    names = "jaws-perlmutter-dev,jaws-perlmutter-dev-starter"
+    assert site.jaws.check_output(f"squeue --noheader --name={names}") == ""
     assert site.processes(node) == ""
-    assert site.jaws.check_output(f"ls -A {ROOT}") == ""
-    assert site.nodes[node].run("ls /tmp/jaws-supervisord-dev").failed
+    assert site.jaws.check_output(f"ls -A {site.directory}") == ""
+    assert site.nodes[node].run(f"ls {site.run_dir}").failed
