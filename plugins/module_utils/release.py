@@ -467,6 +467,15 @@ def _unhealthy(record: Record, programs: Sequence[Program]) -> dict[str, list[st
     )
 
 
+class Proof(Activation):
+    """Completes the switch to what became current while no supervisord ran; see releases.proof."""
+
+    def _act(self, switch: Switch) -> dict[str, Any]:
+        if self.store.conf().release != self.params["id"]:
+            return dict(changed=False)  # another run has switched before this one had the lock
+        return super()._act(switch)
+
+
 class Rollback(Activation):
     """Switches one instance to an earlier good release.
 
@@ -522,6 +531,7 @@ class Reversion(Command):
 STATES: dict[str, Any] = dict(
     prepared=Preparation,
     active=Activation,
+    proven=Proof,
     rolled_back=Rollback,
     reverted=Reversion,
     verified=Verification,

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
 from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
-from ansible_collections.jgi.jaws.plugins.module_utils.releases import verification
+from ansible_collections.jgi.jaws.plugins.module_utils.releases import proof, verification
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.instance_lock import lock_path
@@ -1052,6 +1052,10 @@ def start_and_prove(*sites: Site) -> subprocess.CompletedProcess[str]:
     """Do what a Slurm job does: start the supervisords, and run what the deploys have left."""
     for site in sites:
         site.daemon.start()
+    return prove(*sites)
+
+
+def prove(*sites: Site) -> subprocess.CompletedProcess[str]:
     programs = [str(site.directory / "prove.pyz") for site in sites]
     # Without Ansible and this collection.
     command = [sys.executable, "-I", "-S", programs[0], *programs]
@@ -1105,6 +1109,20 @@ def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_
         assert other.states() == {}
     finally:
         other.daemon.end()
+
+
+def test_a_proof_that_waited_for_another_deploy_leaves_its_release_alone(site: Site) -> None:
+    site.deploy(TWO)
+    site.daemon.end()
+    postpone(site, NEW)
+    site.daemon.start()
+    options = proof._due(str(site.directory / "prove.pyz"))
+    assert options is not None
+    newer = site.deploy({"one": SLEEP, "two": f"# newer\n{SLEEP}"})
+    assert under_test.manage(options, False).get("held") is None
+    assert site.releases()["current"] == newer["id"]
+    assert prove(site).returncode == 0
+    assert site.releases()["current"] == newer["id"]
 
 
 @pytest.mark.fault(68)

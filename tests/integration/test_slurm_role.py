@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role slurm near the end of a job: the real job.py and Ansible, and what squeue has printed."""
+"""The role slurm near the end of a job, with the real job.py; a command prints what squeue has."""
 
 from __future__ import annotations
 

@@ -73,8 +73,9 @@ def prove(paths: Sequence[str], manage: Manage) -> int:
     due = [options for options in map(_due, paths) if options]
     try:
         for options in due:
-            manage(options, False)
-            print(f"{options['config']}: release {options['id']} holds", flush=True)
+            held = manage(options, False).get("held")
+            found = "holds" if held else "is not the current one any more"
+            print(f"{options['config']}: release {options['id']} {found}", flush=True)
     except JawsError as error:
         print(f"{options['config']}: {error}", flush=True)
         if "put_back" not in error.details:  # nothing was tried, for example without supervisord
@@ -96,7 +97,7 @@ def _due(path: str) -> Options | None:
     if current is None or history.state(current, current["id"]) != "unproven":
         return None
     number = (current.get("replaced") or {}).get("by")
-    return dict(options, state="active", postpone=False, id=current["id"], deploy=number)
+    return dict(options, state="proven", postpone=False, id=current["id"], deploy=number)
 
 
 def _take_back(options: Options, manage: Manage) -> None:

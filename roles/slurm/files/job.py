@@ -629,7 +629,9 @@ def main(arguments=None):
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("file", help="the description of the job, as JSON")
     parser.add_argument("--wait", type=int, default=0, help="seconds, for submit and state")
-    parser.add_argument("--room", type=int, default=0, help="seconds that it must have left, for state")
+    parser.add_argument(
+        "--room", type=int, default=0, help="seconds that it must have left, for state"
+    )
     args = parser.parse_args(arguments)
     given = {name: getattr(args, name) for name in OPTIONS.get(args.command, ())}
     try:
