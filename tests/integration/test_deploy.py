@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
+from shown import blocks, pattern
 from tests.integration.conftest import (
     CLONE,
     PATIENCE,
@@ -610,6 +611,7 @@ def test_a_killed_supervisord_leaves_nothing_and_nothing_runs_twice(deployment: 
     for instance in ("jaws", "jtm"):
         os.kill(int(deployment.supervisorctl(instance, "pid").stdout), signal.SIGKILL)
     wait_until(lambda: not [pid for pid in pids.values() if alive(pid)], "the services' end")
+    assert deployment.play("status").returncode == 2
     assert changes(deployment.play("supervisors")) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
     assert changes(deployment.play("supervisors")) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
     wait_until(lambda: states(deployment) == {"RUNNING"}, "RUNNING")
@@ -638,6 +640,10 @@ def test_a_rotated_key_opens_and_the_old_one_does_not(
         (tmp_path / "old.conf").write_text(conf)
         shown = deployment.supervisorctl(instance, config=tmp_path / "old.conf")
         assert "Unauthorized" in shown.stdout
+    right = deployment.conf("jtm").read_text()
+    deployment.conf("jtm").write_text(confs["jtm"])
+    assert deployment.play("status").returncode == 2
+    deployment.conf("jtm").write_text(right)
     assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}
 
 
@@ -675,6 +681,7 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     with deployment.without("jaws_rmq_port"):
         ended = set(RPC)
         wait_until(lambda: not ended & set(deployment.running()), "the RPC servers ended", pause=1)
+        assert deployment.play("status").returncode == 2
     wait_until(lambda: states(deployment) == {"RUNNING"}, "they start again by themselves", pause=1)
     # jaws_configs is empty, so rest has no connection that it could lose.
     dead = ["jaws-jtm", "jaws-site-daemon"]
@@ -829,6 +836,18 @@ def test_a_command_with_a_misspelt_empty_or_missing_variable_is_refused(
     assert run.returncode != 0
     assert words in " ".join(run.stdout.split())
     assert deployment.pids() == pids
+
+
+@of("@deployed", "@cut", "@operated")
+def test_what_the_guides_show_has_been_printed(
+    deployment: Deployment, request: pytest.FixtureRequest
+) -> None:
+    group = request.node.callspec.params["installation"]
+    shown = [block for block in blocks() if block.group == group]
+    assert shown
+    for _group, command, output in shown:
+        wanted = pattern(output, str(deployment.site))
+        assert any(map(wanted.search, deployment.outputs)), f"$ {command}\n{output}"
 
 
 @pytest.mark.fault(37)
