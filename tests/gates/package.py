@@ -14,6 +14,8 @@ from pathlib import Path
 from copy_tree import files
 
 NEEDED = ("meta", "playbooks", "plugins", "roles")
+# What users have of a package: they read these, or the playbooks of the local site use them.
+USEFUL = (*NEEDED, "changelogs", "docs", "examples", "inventories", "LICENSE")
 SHOWN = 30
 GENERATED = {Path("MANIFEST.json"), Path("FILES.json")}
 
@@ -32,11 +34,18 @@ def differences(known: list[Path], installed: Path) -> list[str]:
     needed = {path for path in known if path.parts[0] in NEEDED}
     return [
         *(f"missing from the package: {path}" for path in sorted(needed - found)),
+        *(f"of no use in the package: {path}" for path in sorted(found) if not useful(path)),
         *(
             f"in the package, but not in git: {path}"
             for path in sorted(found - set(known) - GENERATED)
         ),
     ]
+
+
+def useful(path: Path) -> bool:
+    """Return whether users of a package have any use for the file."""
+    of_use = path.parts[0] in USEFUL or path in GENERATED or path.suffix == ".md"
+    return of_use and path.parts[:2] != ("changelogs", "fragments")
 
 
 def import_faults(installed: Path) -> list[str]:
