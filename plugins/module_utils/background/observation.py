@@ -38,6 +38,7 @@ class Seen:
 
     @property
     def process(self) -> Process | None:
+        """The first of the processes that run; None if none does."""
         return self.processes[0] if self.processes else None
 
 

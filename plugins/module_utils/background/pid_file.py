@@ -35,6 +35,7 @@ class PidRecord:
     stopping: str | None = None
 
     def text(self) -> str:
+        """Return the record as it is written into the file."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
 

@@ -225,6 +225,14 @@ GATES = [
         "tags: [other]",
         "nothing was validated",
     ),
+    Defect(
+        "lint-python",
+        "a public function that nothing describes",
+        UTILITY,
+        '    """Return the greeting."""\n',
+        "",
+        "D103",
+    ),
     Defect("lint-python", "an unused import", UNIT, "", "\n\nimport os\n", "F401"),
     Defect(
         "lint-python",

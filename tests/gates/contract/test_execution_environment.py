@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -63,3 +65,13 @@ def test_the_image_holds_nothing_else_of_a_checkout(context: Path) -> None:
     found = {str(path.relative_to(build)) for path in build.rglob("*") if path.is_file()}
     others = {name for name in found if not name.startswith(("scripts/", "collections/jgi-jaws-"))}
     assert others == {"bindep.txt", "requirements.yml"}
+
+
+def test_the_image_has_what_runs_on_the_control_node_imports() -> None:
+    controlling = ("action", "become", "callback", "filter", "plugin_utils", "vars")
+    sources = collection.paths(*(f"plugins/{kind}/*.py" for kind in controlling))
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text()))]
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    found = {name.partition(".")[0] for name in [*named, *(node.module or "" for node in froms)]}
+    assert found - sys.stdlib_module_names <= {"ansible", "jinja2", "yaml"}
