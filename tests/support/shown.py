@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The outputs that the guides show, and what finds them in a run with other numbers and paths."""
+"""The outputs that the guides show, and whether a run with other numbers and paths has printed them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,16 @@ def blocks() -> list[Shown]:
     return [Shown(*found) for path in guides for found in BLOCK.findall(path.read_text())]
 
 
-def pattern(output: str, site: str) -> re.Pattern[str]:
-    """Return what finds the output in that of a run, wherever its lines are wrapped."""
-    parts = [r"\s+".join(map(_word, part.split())) for part in output.split("...")]
-    return re.compile(r"[\s\S]*?".join(parts).replace(re.escape(SITE), re.escape(site)))
+def is_in(output: str, printed: str, site: str) -> bool:
+    """Return whether a run at a site has printed the output, wherever its lines are wrapped."""
+    at = 0
+    for part in output.split("..."):
+        wanted = r"\s+".join(map(_word, part.split())).replace(re.escape(SITE), re.escape(site))
+        found = re.compile(wanted).search(printed, at)
+        if not found:
+            return False
+        at = found.end()
+    return True
 
 
 def _word(text: str) -> str:
