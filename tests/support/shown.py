@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The outputs that the guides show, and whether a run with other numbers and paths has printed them."""
+"""The outputs that the guides show, and whether a run with other numbers has printed them."""
 
 from __future__ import annotations
 
