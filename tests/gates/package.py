@@ -44,7 +44,8 @@ def differences(known: list[Path], installed: Path) -> list[str]:
 
 def useful(path: Path) -> bool:
     """Return whether users of a package have any use for the file."""
-    of_use = path.parts[0] in USEFUL or path in GENERATED or path.suffix == ".md"
+    page = len(path.parts) == 1 and path.suffix == ".md"
+    of_use = page or path.parts[0] in USEFUL or path in GENERATED
     return of_use and path.parts[:2] != ("changelogs", "fragments")
 
 

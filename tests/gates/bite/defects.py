@@ -179,6 +179,14 @@ GATES = [
     ),
     Defect(
         "lint-package",
+        "a file that users of the package do not need",
+        "notes.txt",
+        "",
+        "to do\n",
+        "of no use in the package: notes.txt",
+    ),
+    Defect(
+        "lint-package",
         "a module that cannot be imported",
         MODULE,
         "module_utils.words import greet",

@@ -40,7 +40,7 @@ OWN = {
     "roles",
 }
 # Contracts of this project's own tools, not of a collection.
-OURS = {"test_faults.py", "test_set_up.py", "test_stages.py"}
+OURS = {"test_commands.py", "test_faults.py", "test_set_up.py", "test_stages.py"}
 
 
 def make(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
