@@ -14,8 +14,7 @@ SITE = "/srv/jaws"
 # What differs between two runs: durations, identifiers, and numbers such as pids.
 VARYING = re.compile(r"(?:\d+[dhms])+\b|\b(?=[a-f]*\d)[\da-f]{8,}\b|\d{8}T\d{6}Z|\d+")
 # A service that ends again and again is in one of these states.
-ENDING = "(?:STARTING|BACKOFF|EXITED|FATAL)"
-STATES = {"STARTING": ENDING, "BACKOFF,": f"{ENDING},"}
+STATES = {"STARTING": "(?:STARTING|BACKOFF|EXITED|FATAL)"}
 
 
 class Shown(NamedTuple):
