@@ -15,6 +15,7 @@ from ansible.cli.playbook import PlaybookCLI
 import collection
 from collection import ROOT
 from copy_tree import files
+from shown import blocks
 
 DOCUMENTS = [str(name) for name in files() if name.suffix == ".md" and name.name != "CHANGELOG.md"]
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
@@ -136,3 +137,9 @@ def test_the_hooks_of_pre_commit_are_targets_of_make() -> None:
     [repository] = collection.load(ROOT / ".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     assert [fault for hook in repository["hooks"] for fault in faults(hook["entry"])] == []
+
+
+def test_an_output_that_a_guide_shows_is_one_that_a_test_has_seen() -> None:
+    guides = collection.paths("README.md", "docs/*.md")
+    assert len(blocks()) == sum(path.read_text().count("```console") for path in guides)
+    assert {block.group for block in blocks()} == {"@deployed", "@cut", "@operated"}
