@@ -87,7 +87,7 @@ class Site:
             site_root=str(self.root),
             jaws_wheels=str(stand_ins.dist),
             jaws_wheels_command=[],
-            jaws_cromwell_jar=str(stand_ins.dist / "cromwell.jar"),
+            jaws_artifacts={"cromwell.jar": {"path": str(stand_ins.dist / "cromwell.jar")}},
         )
         folder = self.root / "jaws-supervisord"
         self.confs = [folder / f"supervisord-{instance}.conf" for instance in INSTANCES]

@@ -193,14 +193,13 @@ class Host:
     def wrong_changes(self, instances: list[str]) -> list[Finding]:
         """Return what is wrong with the changes to services, components and configurations."""
         wrong = mistakes(self.known, self.values, instances)
-        downloads = "jaws-cromwell" in self.services and self.values["jaws_cromwell_jar_url"]
-        wrong += proxies.wrong_environment(self.values["jaws_environment"], bool(downloads))
+        wrong += proxies.wrong_environment(self.values["jaws_environment"])
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     def wrong_files(self) -> list[Finding]:
         """Return what is wrong with files that must be on the host, if that is this machine."""
         local = self.values.get("ansible_connection") in LOCAL
-        wrong = inventory.wrong_jar(self.values, self.services) if local else []
+        wrong = inventory.wrong_artifacts(self.values, self.services) if local else []
         return inventory.wrong_changes(wrong, self.raw, self.spec)
 
     @property

@@ -13,11 +13,10 @@ import json
 import os
 import pwd
 import re
-import shutil
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, Container, Iterator, Sequence
+from typing import Any, BinaryIO, Container, Iterable, Iterator, Sequence
 
 from .errors import JawsError, keep_secret, quoted, withhold
 
@@ -358,6 +357,9 @@ class Candidate:
             sweep(path)
             self._handle, self.path = _create(folder, name)
             self._write(text, mode, gid)
+        except JawsError:
+            self.discard()
+            raise
         except (OSError, UnicodeEncodeError) as error:
             self.discard()
             how = f"with mode {mode:04o}" + ("" if gid is None else f" and the group gid {gid}")
@@ -409,12 +411,23 @@ class Candidate:
             self._handle = -1
 
 
-class Copy(Candidate):
-    """The same with the content of another file, whose path takes the place of the text."""
+class Download(Candidate):
+    """The same with bytes, of any number, which are read while they are written; C(sha256) is
+    their digest.
+    """
 
-    def _fill(self, text: str) -> None:
-        with open(text, "rb") as source, open(self._handle, "wb", closefd=False) as stream:
-            shutil.copyfileobj(source, stream, PART)
+    def __init__(self, path: str, parts: Iterable[bytes], mode: int, gid: int | None) -> None:
+        self.sha256 = ""
+        self._parts = parts
+        super().__init__(path, "", mode, gid)
+
+    def _fill(self, _text: str) -> None:
+        total = hashlib.sha256()
+        with open(self._handle, "wb", closefd=False) as stream:
+            for part in self._parts:
+                total.update(part)
+                stream.write(part)
+        self.sha256 = total.hexdigest()
 
 
 def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
@@ -426,13 +439,9 @@ def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> No
         candidate.commit()
 
 
-def copy(source: str, path: str, mode: int, gid: int | None = None) -> None:
-    """Copy a file, of any size, in one step.
-
-    :raises JawsError: it cannot be written (cannot_write).
-    """
-    with Copy(path, source, mode, gid) as candidate:
-        candidate.commit()
+def parts(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what a stream has, of any size, without keeping it."""
+    return iter(lambda: stream.read(PART), b"")
 
 
 def sha256(path: str) -> str:
@@ -442,7 +451,7 @@ def sha256(path: str) -> str:
     """
     total = hashlib.sha256()
     with open(path, "rb") as stream:
-        for part in iter(lambda: stream.read(PART), b""):
+        for part in parts(stream):
             total.update(part)
     return total.hexdigest()
 

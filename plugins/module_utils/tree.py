@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Any, Dict
+from contextlib import closing, suppress
+from typing import Any, Dict, Iterator
 
 from .acl import grant, is_granted, is_supported, shown_mode
 from .errors import JawsError
 from .files import (
-    copy,
+    Download,
     file_mode,
     find_group,
     group_id,
     has_acl,
     make_directory,
     missing,
+    parts,
     place_link,
     read_text,
     refuse_foreign_place,
@@ -31,7 +33,8 @@ Item = Dict[str, Any]
 
 TOKEN = "@sha256@"  # in the path of a copy
 DIGITS = 12
-KINDS = "content, secret_content, target, source, sha256 and acl_groups"
+SILENCE = 60  # seconds within which a server must send something
+KINDS = "content, secret_content, target, source, url and acl_groups"
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -44,8 +47,9 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         refuse_foreign_place(item["path"], is_link=bool(item["target"]))
         if item["acl_groups"]:
             _refuse_without_lists(item["path"])
-    wrong = [item for item in items if not is_right(item)]
-    due = [item for item in wrong if not is_awaited(item)]
+    due = [item for item in items if not is_right(item)]
+    for item in due:
+        _refuse_other_source(item)
     if not check_mode:
         for item in due:
             _make(item)
@@ -53,8 +57,7 @@ def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return dict(
         changed=bool(due),
         paths=paths,
-        copies={item["source"] or item["sha256"]: item["path"] for item in items if item["sha256"]},
-        lacking=[item["path"] for item in wrong if is_awaited(item)],
+        copies={_called(item): item["path"] for item in items if item["sha256"]},
         listing={item["path"]: _names(item["path"]) for item in items if item["list"]},
         diff=dict(before="", after="".join(path + "\n" for path in paths)),
     )
@@ -66,26 +69,40 @@ def understood(item: Item) -> Item:
     :raises JawsError: there is no such mode or group, it is more than one kind of thing, or what it
         is a copy of cannot be used.
     """
-    texts = [item["content"], item.get("secret_content")]
-    lists = item.get("acl_groups")
-    kinds = [*texts, item["target"] or None, item["source"] or None, lists]
-    given = [kind for kind in kinds if kind is not None]
-    path, digest = item["path"], item["sha256"]
-    if not os.path.isabs(path) or len(given) > 1 or (digest and given):
-        raise JawsError(
-            f"{path}: the path must be absolute, and {KINDS} exclude each other.", "bad_option"
-        )
-    if item["source"]:
+    _refuse_mixed(item)
+    path, lists, digest = item["path"], item.get("acl_groups"), (item["sha256"] or "").lower()
+    if item["source"] and not digest:
         digest = _digest_of_source(item["source"])
+    texts = [item["content"], item.get("secret_content")]
     return dict(
         item,
-        path=os.path.normpath(path.replace(TOKEN, digest[:DIGITS] if digest else TOKEN)),
+        path=os.path.normpath(path.replace(TOKEN, digest[:DIGITS] or TOKEN)),
+        is_named=TOKEN in path,
+        is_known=bool(item["sha256"]),
         mode=file_mode(item["mode"]),
         group=group_id(item["group"]),
         content=next((text for text in texts if text is not None), None),
         sha256=digest,
         acl_groups=None if lists is None else _permissions(path, lists),
     )
+
+
+def _refuse_mixed(item: Item) -> None:
+    """Refuse what is more than one kind of thing, or a download that cannot be checked.
+
+    :raises JawsError: says which options exclude each other (bad_option).
+    """
+    origins = [item["target"] or None, item["source"] or None, item["url"] or None]
+    given = [item["content"], item.get("secret_content"), item.get("acl_groups"), *origins]
+    if not os.path.isabs(item["path"]) or sum(one is not None for one in given) > 1:
+        why = f"the path must be absolute, and {KINDS} exclude each other."
+    elif item["url"] and not item["sha256"]:
+        why = f"{item['url']} needs sha256."
+    elif item["sha256"] and not (item["url"] or item["source"]):
+        why = "sha256 needs a source or a url."
+    else:
+        return
+    raise JawsError(f"{item['path']}: {why}", "bad_option")
 
 
 def _permissions(path: str, lists: dict[str, str]) -> dict[int, int]:
@@ -140,9 +157,24 @@ def _digest_of_source(path: str) -> str:
     return digest
 
 
-def is_awaited(item: Item) -> bool:
-    """Whether the item is a file that something else makes."""
-    return bool(item["sha256"]) and not item["source"]
+def _refuse_other_source(item: Item) -> None:
+    """Refuse a file to copy that is not the one that was meant.
+
+    :raises JawsError: names both digests (unreadable_file).
+    """
+    if not (item["source"] and item["is_known"]):
+        return
+    found = _digest_of_source(item["source"])
+    if found != item["sha256"]:
+        raise JawsError(
+            f"{item['source']} on this host has the SHA-256 {found}, not {item['sha256']}. Nothing "
+            "was changed. Correct sha256, or replace the file.",
+            "unreadable_file",
+        )
+
+
+def _called(item: Item) -> str:
+    return str(item["name"] or item["source"] or item["url"])
 
 
 def is_file(item: Item) -> bool:
@@ -168,8 +200,20 @@ def is_right(item: Item) -> bool:
         return stat.S_ISDIR(found.st_mode) and granted
     plain = stat.S_ISREG(found.st_mode) and not has_acl(path)
     if item["sha256"]:
-        return plain and sha256(path) == item["sha256"].lower()
+        return plain and _is_whole(item, found.st_size)
     return plain and read_text(path) == item["content"]
+
+
+def _is_whole(item: Item, size: int) -> bool:
+    """Whether a copy is complete. One whose name has its digest was put there after it was checked.
+
+    So it is not read again, however large it is.
+    """
+    if not item["is_named"]:
+        return sha256(item["path"]) == item["sha256"]
+    with suppress(OSError):  # a source that is gone was copied before
+        return size == (os.path.getsize(item["source"]) if item["source"] else size) > 0
+    return size > 0
 
 
 def _make(item: Item) -> None:
@@ -178,7 +222,10 @@ def _make(item: Item) -> None:
         if item["target"]:
             place_link(path, item["target"])
         elif item["source"]:
-            copy(item["source"], path, item["mode"], item["group"])
+            with open(item["source"], "rb") as stream:
+                _fetch(item, parts(stream))
+        elif item["url"]:
+            _fetch(item, _downloaded(item["url"]))
         elif item["content"] is not None:
             write(path, item["content"], item["mode"], item["group"])
         else:
@@ -194,10 +241,48 @@ def _make(item: Item) -> None:
         raise JawsError(_why_wrong(item), "cannot_write")
 
 
+def _fetch(item: Item, content: Iterator[bytes]) -> None:
+    """Put a copy in its place, in one step, if it is what was meant.
+
+    :raises JawsError: it is not, or it cannot be written (cannot_write).
+    """
+    with Download(item["path"], content, item["mode"], item["group"]) as candidate:
+        if candidate.sha256 != item["sha256"]:
+            raise JawsError(
+                f"what came from {item['source'] or item['url']} has the checksum (SHA-256) "
+                f"{candidate.sha256}, not {item['sha256']}, and was not used. What runs now is "
+                "untouched. If the file is right, correct sha256; then run this again.",
+                "unreadable_file",
+            )
+        candidate.commit()
+
+
+def _downloaded(url: str) -> Iterator[bytes]:
+    """Yield what an address has.
+
+    :raises JawsError: says what went wrong (unreadable_file).
+    """
+    # Not above, because the imports take longer than all that this module does otherwise.
+    from http.client import HTTPException
+
+    from ansible.module_utils.urls import ConnectionError as UrlsError
+    from ansible.module_utils.urls import open_url
+
+    try:
+        with closing(open_url(url, timeout=SILENCE, decompress=False)) as stream:
+            yield from parts(stream)
+    except (OSError, HTTPException, UrlsError, ValueError) as error:
+        with suppress(AttributeError):  # an HTTPError is also a response
+            error.close()  # type: ignore[union-attr]
+        raise JawsError(
+            f"{url} cannot be downloaded: {error}. What runs now is untouched. Correct the url, or "
+            "repeat this when the server answers.",
+            "unreadable_file",
+        ) from error
+
+
 def _why_wrong(item: Item) -> str:
     path = item["path"]
-    if item["source"] and sha256(path) != item["sha256"]:
-        return f"{item['source']} has changed while it was copied to {path}. Run this again."
     group = "" if item["group"] is None else f" or gid {item['group']}"
     return (
         f"{path} was made, but its filesystem did not apply the mode {item['mode']:04o}{group}. "

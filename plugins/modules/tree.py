@@ -57,20 +57,40 @@ options:
         version_added: 0.3.0
         description:
           - Makes it a copy of this file on the host, which must not be empty.
-          - C(@sha256@) in the path becomes the first 12 digits of the copy's SHA-256.
+          - C(@sha256@) in the path becomes the first 12 digits of the copy's SHA-256. A copy that
+            is there by such a name was put there after it was checked; it is not read again, only
+            its size is compared. At any other path, a copy is read each time.
         type: path
+      url:
+        version_added: 0.3.0
+        description: >-
+          Makes it a copy of what is at this address, as O(paths[].source). It needs
+          O(paths[].sha256).
+        type: str
       sha256:
         version_added: 0.3.0
         description:
-          - The SHA-256 that a file here must have. It is not made; RV(lacking) names it until it is
-            there.
-          - C(@sha256@) in the path becomes the first 12 digits.
+          - The SHA-256 that a copy must have. If what would be copied has another one, nothing is
+            put in its place.
+          - With it, O(paths[].source) is only read if it has to be copied.
+        type: str
+      name:
+        version_added: 0.3.0
+        description: >-
+          What RV(copies) calls a copy. By default, this is O(paths[].source) or O(paths[].url).
         type: str
       list:
         version_added: 0.3.0
         description: Return the names in this directory.
         type: bool
         default: false
+  environment:
+    version_added: 0.3.0
+    description:
+      - Environment variables of downloads, a mapping, for example of a proxy.
+      - Unlike those of the keyword C(environment), they are not among the arguments of a command,
+        where every user of the host would see a password.
+    type: json
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.posix
@@ -104,6 +124,7 @@ EXAMPLES = r"""
         group: jaws
         acl_groups:
           genome: rx
+
 - name: Copy a large file to a path that contains its digest
   jgi.jaws.tree:
     paths:
@@ -126,18 +147,10 @@ paths:
   sample: [/tmp/jaws-dev/jaws]
 copies:
   version_added: 0.3.0
-  description: >-
-    The path of each copy, by its source, and of each file with O(paths[].sha256), by that.
+  description: The path of each copy, by its O(paths[].name).
   returned: success
   type: dict
   sample: {/opt/jars/cromwell.jar: /tmp/jaws-dev/jtm/artifacts/cromwell-2c26b46b68ff.jar}
-lacking:
-  version_added: 0.3.0
-  description: The files with O(paths[].sha256) that are missing or different.
-  returned: success
-  type: list
-  elements: str
-  sample: []
 listing:
   version_added: 0.3.0
   description: The names in the directories with O(paths[].list), by their paths.
@@ -155,7 +168,7 @@ reason:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.module import run
+from ..module_utils.module import ENVIRONMENT_VARIABLES, run
 from ..module_utils.tree import manage
 
 ITEM = dict(
@@ -167,14 +180,19 @@ ITEM = dict(
     target=dict(type="str"),
     acl_groups=dict(type="dict"),
     source=dict(type="path"),
+    url=dict(type="str"),
     sha256=dict(type="str"),
+    name=dict(type="str"),
     list=dict(type="bool", default=False),
 )
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(paths=dict(type="list", elements="dict", required=True, options=ITEM)),
+        argument_spec=dict(
+            paths=dict(type="list", elements="dict", required=True, options=ITEM),
+            environment=ENVIRONMENT_VARIABLES,
+        ),
         supports_check_mode=True,
     )
     run(module, manage)

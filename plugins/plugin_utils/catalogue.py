@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ..module_utils.errors import JawsError
+from ..module_utils.errors import JawsError, in_urls
 from ..module_utils.releases.health import refuse_check
 from .formats import render
 from .spelling import LONG_WORD, misspelt, there_is_no
@@ -24,7 +24,7 @@ Service = dict[str, Any]
 
 TOKEN = re.compile(r"@([A-Za-z0-9_.-]+)@")
 # Besides the configurations; see the filter release_plan.
-OWN_TOKENS = ("cromwell.jar", "current", "health.py", "log", "logs")
+OWN_TOKENS = ("current", "health.py", "log", "logs")
 NAME = re.compile(r"[A-Za-z0-9_.-]+")  # of a program in supervisord.conf, and of its files
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WANTED = re.compile(r"<(.+)>")  # describes a value that a configuration needs from the site
@@ -70,6 +70,9 @@ COMPONENT_KEYS = (
     "modules",
     "tolerated",
 )
+# The keys of an artifact, with the options of the tree module.
+ARTIFACT_KEYS = {"path": "source", "url": "url", "sha256": "sha256"}
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 WHEEL_KEYS = ("wheels", "optional_wheels")
 # The same for a health check. A list shows the type of its elements by an example.
 HEALTH_KEYS: dict[str, Any] = {"tcp": "", "http": "", "status": [0], "command": [""]}
@@ -317,6 +320,66 @@ def _located(component: Mapping[str, Any], wheels: str) -> dict[str, Any]:
     return located
 
 
+def artifacts_of(
+    artifacts: Mapping[str, Any], services: Mapping[str, Service], folder: str
+) -> list[dict[str, Any]]:
+    """Return the files that services name by C(@NAME@), as the tree module takes them.
+
+    :param folder: the directory that holds them, each with its digest in its name.
+    :raises JawsError: one that is not described properly.
+    """
+    named = tokens_in(services)
+    found = []
+    for name, given in artifacts.items():
+        if name in named:
+            artifact = _artifact(name, given)
+            stem, extension = os.path.splitext(name)
+            path = os.path.join(folder, f"{stem}-@sha256@{extension}")
+            found.append({"name": name, "path": path, "mode": "0640", **artifact})
+    return found
+
+
+def _artifact(name: str, given: Any, taken: Collection[str] = OWN_TOKENS) -> dict[str, Any]:
+    """Return where an artifact comes from, as options of the tree module.
+
+    :param taken: what tokens mean already.
+    :raises JawsError: it is not described properly.
+    """
+    what = f"jaws_artifacts: {name}"
+    options = _typed(what, given, {})
+    _refuse_unknown(what, "key", options, ARTIFACT_KEYS)
+    artifact = {key: _typed(f"{what}: {key}", options.get(key, ""), "") for key in ARTIFACT_KEYS}
+    if not NAME.fullmatch(name) or name in taken:
+        raise JawsError(
+            f"{what}: a name must consist of letters, digits, dots, dashes and underscores, and "
+            f"not be one of {', '.join(sorted(taken))}."
+        )
+    for why in _faults(**artifact):
+        raise JawsError(f"{what}: {why}.")
+    return {ARTIFACT_KEYS[key]: value for key, value in artifact.items() if value}
+
+
+def _faults(path: str, url: str, sha256: str) -> Iterator[str]:
+    """Yield why a file can be found or checked only by somebody who knows more."""
+    if bool(path) == bool(url):
+        yield "it needs either a path, of a file on the host, or a url"
+    if path and not os.path.isabs(path):
+        yield f"the path {path} is not absolute"
+    if url and not re.match(r"https?://.", url):
+        yield f"the url {url} does not begin with https:// or http://"
+    if in_urls(url):
+        yield "a url cannot have a password, which would be shown: copy the file, and give its path"
+    if url and not sha256:
+        yield "a url needs sha256, which sha256sum prints for the file"
+    if sha256 and not SHA256.fullmatch(sha256):
+        yield f"sha256 must be 64 hexadecimal digits in quotation marks, not {sha256}"
+
+
+def tokens_in(services: Mapping[str, Service]) -> set[str]:
+    """Return the names that services mention as C(@NAME@)."""
+    return {name for service in services.values() for name in TOKEN.findall(str(service))}
+
+
 def configs_of(
     defaults: Mapping[str, Any],
     changes: Mapping[str, Any],
@@ -335,9 +398,8 @@ def configs_of(
     _refuse_unknown("jaws_configs", "file", changes, formats)
     for name, change in changes.items():
         _typed(f"jaws_configs: {name}", change, {})
-    named = {name for service in services.values() for name in TOKEN.findall(str(service))}
     found = {}
-    for name in sorted(named.intersection(formats)):
+    for name in sorted(tokens_in(services).intersection(formats)):
         data = merge(defaults.get(name, {}), changes.get(name, {}))
         _refuse_lacking(name, data)
         found[name] = {"format": formats[name], "data": _fill_families(data)}
@@ -375,7 +437,9 @@ def mistakes(
     formats = {**catalogues["formats"], **values["jaws_config_formats"]}
     components = (catalogues["components"], values["jaws_components"])
     found = [_refusal(_refuse_unknown_components, *components, services)]
-    tokens = {*formats, *OWN_TOKENS}
+    artifacts, own = values["jaws_artifacts"], {*formats, *OWN_TOKENS}
+    found += [_refusal(_artifact, name, one, own) for name, one in artifacts.items()]
+    tokens = {*artifacts, *own}
     found += [_refusal(_refuse_tokens, name, one, tokens) for name, one in services.items()]
     known = catalogues.get("configs", {})
     for name, change in values["jaws_configs"].items():
@@ -386,8 +450,16 @@ def mistakes(
 
 
 def _refuse_tokens(name: str, service: Service, known: Collection[str]) -> None:
-    tokens = TOKEN.findall(str(service))
-    _refuse_unknown(f"jaws_services: {name}", "token", tokens, known, "@{}@")
+    try:
+        _refuse_unknown(
+            f"jaws_services: {name}", "token", tokens_in({name: service}), known, "@{}@"
+        )
+    except JawsError as error:
+        if str(error).endswith("?"):  # it is misspelt
+            raise
+        raise JawsError(
+            f"{error} For a file, say in site_artifacts where it comes from."
+        ) from error
 
 
 def _near_keys(where: str, change: Any, known: Any) -> Iterator[str]:

@@ -75,7 +75,8 @@ CHECKS = {
     "value that a service would read differently",
     "wrong_environment": "an environment variable that is invalid, or a proxy that would be asked "
     "for what runs on the machine itself",
-    "wrong_jar": "Cromwell's jar, if this machine is the host: missing, empty or a directory",
+    "wrong_artifacts": "a file of `site_artifacts`, such as Cromwell's jar, if this machine is the "
+    "host: missing, empty or a directory",
     "copied_addresses": "an address that an inventory next to this one has for another site",
     "ambiguous_hosts": "a host in two deployments, or in two instances",
     "shared_by_inventories": "two inventories at once, whose variables would apply to each other's"
@@ -485,21 +486,31 @@ def too_long(values: Mapping[str, Any], raw: Variables, spec: Spec) -> list[Find
     return [Finding(name, f"{name} {why}")]
 
 
-def wrong_jar(values: Mapping[str, Any], services: Collection[str]) -> list[str]:
-    """Return a sentence if Cromwell's jar, which must be on this machine, cannot be used."""
-    path = values.get("jaws_cromwell_jar")
-    made = values["jaws_cromwell_jar_url"] or values["jaws_wheels_command"]
-    if "jaws-cromwell" not in services or not path or made:
+def wrong_artifacts(values: Mapping[str, Any], services: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each file of the instance's services that cannot be used.
+
+    Only one that must be on this machine already is looked at.
+    """
+    users = str([services, values["jaws_services"]])
+    files = {name: one.get("path") for name, one in values["jaws_artifacts"].items()}
+    if values["jaws_wheels_command"]:  # it may make them
         return []
+    pairs = [
+        (name, _why_unusable(path)) for name, path in files.items() if path and f"@{name}@" in users
+    ]
+    return [f"jaws_artifacts: {name}: {files[name]} {why}." for name, why in pairs if why]
+
+
+def _why_unusable(path: str) -> str:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return [f"jaws_cromwell_jar: {path} does not exist."]
+        return "does not exist"
     except OSError:  # the account that deploys may see it
-        return []
+        return ""
     if not stat.S_ISREG(found.st_mode):
-        return [f"jaws_cromwell_jar: {path} is not a regular file."]
-    return [] if found.st_size else [f"jaws_cromwell_jar: {path} is empty."]
+        return "is not a regular file"
+    return "" if found.st_size else "is empty"
 
 
 def wrong_value(

@@ -12,29 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..module_utils.errors import in_urls
-
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 # By these names, services and health checks ask what runs on the same machine, such as Cromwell.
 HERE = ("localhost", "127.0.0.1")
 
 
-def wrong_environment(variables: Mapping[str, Any], downloads: bool = False) -> list[str]:
-    """Return a sentence for each invalid variable, or about a proxy that is asked for too much.
-
-    :param downloads: whether a command downloads something, with the variables as its arguments.
-    """
+def wrong_environment(variables: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each invalid variable, or about a proxy that is asked for too much."""
     found = [
         f"jaws_environment: {name} cannot be {what}."
         for name, value in variables.items()
         for what in _refusals(str(name), value)
-    ]
-    seen = [name for name, value in variables.items() if downloads and in_urls(str(value))]
-    found += [
-        f"jaws_environment: every user of the host would see the password in {name} while "
-        "Cromwell's jar is downloaded. Copy the jar to the host, and set site_cromwell_jar instead."
-        for name in seen
     ]
     return found or list(_proxied(variables))
 

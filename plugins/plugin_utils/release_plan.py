@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ..module_utils.environments.module_commands import script
 from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
 from ..module_utils.supervisor.conf import section, with_secrets
-from .catalogue import TOKEN, Service
+from .catalogue import TOKEN, Service, tokens_in
 from .formats import environment_for, render
 
 PROGRAM_KEYS = (
@@ -123,7 +123,7 @@ def _complete(name: str, given: Service, configs: Mapping[str, str], context: Co
 
 def _readable(service: Service, configs: Mapping[str, Mapping[str, Any]]) -> Service:
     """Return the service with the variables that it needs to read its configurations."""
-    named = TOKEN.findall(str(service))
+    named = tokens_in({"": service})
     formats = {config["format"] for name, config in configs.items() if name in named}
     needed = {key: value for one in formats for key, value in environment_for(one).items()}
     return {**service, "environment": {**needed, **service["environment"]}}
@@ -131,7 +131,7 @@ def _readable(service: Service, configs: Mapping[str, Mapping[str, Any]]) -> Ser
 
 def _scripts(services: Mapping[str, Service], context: Context) -> dict[str, dict[str, str]]:
     """Return the files of the scripts that the services name."""
-    named = {name for service in services.values() for name in TOKEN.findall(str(service))}
+    named = tokens_in(services)
     found = {}
     for name, content in context.scripts.items():
         if name in named:

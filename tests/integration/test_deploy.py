@@ -100,7 +100,7 @@ class Deployment:
             "deployment_cromwell_port": self.cromwell,
             "jaws_wheels": str(root / "dist"),
             "jaws_wheels_command": [],
-            "jaws_cromwell_jar": str(root / "dist/cromwell.jar"),
+            "jaws_artifacts": {"cromwell.jar": {"path": str(root / "dist/cromwell.jar")}},
             "jaws_window": 4,
             # Of this deployment alone: a test says that nothing answers there.
             "jaws_rmq_port": reserve_port(),

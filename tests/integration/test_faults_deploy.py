@@ -184,12 +184,8 @@ def test_a_jar_that_cannot_be_downloaded_leaves_the_old_one(unharmed: Watched, f
     jar = unharmed.root / "dist/cromwell.jar"
     with jar_server(jar.parent) as url:
         path = "none.jar" if fault == "not there" else jar.name
-        variables = {
-            "jaws_cromwell_jar": "",
-            "jaws_cromwell_jar_url": f"{'http://127.0.0.1:1' if fault == 'down' else url}/{path}",
-            "jaws_cromwell_jar_sha256": "0" * 64,
-        }
-        run = unharmed.deploy(**variables)
+        where = f"{'http://127.0.0.1:1' if fault == 'down' else url}/{path}"
+        run = unharmed.deploy(jaws_artifacts={jar.name: {"url": where, "sha256": "0" * 64}})
     assert run.returncode != 0
     told = {"another digest": "checksum", "not there": "404", "down": "Connection refused"}
     assert told[fault] in run.stdout, run.stdout

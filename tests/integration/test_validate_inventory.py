@@ -262,13 +262,14 @@ def test_a_file_of_variables_for_no_host_or_group_is_named(site: Site) -> None:
 def test_a_jar_that_is_not_on_this_machine_is_named_before_anything_is_built(
     site: Site, jar: str
 ) -> None:
-    path = site.write("group_vars/all/the_rest.yml", site_cromwell_jar=f"{site.home}/{jar}")
+    artifacts = {"cromwell.jar": {"path": f"{site.home}/{jar}"}}
+    path = site.write("group_vars/all/the_rest.yml", site_artifacts=artifacts)
     facts = site.directory / "group_vars/all/site.yml"
     lines = yaml.safe_load(facts.read_text())
-    del lines["site_wheels_command"], lines["site_cromwell_jar"]
+    del lines["site_wheels_command"], lines["site_artifacts"]
     facts.write_text(yaml.safe_dump(lines))
     (found,) = site.check()[0]
-    assert found.startswith(f"{path}: site_cromwell_jar: {site.home}/{jar} ")
+    assert found.startswith(f"{path}: site_artifacts: cromwell.jar: {site.home}/{jar} ")
 
 
 def test_an_address_that_was_copied_from_another_site_is_named(tmp_path: Path) -> None:

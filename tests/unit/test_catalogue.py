@@ -21,6 +21,7 @@ from module_system import add_module, write_profile
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
+    artifacts_of,
     check_service,
     configs_of,
     environments_of,
@@ -314,6 +315,85 @@ def test_a_component_that_names_both_has_wheels_and_requirements() -> None:
 def test_a_component_in_a_path_is_built_too() -> None:
     found = services_of(CATALOGUE, {"jtm": None}, "jtm", "2")
     assert [e["name"] for e in environments_of(COMPONENTS, {}, found, "/w", {})] == ["jtm"]
+
+
+# ---- Files that services need
+
+DIGEST = "ab" * 32
+POOL = {"instance": "pool", "command": ["apptainer", "run", "@pool.sif@", "--to", "@log@"]}
+
+
+def test_an_instance_has_the_files_that_its_services_name() -> None:
+    given = {
+        "cromwell.jar": {"path": "/opt/cromwell.jar"},
+        "pool.sif": {"url": "https://h/pool.sif", "sha256": DIGEST},
+    }
+    found = [
+        artifacts_of(given, services_of(CATALOGUE, {"pool": POOL}, instance, "2"), "/a")
+        for instance in ("jaws", "jtm", "pool")
+    ]
+    jar = {"path": "/a/cromwell-@sha256@.jar", "source": "/opt/cromwell.jar"}
+    image = {"path": "/a/pool-@sha256@.sif", "url": "https://h/pool.sif", "sha256": DIGEST}
+    assert found == [
+        [],
+        [{"name": "cromwell.jar", "mode": "0640"} | jar],
+        [{"name": "pool.sif", "mode": "0640"} | image],
+    ]
+
+
+def test_a_new_image_restarts_exactly_the_programs_that_run_it() -> None:
+    found = services_of(
+        CATALOGUE, {"a": POOL, "b": POOL, "c": POOL | {"command": ["c"]}}, "pool", "2"
+    )
+    before, after = (
+        plan_release(found, {}, Context("/d", {}, {"pool.sif": f"/a/pool-{n}.sif"}, "/s/python"))
+        for n in "12"
+    )
+    assert changed(before, after) == ["a", "b"]
+    assert after["commands"]["a"]["files"] == ["/a/pool-2.sif"]
+    assert (after["commands"]["a"]["word"], after["commands"]["c"]["files"]) == ("apptainer", [])
+
+
+@pytest.mark.parametrize(
+    ("artifact", "why"),
+    [
+        ("/x", "jaws_artifacts: cromwell.jar must be a mapping."),
+        ({"pth": "/x"}, "there is no key pth; did you mean path?"),
+        ({}, "it needs either a path, of a file on the host, or a url."),
+        ({"path": "/x", "url": "https://h/x", "sha256": DIGEST}, "it needs either a path, of"),
+        ({"path": ["/x"]}, "path must be text."),
+        ({"path": "x"}, "the path x is not absolute."),
+        ({"url": "https://h/x"}, "a url needs sha256, which sha256sum prints for the file."),
+        ({"url": "h/x", "sha256": DIGEST}, "the url h/x does not begin with https:// or http://."),
+        ({"url": "https://u:pw@h/x", "sha256": DIGEST}, "a url cannot have a password"),
+        (
+            {"path": "/x", "sha256": DIGEST[1:]},
+            f"64 hexadecimal digits in quotation marks, not {DIGEST[1:]}",
+        ),
+        ({"path": "/x", "sha256": 12}, "64 hexadecimal digits in quotation marks, not 12."),
+        ({"path": "/x", "sha256": f"sha256:{DIGEST}"}, "64 hexadecimal digits in quotation"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(artifact: Any, why: str) -> None:
+    (sentence,) = told(artifacts={"cromwell.jar": artifact})
+    assert sentence.startswith("jaws_artifacts: cromwell.jar")
+    assert why in sentence
+    assert "pw" not in sentence
+
+
+@pytest.mark.parametrize("name", ["log", "site.conf", "my file", "a/b"])
+def test_a_file_with_a_name_that_no_token_can_have_is_named(name: str) -> None:
+    (sentence,) = told(artifacts={name: {"path": "/x"}})
+    assert sentence.startswith(f"jaws_artifacts: {name}: a name must consist of")
+
+
+def test_a_file_that_a_service_needs_and_nobody_describes_is_named() -> None:
+    services = {"pool": POOL | {"instance": "jaws"}}
+    assert told(services=services, artifacts={"pool.siff": {"path": "/x"}}) == [
+        "jaws_services: pool: there is no token @pool.sif@; did you mean @pool.siff@?"
+    ]
+    (sentence,) = told(services=services, artifacts={})
+    assert sentence.endswith("For a file, say in site_artifacts where it comes from.")
 
 
 # ---- What is wrong is named
@@ -687,6 +767,7 @@ def told(**changes: Data) -> list[str]:
         "components": {},
         "configs": {},
         "config_formats": {},
+        "artifacts": {"cromwell.jar": {"path": "/opt/cromwell.jar"}},
         **changes,
     }
     values = {f"jaws_{name}": value for name, value in options.items()}

@@ -408,7 +408,7 @@ def test_a_file_that_got_an_access_control_list_later_is_written_again(tmp_path:
     store = Store(str(tmp_path), str(tmp_path / "supervisord.conf"))
     path = str(tmp_path / "f")
     store.publish(path, KEY, 0o640)
-    item = tree.understood(dict.fromkeys(("group", "target", "source", "sha256"), None) | {
+    item = tree.understood(dict.fromkeys(("group", "target", "source", "url", "sha256"), None) | {
         "path": path, "mode": "0640", "content": KEY,
     })  # fmt: skip
     assert store.is_published(path, KEY, 0o640)

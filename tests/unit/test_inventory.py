@@ -42,9 +42,9 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     without_effect,
     without_entity,
     without_value,
+    wrong_artifacts,
     wrong_changes,
     wrong_extra_variables,
-    wrong_jar,
     wrong_value,
 )
 from ansible_collections.jgi.jaws.plugins.plugin_utils.wiring import Wiring
@@ -548,21 +548,34 @@ def test_an_address_of_another_site_is_named_once_with_the_inventory_that_has_it
     ("name", "why"),
     [("none", "does not exist."), ("folder", "is not a regular file."), ("empty", "is empty.")],
 )
-def test_a_jar_that_cannot_be_used_is_named(tmp_path: Path, name: str, why: str) -> None:
+def test_a_file_of_a_service_that_cannot_be_used_is_named(
+    tmp_path: Path, name: str, why: str
+) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()
     (tmp_path / "jar").write_text("x")
-    given = {"jaws_cromwell_jar_url": "", "jaws_wheels_command": []}
     path = str(tmp_path / name)
-    wrong = jtm(**given, jaws_cromwell_jar=path)
-    assert wrong_jar(wrong, ["jaws-cromwell"]) == [f"jaws_cromwell_jar: {path} {why}"]
-    assert wrong_jar(wrong, ["jaws-jtm"]) == []
-    for right in (
-        {"jaws_cromwell_jar": str(tmp_path / "jar")},
-        {"jaws_cromwell_jar_url": "https://h/jar"},
-        {"jaws_wheels_command": ["make"]},
-    ):
-        assert wrong_jar({**wrong, **right}, ["jaws-cromwell"]) == []
+
+    def told(users: Any, own: Any = None, **given: Any) -> list[str]:
+        artifacts = {"x.jar": {"path": path} | given}
+        values = {
+            "jaws_services": own or {},
+            "jaws_wheels_command": [],
+            "jaws_artifacts": artifacts,
+        }
+        return wrong_artifacts(values, users)
+
+    user = {"a": {"command": ["java", "-jar", "@x.jar@"]}}
+    assert told(user) == told({"a": None}, user) == [f"jaws_artifacts: x.jar: {path} {why}"]
+    assert (
+        told({"a": None}) == told(user, path=str(tmp_path / "jar")) == told(user, path=None) == []
+    )
+    made = {
+        "jaws_wheels_command": ["make"],
+        "jaws_services": {},
+        "jaws_artifacts": {"x.jar": {"path": path}},
+    }
+    assert wrong_artifacts(made, user) == []
 
 
 # ---- The table of what is checked

@@ -60,13 +60,3 @@ def test_a_proxy_that_would_be_asked_for_the_machine_itself_is_named_without_its
 )
 def test_what_cannot_be_an_environment_variable_is_named(variables: Any, why: str) -> None:
     assert wrong_environment(variables) == [f"jaws_environment: {why}"]
-
-
-def test_a_download_whose_proxy_has_a_password_is_refused() -> None:
-    spared = {"no_proxy": "*"}
-    (told,) = wrong_environment({"http_proxy": PROXY, **spared}, downloads=True)
-    assert told.startswith(
-        "jaws_environment: every user of the host would see the password in http_proxy"
-    )
-    assert "secret" not in told
-    assert wrong_environment({"http_proxy": "http://proxy:3128", **spared}, downloads=True) == []

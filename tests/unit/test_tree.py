@@ -8,6 +8,9 @@ import grp
 import hashlib
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,9 @@ def item(path: Path, **given: Any) -> dict[str, Any]:
         "target": None,
         "acl_groups": None,
         "source": None,
+        "url": None,
         "sha256": None,
+        "name": None,
         "list": False,
     } | given
 
@@ -207,7 +212,6 @@ def test_a_strangers_directory_on_the_way_is_refused_where_everybody_may_make_on
         {"secret_content": "x", "content": "x"},
         {"source": "/etc/passwd", "content": "x"},
         {"source": "/etc/passwd", "target": "/x"},
-        {"source": "/etc/passwd", "sha256": "0" * 64},
         {"content": "x", "sha256": "0" * 64},
         {"mode": "rwx"},
         {"mode": "755\n"},
@@ -395,25 +399,118 @@ def test_a_source_that_changes_while_it_is_copied_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jar").write_text("one")
-    monkeypatch.setattr(tree, "copy", lambda *_: (tmp_path / "c").write_text("another"))
-    with pytest.raises(JawsError, match=f"{tmp_path}/jar has changed while") as caught:
+    monkeypatch.setattr(tree, "parts", lambda _stream: iter([b"ano", b"ther"]))
+    with pytest.raises(JawsError, match=f"from {tmp_path}/jar has the checksum") as caught:
         make(item(tmp_path / "c", source=str(tmp_path / "jar")))
-    assert caught.value.reason == "cannot_write"
+    assert caught.value.reason == "unreadable_file"
+    assert os.listdir(tmp_path) == ["jar"]
 
 
-def test_a_file_that_something_else_makes_is_lacking_until_it_is_right(tmp_path: Path) -> None:
-    path, right = tmp_path / f"c-{digest(b'right')[:12]}", digest(b"right")
-    wish = item(tmp_path / "c-@sha256@", mode="0640", sha256=right)
-    for content in (None, b"", b"wrong"):
-        if content is not None:
-            path.write_bytes(content)
-            path.chmod(0o640)
-        result = make(wish)
-        assert (result["changed"], result["lacking"]) == (False, [str(path)])
-    path.write_bytes(b"right")
-    assert make(wish)["lacking"] == []
-    assert make(wish)["copies"] == {right: str(path)}
-    path.chmod(0o644)
-    assert make(wish | {"sha256": right.upper()})["lacking"] == [
-        str(tmp_path / f"c-{right[:12].upper()}")
-    ]
+def test_a_copy_whose_digest_is_given_is_neither_read_nor_needs_its_source_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "image"
+    source.write_bytes(b"right")
+    wish = item(tmp_path / "i-@sha256@.sif", source=str(source), sha256=digest(b"right").upper())
+    (copy,) = make(wish | {"name": "pool.sif"})["copies"].values()
+    monkeypatch.setattr(tree, "sha256", lambda path: pytest.fail(f"{path} was read"))
+    source.unlink()
+    result = make(wish | {"name": "pool.sif"})
+    assert (result["changed"], result["copies"]) == (False, {"pool.sif": copy})
+    Path(copy).write_bytes(b"")
+    with pytest.raises(JawsError, match="image does not exist"):
+        make(wish)
+
+
+def test_a_copy_at_a_path_that_does_not_say_its_digest_is_read_each_time(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"right")
+    wish = item(tmp_path / "b", source=str(tmp_path / "a"))
+    make(wish)
+    (tmp_path / "b").write_bytes(b"wrong")
+    assert make(wish)["changed"] is True
+    assert (tmp_path / "b").read_bytes() == b"right"
+
+
+def test_a_source_with_another_digest_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"wrong")
+    wish = item(tmp_path / "d/b-@sha256@", source=str(tmp_path / "a"), sha256=digest(b"right"))
+    with pytest.raises(JawsError, match=f"{digest(b'wrong')}, not {digest(b'right')}") as caught:
+        make(item(tmp_path / "d"), wish)
+    assert caught.value.reason == "unreadable_file"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback, and the paths that it was asked for; /short breaks off."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404 if self.path == "/none" else 200)
+            self.send_header("Content-Length", "9" if self.path == "/short" else "5")
+            self.end_headers()
+            self.wfile.write(b"right")
+
+        def log_message(self, *_unused: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_is_checked_made_once_and_predicted(
+    tmp_path: Path, served: tuple[str, list[str]]
+) -> None:
+    url, asked = served
+    wish = item(tmp_path / "j-@sha256@", mode="0640", url=f"{url}/j", sha256=digest(b"right"))
+    path = tmp_path / f"j-{digest(b'right')[:12]}"
+    assert make(wish, check=True)["paths"] == [str(path)]
+    assert asked == os.listdir(tmp_path) == []
+    assert make(wish)["copies"] == {f"{url}/j": str(path)}
+    assert (path.read_bytes(), mode(path)) == (b"right", 0o640)
+    assert make(wish)["changed"] is False
+    assert asked == ["/j"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "told"),
+    [
+        ("j", digest(b"wrong"), f"checksum .SHA-256. {digest(b'right')}, not {digest(b'wrong')}"),
+        ("none", digest(b"right"), "cannot be downloaded: HTTP Error 404"),
+        ("short", digest(b"longer"), "cannot be downloaded|checksum"),
+    ],
+)
+def test_a_download_that_is_not_what_was_meant_leaves_nothing(
+    tmp_path: Path, served: tuple[str, list[str]], path: str, sha256: str, told: str
+) -> None:
+    with pytest.raises(JawsError, match=told) as caught:
+        make(item(tmp_path / "j-@sha256@", url=f"{served[0]}/{path}", sha256=sha256))
+    assert caught.value.reason == "unreadable_file"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:
+    wish = item(tmp_path / "j", url="http://127.0.0.1:1/j", sha256=digest(b"x"))
+    with pytest.raises(JawsError, match=r"127.0.0.1:1/j cannot be downloaded: .*refused"):
+        make(wish)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"url": "https://h/j"}, "https://h/j needs sha256"),
+        ({"sha256": digest(b"")}, "sha256 needs a source or a url"),
+        ({"url": "https://h/j", "source": "/j", "sha256": digest(b"")}, "exclude each other"),
+    ],
+)
+def test_a_copy_without_an_origin_or_a_download_without_a_digest_is_refused(
+    tmp_path: Path, given: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(JawsError, match=why):
+        make(item(tmp_path / "j", **given))
