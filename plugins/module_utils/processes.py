@@ -219,10 +219,12 @@ def is_suspended(pid: int, proc: str = PROC) -> bool:
 def is_contained(pid: int, proc: str = PROC) -> bool:
     """Return whether a process is in a container: in a namespace of pids below ours.
 
-    There the same path is another file.
+    There the same path is another file. But what is still in a session from outside, as what
+    `apptainer run --pid` starts, has the files of the program that has started it.
     """
     try:
-        return len(_read_status(pid, proc).get("NSpid", [])) > 1
+        status = _read_status(pid, proc)
+        return len(status.get("NSpid", [])) > 1 and status.get("NSsid", [""])[-1] != "0"
     except _UNSEEN:
         return False
 

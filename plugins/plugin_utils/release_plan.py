@@ -22,8 +22,10 @@ from typing import Any, NamedTuple
 from ..module_utils.environments.module_commands import script
 from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
 from ..module_utils.supervisor.conf import section, with_secrets
+from ..module_utils.supervisor.running import MARK
 from .catalogue import TOKEN, Service, tokens_in
 from .formats import environment_for, render
+from .leash import MARKS
 
 PROGRAM_KEYS = (
     "priority",
@@ -39,6 +41,8 @@ PROGRAM_KEYS = (
 )
 # What a shim becomes before it becomes the service: Python code, without the notice about copying.
 LEASH = '"""' + Path(__file__).with_name("leash.py").read_text(encoding="utf-8").split('"""', 1)[1]
+# What runs an image, and the prefix of the variables that its program gets in any case.
+RUNTIMES = {"apptainer": "APPTAINERENV_", "singularity": "SINGULARITYENV_"}
 LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
 
 
@@ -215,7 +219,7 @@ def _tokens(name: str, configs: Mapping[str, str], context: Context) -> dict[str
 
 def shim(name: str, service: Service, context: Context) -> str:
     """Return the script that a program's command= names: its environment, then exec."""
-    lines = _preamble(name, service, context)
+    lines = [*_preamble(name, service, context), *_marks(service)]
     for source, target in service["copies"]:
         lines += _copy(source, target)
     if service["directory"]:
@@ -224,6 +228,19 @@ def shim(name: str, service: Service, context: Context) -> str:
         lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
     leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
     return _executing(lines, [*leash, *service["command"]])
+
+
+def _marks(service: Service) -> list[str]:
+    """Return the line of bash with which the program of an image can be recognized as ours.
+
+    Its runtime may hide from it all other variables of a service.
+    """
+    words = {os.path.basename(str(word)) for word in service["command"]}
+    return [
+        f'for mark in {" ".join([*MARKS, MARK])}; do export {prefix}$mark="${{!mark-}}"; done'
+        for runtime, prefix in RUNTIMES.items()
+        if runtime in words
+    ]
 
 
 def check_shim(name: str, service: Service, context: Context) -> str:

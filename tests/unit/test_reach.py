@@ -87,6 +87,12 @@ def test_a_process_in_a_container_does_not_belong_to_the_instance(proc: Proc) ->
     assert [is_contained(pid, str(proc)) for pid in (40, 41, 42)] == [True, False, False]
 
 
+def test_what_a_program_has_put_into_a_namespace_of_pids_belongs_to_it(proc: Proc) -> None:
+    with_status(proc, 40, NSpid="40\t1", NSsid="39\t0")
+    with_status(proc, 41, NSpid="41\t1", NSsid="41\t1")
+    assert [is_contained(pid, str(proc)) for pid in (40, 41)] == [False, True]
+
+
 def test_descendants_are_found_by_generation(proc: Proc) -> None:
     for pid, ppid in ((40, 1), (41, 40), (42, 41), (43, 7)):
         proc.add(pid, ppid=ppid)
