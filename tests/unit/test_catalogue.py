@@ -29,7 +29,11 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.catalogue import (
     mistakes,
     services_of,
 )
-from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import Context, plan_release
+from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import (
+    Context,
+    plan_release,
+    shim,
+)
 
 Data = dict[str, Any]
 
@@ -352,6 +356,27 @@ def test_a_new_image_restarts_exactly_the_programs_that_run_it() -> None:
     assert changed(before, after) == ["a", "b"]
     assert after["commands"]["a"]["files"] == ["/a/pool-2.sif"]
     assert (after["commands"]["a"]["word"], after["commands"]["c"]["files"]) == ("apptainer", [])
+
+
+@pytest.mark.parametrize(
+    ("command", "prefix"),
+    [
+        (["apptainer", "run", "x"], "APPTAINERENV_"),
+        (["env", "A=1", "/usr/bin/singularity", "exec", "x"], "SINGULARITYENV_"),
+        (["my-apptainer", "run", "apptainer.sif"], ""),
+    ],
+)
+def test_what_runs_an_image_passes_the_marks_of_its_service_on(
+    command: list[str], prefix: str
+) -> None:
+    service = check_service("a", {"instance": "x", "command": command})
+    text = shim("a", service, Context("/d", {}, {}, "/s/python"))
+    marks = ("SUPERVISOR_SERVER_URL", "SUPERVISOR_PROCESS_NAME", "SUPERVISORD_CONFIG")
+    lines = [line for line in text.splitlines() if line.startswith("for mark in ")]
+    assert len(lines) == bool(prefix)
+    assert all(
+        mark in line and f"export {prefix}$mark=" in line for mark in marks for line in lines
+    )
 
 
 @pytest.mark.parametrize(
