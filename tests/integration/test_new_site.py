@@ -174,8 +174,13 @@ def test_the_site_of_the_page_is_complete_in_sixty_lines(tmp_path: Path) -> None
 
 PROXY = "http://jaws:a-proxys-password@127.0.0.1:9"
 SERVICES = ["message-consumer", "rpc-server", "run-daemon", "transfer-daemon"]
-# What comes from another repository: it is listed last, so it stops last.
-POOL_MANAGER = {"pool-manager": {"instance": "pool", "command": ["sleep", "1000"]}}
+# What comes from another repository, as an image: it is listed last, so it stops last.
+APPTAINER = str(CLONE / "tests/integration/apptainer/apptainer")
+MANAGER = {"instance": "pool", "command": [APPTAINER, "run", "--cleanenv", "@pool.sif@"]}
+POOL_PROGRAMS = {
+    "pool-manager": MANAGER,
+    "neighbour": {"instance": "pool", "command": ["sleep", "1000"]},
+}
 STOPPED = re.compile(r"^(\S+ \S+) \w+ stopped: ", re.M)
 SHORT = {f"jaws-site-{name}": {"holds": 0} for name in ("run-daemon", "transfer-daemon")}
 
@@ -206,15 +211,16 @@ class Today:
             "site_environment_modules": [],
             "site_environment": {"http_proxy": PROXY, "NO_PROXY": "localhost,127.0.0.1"},
             "site_instances_in_order": True,
-            "site_services": {**SHORT, **POOL_MANAGER},
+            "site_services": {**SHORT, **POOL_PROGRAMS},
+            "site_artifacts": {"pool.sif": {"path": f"{root}/pool.sif"}},
             "jaws_wheels": f"{root}/dist",
             "jaws_window": 4,
         }
 
-    def supervisorctl(self, *words: str) -> str:
-        """Return what the instance jaws answers."""
+    def supervisorctl(self, *words: str, instance: str = "jaws") -> str:
+        """Return what an instance answers."""
         command = [self.root / "dev/supervisord/bin/supervisorctl", "-c"]
-        command += [self.root / "dev/supervisord/supervisord-jaws.conf", *words]
+        command += [self.root / f"dev/supervisord/supervisord-{instance}.conf", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def log(self, instance: str) -> str:
@@ -230,6 +236,35 @@ class Today:
         return done.stdout
 
 
+class Images:
+    """The images of the instance pool, and what runs them."""
+
+    def __init__(self, site: Today) -> None:
+        self.site = site
+        self.folder = site.root / "dev/jaws-dev/pool/artifacts"
+
+    def write(self, version: int) -> None:
+        (self.site.root / "pool.sif").write_text(f"import time\ntime.sleep(1000 + {version})\n")
+
+    def play(self, playbook: str, **variables: Any) -> tuple[set[str], list[str]]:
+        """Run a playbook for the instance; return what it has restarted, and the images there."""
+        before = self._pids()
+        self.site.play(playbook, "--limit", f"{self.site.host}_pool", **variables)
+        after = self._pids()
+        restarted = {name for name in before if before[name] != after[name]}
+        return restarted, sorted(path.read_text() for path in self.folder.iterdir())
+
+    def running(self) -> str:
+        """Return the image that the manager runs."""
+        words = Path(f"/proc/{self._pids()['pool-manager']}/cmdline").read_text().split("\0")
+        return (self.folder / words[-2].removeprefix("Apptainer runtime parent: ")).read_text()
+
+    def _pids(self) -> dict[str, str]:
+        return {
+            name: self.site.supervisorctl("pid", name, instance="pool") for name in POOL_PROGRAMS
+        }
+
+
 @pytest.fixture(params=["tahoma", "dori", "jgi"])
 def today(request: pytest.FixtureRequest, quick_python: str) -> Iterator[Today]:
     root = Path(tempfile.mkdtemp(prefix="js", dir="/tmp"))
@@ -239,14 +274,17 @@ def today(request: pytest.FixtureRequest, quick_python: str) -> Iterator[Today]:
 
 
 def test_a_site_of_today_is_deployed_as_it_is_described(today: Today) -> None:
+    images = Images(today)
+    images.write(1)
     pool = {f"{today.host}_pool": {"instance_name": "pool"}}
     (today.inventory / "pool.yml").write_text(json.dumps({"dev": {"hosts": pool}}))
     output = today.play("deploy", "-vvv", "--diff")
     shown = today.play("status")
     for name in SERVICES:
         assert re.search(rf"^{today.host} +jaws-site-{name} +RUNNING ", shown, re.M), shown
-    assert re.search(rf"^{today.host}_pool +pool-manager +RUNNING ", shown, re.M), shown
-    assert len(re.findall(r" RUNNING ", shown)) == 5
+    for name in POOL_PROGRAMS:
+        assert re.search(rf"^{today.host}_pool +{name} +RUNNING ", shown, re.M), shown
+    assert len(re.findall(r" RUNNING ", shown)) == 6
 
     # The proxy reaches the services, and its password stays in files that only the account reads.
     pid = today.supervisorctl("pid", "jaws-site-run-daemon")
@@ -257,7 +295,23 @@ def test_a_site_of_today_is_deployed_as_it_is_described(today: Today) -> None:
     assert holders
     assert {path.stat().st_mode & 0o007 for path in holders} == {0}
 
+    if today.name == "jgi":
+        an_image_follows_the_rules_of_releases(images)
+
     # What the inventory lists first stops first.
     today.play("stop")
     first, last = (max(STOPPED.findall(today.log(name))) for name in ("jaws", "pool"))
     assert first < last
+
+
+def an_image_follows_the_rules_of_releases(images: Images) -> None:
+    first = images.running()
+    images.write(2)
+    restarted, both = images.play("deploy")
+    assert (restarted, len(both)) == ({"pool-manager"}, 2)
+    assert images.running() != first
+    assert images.play("rollback") == ({"pool-manager"}, both)
+    assert images.running() == first
+    images.write(3)
+    restarted, left = images.play("deploy", jaws_keep_releases=1, jaws_grace_days=0)
+    assert (restarted, left) == ({"pool-manager"}, [images.running()])
