@@ -210,10 +210,11 @@ def _is_whole(item: Item, size: int) -> bool:
     So it is not read again, however large it is.
     """
     if not item["is_named"]:
-        return sha256(item["path"]) == item["sha256"]
+        return bool(sha256(item["path"]) == item["sha256"])
+    expected = size
     with suppress(OSError):  # a source that is gone was copied before
-        return size == (os.path.getsize(item["source"]) if item["source"] else size) > 0
-    return size > 0
+        expected = os.path.getsize(item["source"]) if item["source"] else size
+    return size == expected > 0
 
 
 def _make(item: Item) -> None:
@@ -246,7 +247,8 @@ def _fetch(item: Item, content: Iterator[bytes]) -> None:
 
     :raises JawsError: it is not, or it cannot be written (cannot_write).
     """
-    with Download(item["path"], content, item["mode"], item["group"]) as candidate:
+    candidate = Download(item["path"], content, item["mode"], item["group"])
+    with candidate:
         if candidate.sha256 != item["sha256"]:
             raise JawsError(
                 f"what came from {item['source'] or item['url']} has the checksum (SHA-256) "

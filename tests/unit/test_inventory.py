@@ -558,7 +558,7 @@ def test_a_file_of_a_service_that_cannot_be_used_is_named(
 
     def told(users: Any, own: Any = None, **given: Any) -> list[str]:
         artifacts = {"x.jar": {"path": path} | given}
-        values = {
+        values: Data = {
             "jaws_services": own or {},
             "jaws_wheels_command": [],
             "jaws_artifacts": artifacts,
