@@ -16,7 +16,7 @@ import re
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, Container, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, Container, Iterator, Sequence
 
 from .errors import JawsError, keep_secret, quoted, withhold
 
@@ -409,25 +409,6 @@ class Candidate:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-
-
-class Download(Candidate):
-    """The same with bytes, of any number, which are read while they are written; C(sha256) is
-    their digest.
-    """
-
-    def __init__(self, path: str, parts: Iterable[bytes], mode: int, gid: int | None) -> None:
-        self.sha256 = ""
-        self._parts = parts
-        super().__init__(path, "", mode, gid)
-
-    def _fill(self, _text: str) -> None:
-        total = hashlib.sha256()
-        with open(self._handle, "wb", closefd=False) as stream:
-            for part in self._parts:
-                total.update(part)
-                stream.write(part)
-        self.sha256 = total.hexdigest()
 
 
 def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
 from contextlib import closing, suppress
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterable, Iterator
 
 from .acl import grant, is_granted, is_supported, shown_mode
 from .errors import JawsError
 from .files import (
-    Download,
+    Candidate,
     file_mode,
     find_group,
     group_id,
@@ -35,6 +36,23 @@ TOKEN = "@sha256@"  # in the path of a copy
 DIGITS = 12
 SILENCE = 60  # seconds within which a server must send something
 KINDS = "content, secret_content, target, source, url and acl_groups"
+
+
+class Download(Candidate):
+    """A new file of bytes, of any number, that are read while they are written; C(sha256) is theirs."""
+
+    def __init__(self, path: str, content: Iterable[bytes], mode: int, gid: int | None) -> None:
+        self.sha256 = ""
+        self._content = content
+        super().__init__(path, "", mode, gid)
+
+    def _fill(self, _text: str) -> None:
+        total = hashlib.sha256()
+        with open(self._handle, "wb", closefd=False) as stream:
+            for part in self._content:
+                total.update(part)
+                stream.write(part)
+        self.sha256 = total.hexdigest()
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
