@@ -63,7 +63,7 @@ REASONS = {
     "unknown_release": "there is no such release",
     "unreachable": "a supervisord cannot be reached, or something else answers in its place",
     "unreadable_conf": "a supervisord.conf is missing or cannot be read",
-    "unreadable_file": "a file of a release, or one to copy, cannot be read",
+    "unreadable_file": "a file of a release, or to copy, cannot be read or is another one",
     "unstable": "a program ended or was restarted while it was watched",
     "unusable_directory": "a directory is missing, open to others, or lacks what is needed",
     "wrong_file_type": "a path is not a regular file, or not a directory",

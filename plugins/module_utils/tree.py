@@ -39,7 +39,7 @@ KINDS = "content, secret_content, target, source, url and acl_groups"
 
 
 class Download(Candidate):
-    """A new file of bytes, of any number, that are read while they are written; C(sha256) is theirs."""
+    """A new file of bytes that are read while they are written; C(sha256) is their digest."""
 
     def __init__(self, path: str, content: Iterable[bytes], mode: int, gid: int | None) -> None:
         self.sha256 = ""
