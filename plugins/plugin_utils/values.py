@@ -21,7 +21,7 @@ KINDS = {
     "path": "a path",
 }
 # Paths on the control node, which may be relative.
-HERE = re.compile(r"\w+_(wheels|jar|launcher)")
+HERE = re.compile(r"\w+_(wheels|launcher)")
 
 
 class Form(NamedTuple):
