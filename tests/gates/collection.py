@@ -19,11 +19,11 @@ NAMESPACE = "jgi.jaws."
 Mapping = dict[str, Any]
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.CSafeLoader):
     """Reads a value with a tag such as !vault or !unsafe as the value itself."""
 
 
-def _untagged(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
+def _untagged(loader: yaml.CSafeLoader, _suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_scalar(node)
     if isinstance(node, yaml.SequenceNode):
@@ -35,6 +35,7 @@ def _untagged(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
 Loader.add_multi_constructor("!", _untagged)
 
 
+@cache
 def load(path: Path) -> Any:
     """Return the content of a YAML file; None if it does not exist."""
     return yaml.load(path.read_text(), Loader) if path.exists() else None
@@ -288,6 +289,7 @@ def _chained(node: nodes.Node | None) -> int:
     return 1 + _chained(node.node) if isinstance(node, nodes.Filter) else 0
 
 
+@cache
 def names_read(template: str) -> set[str]:
     """Return the variables that a template reads and does not set itself.
 

@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import getpass
 import grp
-import io
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from supervisor.options import ClientOptions
-from supervisor.supervisorctl import Controller
 
+from tests.integration.client import supervisorctl
 from tests.integration.conftest import Result, Run, end_all, has_ended, wait_until
 from tests.integration.ports import reserve_port
 
@@ -35,19 +31,6 @@ SETTLED = {"RUNNING", "STOPPED", "EXITED", "FATAL"}
 ADDED = "[program:added_later]\ncommand=/bin/sleep 1000\n"
 
 States = dict[str, str]
-
-
-class Options(ClientOptions):  # type: ignore[misc]
-    """supervisorctl's, whose connections end with each command."""
-
-    def getServerProxy(self) -> Any:  # the name in Supervisor
-        proxy = super().getServerProxy()
-        self.proxies = [*getattr(self, "proxies", []), proxy]
-        return proxy
-
-    def close(self) -> None:
-        for proxy in getattr(self, "proxies", []):
-            proxy("close")()
 
 
 class Site:
@@ -89,11 +72,7 @@ class Site:
 
     def supervisorctl(self, command: str) -> str:
         """Have Supervisor's own client carry out a command, and return what it prints."""
-        output = io.StringIO()
-        with closing(Options()) as options, redirect_stdout(output), suppress(SystemExit):
-            options.realize(["-c", str(self.conf)])
-            Controller(options).onecmd(command)
-        return output.getvalue()
+        return supervisorctl(self.conf, command)
 
     def states(self) -> States:
         """Return what supervisorctl's table says."""

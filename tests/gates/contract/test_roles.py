@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -155,6 +156,7 @@ def test_an_option_gets_no_second_default_in_a_task(role: str) -> None:
 USERS = ("playbooks/**/*.yml", "roles/*/tasks/**/*.yml", "molecule/**/*.yml")
 
 
+@cache
 def named_entry_points() -> set[tuple[str, str]]:
     """Return the roles that plays and tasks name, each with the entry point that they use."""
     found: set[tuple[str, str]] = set()
