@@ -136,6 +136,14 @@ def cpu_time() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+@pytest.fixture(autouse=True)
+def cpu(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Note in the report what a test costs; most of its duration is waiting."""
+    before = cpu_time()
+    yield
+    record_property("cpu", round(cpu_time() - before, 2))
+
+
 def has_ended(pid: int) -> bool:
     """Whether a process has ended, even if it is still a zombie."""
     try:
