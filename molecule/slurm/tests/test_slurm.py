@@ -108,7 +108,7 @@ class Site:
             return begun and self.serves(job["node"])
 
         wait_until(serves, "the next job serves", pause=1)
-        print(f"\n{self.deployment}: services again after {time.monotonic() - since:.0f} s")
+        print(f"\n{self.deployment}: services again after at most {time.monotonic() - since:.0f} s")
         return self.job
 
     def name(self) -> str:
@@ -223,7 +223,7 @@ def test_supervisord_that_is_killed_starts_again_in_the_same_job(site: Site) -> 
     site.nodes[job["node"]].check_output(f"kill -9 {pid}")
     wait_until(lambda: site.processes(job["node"]).split().count(pid) == 0, "its end")
     wait_until(lambda: site.serves(job["node"]), "the services run again", pause=1)
-    print(f"\nservices again after {time.monotonic() - since:.0f} s")
+    print(f"\nservices again after at most {time.monotonic() - since:.0f} s")
     assert site.job["id"] == job["id"]
 
 
