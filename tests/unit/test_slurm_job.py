@@ -271,7 +271,7 @@ def test_the_state_is_that_of_the_job_that_runs(
     assert json.loads(capsys.readouterr().out)["job"] is None
 
 
-def test_the_state_is_printed_when_a_job_has_room_or_no_longer_waited_for(
+def test_the_state_is_printed_when_a_job_has_room_or_the_wait_is_over(
     cluster: Cluster,
     spec: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
