@@ -148,7 +148,8 @@ def test_a_site_is_asked_only_for_what_its_services_need(tmp_path: Path) -> None
     assert sorted(findings(output)) == [
         f"newsite: {name} is missing: {meaning}" for name, meaning in sorted(NEEDED.items())
     ]
-    code, output = validate(tmp_path, directory, **where, **dict.fromkeys(NEEDED, "x"))
+    given = {**dict.fromkeys(NEEDED, "x"), "site_scratch_dir": "/scratch"}
+    code, output = validate(tmp_path, directory, **where, **given)
     assert code == 0, output
 
 

@@ -75,9 +75,9 @@ def prove(paths: Sequence[str], manage: Manage) -> int:
         for options in due:
             held = manage(options, False).get("held")
             found = "holds" if held else "is not the current one any more"
-            print(f"{options['config']}: release {options['id']} {found}", flush=True)
+            _say(f"{options['config']}: release {options['id']} {found}")
     except JawsError as error:
-        print(f"{options['config']}: {error}", flush=True)
+        _say(f"{options['config']}: {error}")
         if "put_back" not in error.details:  # nothing was tried, for example without supervisord
             return 1
         for options in due:
@@ -86,6 +86,11 @@ def prove(paths: Sequence[str], manage: Manage) -> int:
         if os.stat(path).st_ino == number:  # otherwise another deploy has left a newer one
             os.unlink(path)
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _due(path: str) -> Options | None:
@@ -103,6 +108,6 @@ def _due(path: str) -> Options | None:
 def _take_back(options: Options, manage: Manage) -> None:
     try:
         goal = manage(dict(options, state="reverted"), False)["reverted_to"]
-        print(f"{options['config']}: release {goal or 'none'}, as before", flush=True)
+        _say(f"{options['config']}: release {goal or 'none'}, as before")
     except JawsError as error:
-        print(f"{options['config']}: {error}", flush=True)
+        _say(f"{options['config']}: {error}")
