@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -149,12 +150,32 @@ def check_service(name: str, service: Service) -> Service:
             f"{what}: startsecs must be at least {MIN_STARTSECS}; otherwise crashes go unnoticed. "
             "A service that ends by itself needs one_shot: true."
         )
+    _check_signal(what, complete)
     _check_environment(what, complete["environment"])
     complete["modules"] = [
         _typed(f"{what}: modules: {one}", one, "") for one in complete["modules"]
     ]
     complete["health"] = _checked_health(what, complete["health"])
     return complete
+
+
+def stop_signal(service: Service) -> int:
+    """Return the number of the service's stopsignal, which Supervisor takes with or without SIG.
+
+    :raises KeyError: there is no such signal.
+    """
+    text = str(service["stopsignal"]).upper()
+    return int(text) if text.isdecimal() else int(signal.Signals["SIG" + text.removeprefix("SIG")])
+
+
+def _check_signal(what: str, service: Service) -> None:
+    try:
+        stop_signal(service)
+    except KeyError:
+        named = service["stopsignal"]
+        raise JawsError(
+            f"{what}: stopsignal {named} is not a signal; write it as TERM or 15."
+        ) from None
 
 
 def _one_shot(what: str, service: Service) -> Service:
@@ -269,8 +290,8 @@ def environments_of(
         component = _component(catalogue.get(name, {}), changes.get(name, {}))
         if not component.get("requirements") and not (wheels and component.get("wheels")):
             raise JawsError(
-                f"component {name} has nothing to install. Set jaws_wheels, or its requirements "
-                "in jaws_components."
+                f"jaws_components: {name} has nothing to install. Set its wheels, with "
+                "jaws_wheels, or its requirements."
             )
         if component.get("wheels") and not wheels:
             raise JawsError(
@@ -436,7 +457,8 @@ def mistakes(
     services = services_of(known, changes, *chosen)
     formats = {**catalogues["formats"], **values["jaws_config_formats"]}
     components = (catalogues["components"], values["jaws_components"])
-    found = [_refusal(_refuse_unknown_components, *components, services)]
+    # The directory of the wheels may be given to the deploy alone.
+    found = [_refusal(environments_of, *components, services, "-", {})]
     artifacts, own = values["jaws_artifacts"], {*formats, *OWN_TOKENS}
     found += [_refusal(_artifact, name, one, own) for name, one in artifacts.items()]
     tokens = {*artifacts, *own}

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +22,7 @@ from ..module_utils.environments.module_commands import script
 from ..module_utils.errors import SECRET_NAME, SHORTEST, JawsError, in_urls
 from ..module_utils.supervisor.conf import section, with_secrets
 from ..module_utils.supervisor.running import MARK
-from .catalogue import TOKEN, Service, tokens_in
+from .catalogue import TOKEN, Service, stop_signal, tokens_in
 from .formats import environment_for, render
 from .leash import MARKS
 
@@ -226,7 +225,7 @@ def shim(name: str, service: Service, context: Context) -> str:
         # The directory is made by the instance's user, because it is in that user's scratch.
         folder = _quoted(service["directory"])
         lines += [f"mkdir -p -- {folder}", f"cd -- {folder}"]
-    leash = [context.python, "-I", "-S", "-c", LEASH, int(_signal(service))]
+    leash = [context.python, "-I", "-S", "-c", LEASH, stop_signal(service)]
     return _executing(lines, [*leash, *service["command"]])
 
 
@@ -303,15 +302,6 @@ def _command(service: Service, context: Context) -> dict[str, Any]:
         "environment": paths[service["component"]] if service["component"] else "",
         "trial": [str(word) for word in service["trial"]],
     }
-
-
-def _signal(service: Service) -> int:
-    """Return the number of the service's stopsignal, which Supervisor takes with or without SIG."""
-    text = str(service["stopsignal"]).upper()
-    try:
-        return int(text) if text.isdecimal() else signal.Signals["SIG" + text.removeprefix("SIG")]
-    except KeyError:
-        raise JawsError(f"stopsignal {text} is not a signal; write it as TERM or 15.") from None
 
 
 def _quoted(value: Any) -> str:

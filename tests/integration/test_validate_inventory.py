@@ -248,6 +248,36 @@ def test_a_misspelt_token_or_key_and_a_value_that_would_not_arrive_are_named_onc
     )
 
 
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "not a mapping": (
+        {"site_services": ["jaws-jtm"]},
+        "site_services must be a mapping, not ['jaws-jtm'].",
+    ),
+    "no signal": (
+        {"site_services": {"jaws-jtm": {"stopsignal": "TREM"}}},
+        "site_services: jaws-jtm: stopsignal TREM is not a signal; write it as TERM or 15.",
+    ),
+    "nothing to install": (
+        {"jaws_components": {"jtm": {"wheels": None}}},
+        "jaws_components: jtm has nothing to install. Set its wheels, with jaws_wheels, or its "
+        "requirements.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_once_in_the_words_of_the_site_and_not_by_each_task_that_it_breaks(
+    site: Site, mistake: str
+) -> None:
+    given, sentence = MISTAKES[mistake]
+    path = site.write("group_vars/all/the_rest.yml", **given)
+    found, output = site.check()
+    assert found == [f"{path}: {sentence}"]
+    assert " ".join(output.split()).count(sentence) == 1
+    assert "Finalization" not in output
+    assert "Task failed" not in output
+
+
 def test_a_file_of_variables_for_no_host_or_group_is_named(site: Site) -> None:
     host = site.write("host_vars/local_dev_jwas.yml", jaws_window=4)
     group = site.write("group_vars/devel.yml", jaws_window=4)

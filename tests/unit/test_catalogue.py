@@ -585,7 +585,7 @@ def test_an_unknown_token_is_named() -> None:
         ),
         (
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
-            "component central has nothing to install. Set jaws_wheels",
+            "jaws_components: central has nothing to install",
         ),
         (
             lambda found: environments_of(
