@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils.errors import JawsError
 from ..module_utils.files import write
+from ..module_utils.supervisor.programs import is_quiet
 from ..plugin_utils.status_file import content
 from ..plugin_utils.summary import OUTDATED
 from ..plugin_utils.table import duration, fitting, format_table
@@ -182,7 +183,9 @@ def _rows(instance: Result) -> list[Result]:
     now = status.get("now", time.time())
     done = status.get("done") or []
     rows = [
-        _service(instance, program, now, program["name"] in done) for program in status["programs"]
+        _service(instance, program, now, program["name"] in done)
+        for program in status["programs"]
+        if not is_quiet(program["name"], program["state"])
     ]
     return rows or [
         dict(_blank(instance), state="EMPTY", note="supervisord has no programs: deploy first")

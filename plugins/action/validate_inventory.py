@@ -38,6 +38,7 @@ OPTIONS = {
     "extra_vars": {"type": "list", "elements": "str", "default": []},
     "hosts": {"type": "list", "elements": "str"},
     "files": {"type": "bool", "default": False},
+    "notify": {"type": "str", "default": ""},
     "tags": {"type": "dict"},
 }
 CHANGES = ("jaws_services", "jaws_configs", "jaws_config_formats")
@@ -249,7 +250,11 @@ class ActionModule(ActionBase):
         instances = [name for name in variables["groups"].get("supervisord", []) if name in hosts]
         if not instances and options["hosts"] is None:
             sentences.append(NO_INSTANCE)
-        return {**_outcome(sentences, instances), **_warnings(hosts, spec)}
+        result = {**_outcome(sentences, instances), **_warnings(hosts, spec)}
+        tags = variables.get("ansible_run_tags") or []
+        if options["notify"] and not self._task.check_mode and "inventory" not in tags:
+            result["notify"] = _notify(options["notify"], hosts)
+        return result
 
     def _named_files(self, variables: Result) -> Iterator[tuple[str, str, str]]:
         """Yield what each file of variables is for, and its path."""
@@ -377,6 +382,15 @@ def _warnings(hosts: dict[str, Host], spec: Spec) -> Result:
     ours = {name for host in hosts.values() if host.options for name in host.raw}
     others = inventory.other_names(ours, spec)
     return {"warnings": [f"jgi.jaws has no variable {', '.join(others)}."]} if others else {}
+
+
+def _notify(event: str, hosts: dict[str, Host]) -> Result:
+    """Return what the callback jgi.jaws.notify needs if the playbook fails."""
+    known = {name: host.values for name, host in hosts.items()}
+    commands = [values.get("supervisord_notify_command") for values in known.values()]
+    deployments = {name: values.get("jaws_deployment") for name, values in known.items()}
+    found = [command for command in commands if command]
+    return {"event": event, "command": found[0] if found else [], "deployments": deployments}
 
 
 def _size(groups: dict[str, list[str]]) -> Any:

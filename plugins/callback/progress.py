@@ -57,7 +57,7 @@ from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils import color
 
-from ..plugin_utils.failures import KINDS, Failure, cause, divide, last_screen
+from ..plugin_utils.failures import KINDS, Failure, Failures, task_name
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
 from ..plugin_utils.progress import Waiting
 from ..plugin_utils.table import wrong_lines
@@ -66,7 +66,6 @@ from ..plugin_utils.text import plain
 TICK_SECONDS = 0.5
 LOG_COLUMNS = 200
 SEE_THE_END = "(the reason is at the end)"
-NOTE = "progress_note"
 TITLES = tuple(f"{kind} on " for kind in KINDS)
 SIMULTANEOUS = ("free", "host_pinned")  # with these strategies, tasks overlap
 
@@ -99,12 +98,10 @@ class CallbackModule(Default):
         self._waiting = Waiting()
         self._named: dict[str, Any] = {}
         self._told: dict[str, int] = {}
-        self._plays = 0
         self._untold: Any = None
         self._overlapping = False
         self._sections: list[str] = []
-        self._failures: list[tuple[Failure, Any]] = []
-        self._notes: list[str] = []
+        self._failures = Failures()
         self._reports: list[list[str]] = []
         self._wrong: set[str] = set()
 
@@ -121,8 +118,7 @@ class CallbackModule(Default):
 
     @_safely
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        self._plays += 1
-        self._notes.append(str(play.get_vars().get(NOTE, "")))
+        self._failures.begin_play(play)
         self._overlapping = play.strategy.rpartition(".")[2] in SIMULTANEOUS
         # Its banner comes with the first task that shows one: most sites have nothing to do in some
         # plays, such as those for Slurm.
@@ -140,19 +136,19 @@ class CallbackModule(Default):
     def _show_play(self) -> None:
         if self._untold:
             play, self._untold = self._untold, None
-            self._begin_section(0, f"play_{self._plays}")
+            self._begin_section(0, f"play_{self._failures.plays}")
             super().v2_playbook_on_play_start(play)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
         self._told.pop(task._uuid, None)
-        self._waiting.begin(task._uuid, _name(task))
+        self._waiting.begin(task._uuid, task_name(task))
         super()._task_start(task, prefix)
 
     @_safely
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         super().v2_runner_on_start(host, task)
         self._named[task._uuid] = task
-        self._waiting.begin(task._uuid, _name(task), host.get_name())
+        self._waiting.begin(task._uuid, task_name(task), host.get_name())
         self._show_line()
 
     def _returned(self, result: Any) -> None:
@@ -220,7 +216,7 @@ class CallbackModule(Default):
         self._returned(result)
         self._keep_report(result)
         if not ignore_errors:
-            self._keep_failure("FAILED", result)
+            self._failures.keep("FAILED", result)
         if ignore_errors or self._display.verbosity:
             super().v2_runner_on_failed(result, ignore_errors)
         elif not (result._task.loop and "results" in result._result):
@@ -241,7 +237,7 @@ class CallbackModule(Default):
         self._keep_report(result)
         ignored = result._task_fields.get("ignore_unreachable")
         if not ignored:
-            self._keep_failure("UNREACHABLE", result)
+            self._failures.keep("UNREACHABLE", result)
         if ignored or self._display.verbosity:
             super().v2_runner_on_unreachable(result)
         else:
@@ -254,12 +250,6 @@ class CallbackModule(Default):
         self._handle_warnings(result._result)
         to_stderr = self.get_option("display_failed_stderr")
         self._display.display(text, color=_setting("COLOR_ERROR"), stderr=to_stderr)
-
-    def _keep_failure(self, kind: str, result: Any) -> None:
-        host, name = result._host.get_name(), _name(result._task)
-        why = cause(result._result, getattr(result, "exception", None))
-        failure = Failure(kind, host, name, self._plays, why)
-        self._failures.append((failure, result))
 
     def _keep_report(self, result: Any) -> None:
         """Keep the table that a task reports, to show it at the end."""
@@ -287,15 +277,12 @@ class CallbackModule(Default):
         for line in after:
             is_wrong = line.startswith(TITLES) or line in self._wrong
             self._display.display(line, color=_setting("COLOR_ERROR") if is_wrong else None)
-        self._failures = []
+        self._failures = Failures()
 
     def _ending(self, stats: Any) -> tuple[list[str], list[str]]:
         """Return the lines before the recap, and those after it."""
-        counts = {host: stats.summarize(host) for host in stats.processed}
-        lost = {host: count["failures"] + count["unreachable"] for host, count in counts.items()}
-        ending, rescued = divide([failure for failure, _result in self._failures], lost)
-        note = self._notes[ending[-1].play - 1] if ending else ""
-        screen = last_screen(ending, self._output.paper(), note)
+        ending, rescued = self._failures.divided(stats)
+        screen = self._failures.screen(ending, self._output.paper())
         after = [line for report in self._reports for line in [*report, ""]] + screen.lines
         if self._display.verbosity:  # everything has been shown when it happened
             return [], after
@@ -306,7 +293,7 @@ class CallbackModule(Default):
         return [
             f"{failure.kind} on {failure.host}: {failure.task} => "
             f"{self._dump_results(result._result)}"
-            for failure, result in self._failures
+            for failure, result in self._failures.kept
             if chosen is None or failure in chosen
         ]
 
@@ -337,14 +324,8 @@ class CallbackModule(Default):
             self._stop()
             for line in [] if self._display.verbosity else self._in_full():
                 self._display.display(line)
-            self._failures = []
+            self._failures = Failures()
 
 
 def _setting(name: str) -> Any:
     return constants.config.get_config_value(name)
-
-
-def _name(task: Any) -> str:
-    """Return a task's own name, without the role and the file that come before it."""
-    name = (task.name or task.get_name()).strip()
-    return plain(name.rpartition(" | ")[2] or name)

@@ -26,7 +26,7 @@ from .supervisor.daemon import Daemon
 from .supervisor.endpoint import SupervisordConf
 from .supervisor.installation import is_of_another_installation
 from .supervisor.leftovers import Leftovers
-from .supervisor.observation import Observation, observe, settings
+from .supervisor.observation import Observation, observe_release, settings
 from .supervisor.parser import validate_text
 from .supervisor.planning import Plan, plan_stopped
 from .supervisor.programs import Change, Program, namespec
@@ -68,7 +68,7 @@ def foreseen(store: Store, python: str, before: str, after: str) -> dict[str, An
     """Return what a switch would do to each program, and whether supervisord is outdated."""
     try:
         with Supervisor(SupervisordConf(store.config).endpoint) as client:
-            seen = observe(client, reread=before == after)
+            seen = observe_release(client, reread=before == after)
             due = due_actions(client, seen, before, after)
             return dict(actions=due, outdated=is_outdated(client, python))
     except JawsError as error:
@@ -216,14 +216,16 @@ class Switch:
         if returning:
             record = history.returned(*about, self.store.all())
         else:
-            record = self.told(history.switched(*about))
+            record = history.switched(*about)
+        record = self.told(record, returning)
         self.store.save(record)
         self.store.switch(record["programs"])
         return record
 
-    def told(self, record: Record) -> Record:
-        """Return the record with who deploys, from what and why."""
+    def told(self, record: Record, returning: bool) -> Record:
+        """Return the record with who deploys or goes back, from what and why."""
         about = {key: self.params[key] for key in ABOUT if self.params[key]}
+        about.update({"rollback": "true"} if returning else {})
         return history.told(record, self.deploy, about)
 
     def apply(self, record: Record, exits: int | None, everything: bool) -> list[str]:
@@ -236,7 +238,7 @@ class Switch:
         applied = self._apply(record["programs"], not returning, exits=exits)
         held = applied.started
         if everything:  # a run that was killed did not see whether the release is stable
-            running = observe(self.client).programs
+            running = observe_release(self.client).programs
             held = [program.name for program in running if program.state != "STOPPED"]
             # supervisord may have started a moment ago.
             starting = Plan(await_running=held)
@@ -333,7 +335,7 @@ class Activation(Command):
         self._refuse_incomplete(record)
         due, since = before.programs != record["programs"], time.time()
         # This fails before any switch if supervisord does not answer or has lost a program.
-        seen = observe(switch.client, reread=not due)
+        seen = observe_release(switch.client, reread=not due)
         plan_stopped(seen.programs)
         plan = due_actions(switch.client, seen, before.programs, record["programs"])
         proven = not due and history.state(record, before.release) == "good"
@@ -341,7 +343,7 @@ class Activation(Command):
             self._refuse_unusable(record, before)
             record = switch.switch(record, before, self.returning)
         elif not proven:  # a run that was killed has switched already
-            record = switch.told(history.continued(record, switch.deploy))
+            record = switch.told(history.continued(record, switch.deploy), self.returning)
         try:
             linked = self.store.link(record["links"])
             exits = None if proven else EXITS
@@ -354,7 +356,7 @@ class Activation(Command):
             self.store.save(history.held(record, switch.deploy, time.time()))
         touched += drop(switch.client, self.params["timeout"])
         found = self._result(record, before, due or linked or bool(touched), touched)
-        programs = observe(switch.client).programs
+        programs = observe_release(switch.client).programs
         found.update(self._done(switch.client, plan, since), programs=_shown(programs))
         # What it did not restart, nobody has looked at.
         return dict(found, **self._prune(record["id"]) if due else _unhealthy(record, programs))
@@ -369,7 +371,8 @@ class Activation(Command):
             self._refuse_unusable(record, before)
             record = switch.switch(record, before, self.returning)
         elif not proven:
-            self.store.save(switch.told(history.continued(record, switch.deploy)))
+            again = history.continued(record, switch.deploy)
+            self.store.save(switch.told(again, self.returning))
         linked = self.store.link(record["links"])
         if not proven:
             proof.leave(self.store.proof, self.params)

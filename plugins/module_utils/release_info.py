@@ -44,8 +44,10 @@ def _shown(record: Record, now: Record | None, known: Sequence[Record]) -> dict[
     current = now["id"] if now else None
     found = {key: record.get(key) for key in SHOWN}
     found.update(dict.fromkeys(ABOUT), **history.about(record))
+    back: Any = history.rollback(record)
     return dict(
         found,
+        rollback=back and {key: back.get(key) for key in ("author", "ci_job", *ABOUT)},
         status=history.state(record, current),
         state=history.standing(record, now, known),
         deploys=history.deploys(record, record["id"] == current),

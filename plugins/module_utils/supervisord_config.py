@@ -31,10 +31,14 @@ from .files import (
 )
 from .supervisor import conf
 from .supervisor.conf import ConfText
+from .supervisor.controller import Controller
 from .supervisor.daemon import LOCKED_OUT, Daemon, Living, environment_of, with_daemons
 from .supervisor.endpoint import SupervisordConf, is_taken, new_parser
 from .supervisor.instance_lock import locked_instance
+from .supervisor.observation import observe
+from .supervisor.planning import plan_updated
 from .supervisor.presence import ask, warnings
+from .supervisor.programs import NOTIFIER
 from .supervisor.running import (
     Instance,
     listeners,
@@ -117,6 +121,26 @@ class ConfigFile:
         except JawsError:
             os.unlink(self.previous)  # the file is in force
             raise
+
+    def notify(self) -> bool:
+        """Make a running daemon run the notifier as the file says; return whether that was due.
+
+        Its programs are left alone.
+
+        :raises JawsError: the notifier does not start (program_failed, timed_out).
+        """
+        texts = (self.old.daemon, self.new.daemon)
+        if not any(NOTIFIER in conf.definitions(text) for text in texts):
+            return False
+        daemon = self._daemon(self.path)
+        if not daemon.status():
+            return False
+        with daemon.client as client:
+            programs, change = observe(client, reread=True)
+            plan = plan_updated(change.only([NOTIFIER]), programs)
+            if plan.changes:
+                Controller(client, self.params["timeout"]).execute(plan)
+        return plan.changes
 
     def _written(self, must_reload: bool) -> Living | None:
         """Write the file; return the daemon that has to take it up."""
@@ -309,14 +333,14 @@ def _manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return _result(file, file.changed, False)
     file.sweep()
     if not file.changed:
-        return _result(file, False, False)
+        return _result(file, file.notify(), False)
     # The same lock as Daemon.alone, so that a start never sees half a change.
     with locked_instance(*lock_of(file), params["timeout"]):
         # Another run may have changed it while we waited.
         file = ConfigFile(params)
         changed = file.changed
         reloaded = changed and file.apply()
-        return _result(file, changed, reloaded)
+        return _result(file, file.notify() or changed, reloaded)
 
 
 def lock_of(file: ConfigFile) -> tuple[str, str | None, Container[int]]:

@@ -173,6 +173,13 @@ releases:
       version_added: 0.3.0
       type: str
       sample: Use more threads
+    rollback:
+      description:
+        - C(author), C(ci_job), C(commit), C(pipeline) and C(comment) of the rollback that has
+          switched to it last; null if that was a deploy.
+      version_added: 0.3.0
+      type: dict
+      sample: {author: jane, ci_job: null, commit: null, pipeline: "4712", comment: slow}
     packages:
       description: Its packages with their versions.
       type: list

@@ -39,7 +39,8 @@ options:
       - C(username) and C(password) are added to the sections of servers and to C(supervisorctl).
       - Every kind of section that Supervisor knows may be given. There is no reload for what
         supervisord reads without one, such as programs and event listeners; use
-        M(jgi.jaws.supervisorctl) for these.
+        M(jgi.jaws.supervisorctl) for these. Only the event listener C(jgi-jaws-notify) (see
+        P(jgi.jaws.notifier#filter)) is added, restarted or removed at once.
       - Names that Supervisor expands, such as C(%(ENV_HOME\)s), C(%(here\)s) and
         C(%(process_num\)02d), are left to it. Any other percent sign is taken literally.
       - An option that Supervisor would ignore is refused, and so is a port at another address than

@@ -54,6 +54,14 @@ options:
     type: bool
     default: false
     version_added: 0.3.0
+  notify:
+    description:
+      - The event that the callback P(jgi.jaws.notify#callback) reports to the inventory's
+        C(site_notify_command) if the playbook fails. By default, it reports nothing.
+      - It reports nothing with C(--check) and with C(--tags inventory).
+    type: str
+    default: ""
+    version_added: 0.3.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -83,6 +91,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+notify:
+  description: The command, the O(notify) event, and the deployment of each host.
+  returned: with O(notify), unless nothing would be deployed
+  type: dict
+  sample: {command: [/usr/local/bin/tell], event: deploy_failed, deployments: {cori_dev_jaws: dev}}
 findings:
   description: One sentence for each thing that is wrong.
   returned: always

@@ -28,6 +28,7 @@ USUAL = {
     "unhealthy", "unreachable", "warnings",
 }  # fmt: skip
 NO_REASON = "The result has no message; run this again with -v to see all of it."
+NOTE = "progress_note"  # a variable of a play: what is true after any failure in it
 LEAST = 4  # lines of a failure that still say something
 MOST_ROWS = 4  # of one line, if the width is unknown
 
@@ -69,6 +70,45 @@ class Paper(NamedTuple):
     def height(self, line: str) -> int:
         """Return how many lines of the screen one line takes."""
         return max(1, -(-width_of(line) // self.columns))
+
+
+class Failures:
+    """What has failed in a run, each with the result that Ansible reported."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Failure, Any]] = []
+        self.plays = 0
+        self._notes: list[str] = []
+
+    def begin_play(self, play: Any) -> None:
+        """Note that a play begins."""
+        self.plays += 1
+        self._notes.append(str(play.get_vars().get(NOTE, "")))
+
+    def keep(self, kind: str, result: Any) -> None:
+        """Keep what a task has reported."""
+        why = cause(result._result, getattr(result, "exception", None))
+        host, name = result._host.get_name(), task_name(result._task)
+        self.kept.append((Failure(kind, host, name, self.plays, why), result))
+
+    def divided(self, stats: Any) -> tuple[list[Failure], list[Failure]]:
+        """Return the failures that the run ends with, and those that were rescued.
+
+        :param stats: Ansible's, of the whole run.
+        """
+        counts = {host: stats.summarize(host) for host in stats.processed}
+        lost = {host: count["failures"] + count["unreachable"] for host, count in counts.items()}
+        return divide([failure for failure, _result in self.kept], lost)
+
+    def screen(self, ending: Sequence[Failure], paper: Paper) -> Screen:
+        """Return the screen for the failures that the run ends with."""
+        return last_screen(ending, paper, self._notes[ending[-1].play - 1] if ending else "")
+
+
+def task_name(task: Any) -> str:
+    """Return a task's own name, without the role and the file that come before it."""
+    name = (task.name or task.get_name()).strip()
+    return plain(name.rpartition(" | ")[2] or name)
 
 
 def cause(result: Mapping[str, Any], exception: Any = None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from ansible.executor.process.worker import WorkerProcess
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ..module_utils.supervisor.programs import is_quiet
 from .spelling import misspelt
 
 Result = Mapping[str, Any]
@@ -143,7 +144,8 @@ def chosen_programs(
 
 
 def _states(instance: Result) -> dict[str, str]:
-    return {program["name"]: program["state"] for program in instance["programs"]}
+    known = {program["name"]: program["state"] for program in instance["programs"]}
+    return {name: state for name, state in known.items() if not is_quiet(name, state)}
 
 
 def _listed(wanted: str | Sequence[str]) -> list[str]:

@@ -169,9 +169,8 @@ def history(instances: Mapping[str, Result], packages: str, now: float, width: i
     heading, *lines = format_table(HISTORY, rows).splitlines()
     found = [heading]
     for line, (_host, one) in zip(lines, known, strict=True):
-        told = filter(
-            None, (_origin(one, now), cut(one["why"] or "", 2 * width) or _packages(one, packages))
-        )
+        why = cut(one["why"] or "", 2 * width) or _packages(one, packages)
+        told = filter(None, (*_origins(one, now), why))
         found += [line, *(piece for text in told for piece in _laid_out(f"  {text}", width))]
     return found
 
@@ -187,14 +186,25 @@ def _row(host: str, release: Result, current: str | None) -> Result:
     }
 
 
-def _origin(release: Result, now: float) -> str:
-    """Return when a release was deployed, by whom, from what, and what for."""
-    since = release["activated"] or release["created"]
+def _origins(release: Result, now: float) -> Iterable[str]:
+    """Yield who deployed a release, and who has gone back to it last."""
+    at, back = release["activated"], release.get("rollback")
+    since = release["deploy"] if back else at  # the number of a deploy is its time
+    if since:
+        yield _origin("deployed", now - since, release)
+    else:
+        yield _origin("prepared", now - release["created"], release)
+    if back and at:
+        yield _origin("gone back to", now - at, back)
+
+
+def _origin(what: str, age: float, known: Result) -> str:
+    """Return when that was done to a release, by whom, from what, and what for."""
     facts = [
-        f"{'deployed' if release['activated'] else 'prepared'} {duration(now - since)} ago",
-        *(f"{word} {release[key]}".strip() for key, word in ORIGIN.items() if release.get(key)),
+        f"{what} {duration(age)} ago",
+        *(f"{word} {known[key]}".strip() for key, word in ORIGIN.items() if known.get(key)),
     ]
-    told = f": {release['comment']}" if release.get("comment") else ""
+    told = f": {known['comment']}" if known.get("comment") else ""
     return plain(", ".join(facts).replace(", by ", " by ", 1) + told)
 
 

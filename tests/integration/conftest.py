@@ -158,7 +158,7 @@ STARTUP = CLONE / "tests/startup"
 # same modules again, and each deployment fetches the same packages.
 KEPT = {
     "ANSIBLE_CALLBACK_PLUGINS": str(STARTUP / "callback"),
-    "ANSIBLE_CALLBACKS_ENABLED": "keep_modules",
+    "ANSIBLE_CALLBACKS_ENABLED": "keep_modules, jgi.jaws.notify",
     "PIP_CACHE_DIR": str(CLONE / ".cache/pip"),
     "PYTHONPATH": str(STARTUP),
 }

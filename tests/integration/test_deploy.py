@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import NOTIFIER
 from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from shown import blocks, is_in
 from tests.integration.client import supervisorctl
@@ -149,7 +150,16 @@ class Deployment:
         """Return the words in each program's line of supervisorctl's table."""
         tables = [supervisorctl(self.conf(instance), "status") for instance in ("jaws", "jtm")]
         lines = [line.split() for table in tables for line in table.splitlines()]
-        return {name: words for name, *words in lines}
+        return {name: words for name, *words in lines if name != NOTIFIER}
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Return what the command that reports failures has read."""
+        told = self.root / "told"
+        return [*map(json.loads, told.read_text().splitlines())] if told.exists() else []
+
+    def releases(self) -> dict[str, str]:
+        """Return what the release has written into each configuration."""
+        return {name: text.partition("; Programs.")[2] for name, text in self.confs().items()}
 
     def pids(self) -> dict[str, str]:
         """Return the pid of each program; all of them run."""
@@ -188,9 +198,12 @@ def answer(port: int, path: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def installation(quick_python: str) -> Iterator[Deployment]:
+def installation(request: pytest.FixtureRequest, quick_python: str) -> Iterator[Deployment]:
     """A directory for a group's deployment, with a short path because of the sockets in it."""
     found = Deployment(Path(tempfile.mkdtemp(prefix="jd", dir="/tmp")), quick_python)
+    if request.param in ("@cut", "@operated"):  # the others are as without it
+        hook = f"cat >>{found.root}/told; echo >>{found.root}/told"
+        found.variables["site_notify_command"] = ["sh", "-c", hook]
     yield found
     found.end()
 
@@ -220,6 +233,50 @@ def test_releases_distinguish_two_builds_of_one_version(deployment: Deployment) 
     for name in ("central", "site", "jtm"):
         (wheel,) = (deployment.root / "dist").rglob(f"jaws_{name}-*.whl")
         assert f"jaws-{name}=={wheel.name.split('-')[1]} ({wheel_digest(str(wheel))[:8]})" in shown
+
+
+# A callback that writes everything as JSON in the end, as that of ansible.posix.
+AS_JSON = """\
+import json
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "stdout", "as_json"
+
+    def v2_playbook_on_start(self, playbook):
+        self.results = []
+
+    def v2_runner_on_ok(self, result):
+        self.results.append(dict(result._result, task=result._task.get_name()))
+
+    def v2_playbook_on_stats(self, stats):
+        self._display.display(json.dumps(self.results, default=str))
+"""
+
+
+@DEPLOYED
+@pytest.mark.parametrize(
+    ("playbook", "task", "line"),
+    [
+        ("status", "Show everything in one table", r"INSTANCE +PROGRAM +STATE "),
+        ("releases", "releases | Show the table", r"INSTANCE +RELEASE +STATE "),
+        ("logs", "logs | Show all lines, ordered by time", r"jaws-\S+ +\| "),
+        ("deploy", "activate | Show what has changed", r"local_dev_jaws: \S+, unchanged$"),
+    ],
+)
+def test_with_a_json_callback_the_output_is_json_and_has_the_table_as_a_result(
+    deployment: Deployment, tmp_path: Path, playbook: str, task: str, line: str
+) -> None:
+    (tmp_path / "as_json.py").write_text(AS_JSON)
+    environment = surroundings(deployment.home, ANSIBLE_STDOUT_CALLBACK="as_json")
+    environment["ANSIBLE_CALLBACK_PLUGINS"] += f":{tmp_path}"
+    call = [sys.executable, "-m", "ansible", "playbook", *deployment.arguments(playbook)]
+    done = subprocess.run(
+        call, cwd=CLONE, env=environment, capture_output=True, text=True, check=True
+    )
+    results = json.loads(done.stdout)
+    (shown,) = (one for one in results if one["task"].rpartition(" : ")[2] == task)
+    assert re.match(line, shown["stdout_lines"][0]), shown["stdout_lines"]
 
 
 @DEPLOYED
@@ -293,7 +350,7 @@ def test_a_bad_release_is_taken_back_and_the_play_fails(deployment: Deployment) 
 def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     deployment: Deployment,
 ) -> None:
-    pids, confs = deployment.pids(), deployment.confs()
+    pids, before = deployment.pids(), deployment.releases()
     configs = {
         "jaws-central.conf": {"JAWS": {"docs_url": "of a deploy that fails elsewhere"}},
         "jaws-jtm.conf": {"STANDIN": {"crash_after": 1, "exit_status": 7}},
@@ -303,14 +360,15 @@ def test_one_instance_that_does_not_hold_takes_the_whole_deployment_back(
     run = deployment.deploy("-vvv", "--diff", **notify)
     assert run.returncode != 0
     (notice,) = map(json.loads, (deployment.root / "notice").read_text().splitlines())
-    assert (notice["event"], notice["instance"]) == ("switch_failed", "local_dev_jtm")
-    assert (notice["deployment"], notice["programs"]) == ("dev", ["jaws-jtm"])
+    assert (notice["event"], notice["deployment"]) == ("deploy_failed", "dev")
+    assert (notice["programs"], notice["release"] is None) == (["jaws-jtm"], False)
+    assert "local_dev_jtm" in notice["instances"]
     assert "exit status 7" in notice["message"]
-    assert "(jaws_notify_command) ended with status 9" in run.stdout
+    assert "(site_notify_command) ended with status 9" in run.stdout
     assert "jaws-jtm is " in run.stdout
     assert "exit status 7" in run.stdout
     assert "The switch failed on local_dev_jtm, for the reason above" in run.stdout
-    assert deployment.confs() == confs
+    assert deployment.releases() == before
     after = deployment.pids()
     assert {name: after[name] for name in SITE} == {name: pids[name] for name in SITE}
     shown = deployment.play("releases").stdout
@@ -451,8 +509,10 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     after = current(deployment)
     assert after["local_dev_jaws"] != before["local_dev_jaws"]
     assert after["local_dev_jtm"] == before["local_dev_jtm"]
-    run = deployment.play("rollback")
+    run = deployment.play("rollback", message="the new one is slow")
     assert changes(run) == {"local_dev_jaws": 1, "local_dev_jtm": 0}
+    shown = deployment.play("releases").stdout
+    assert re.search(r"^  gone back to 0?\w+ ago by \S+: the new one is slow$", shown, re.M), shown
     assert f"From {after['local_dev_jaws']} to {before['local_dev_jaws']}." in run.stdout
     assert f"-e release={after['local_dev_jaws']}" in " ".join(run.stdout.split())
     pair = {"release": before["local_dev_jaws"], "against": after["local_dev_jaws"]}
@@ -524,6 +584,7 @@ def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
 ) -> None:
     variables, words = FAILING[case]
     pids, confs = deployment.pids(), deployment.confs()
+    told = len(deployment.notices())
     with socket.create_server(("127.0.0.1", 0)) as server:
         if "deployment_rest_port" in variables:
             variables = {"deployment_rest_port": server.getsockname()[1]}
@@ -535,6 +596,11 @@ def test_the_last_screen_of_a_deploy_that_fails_says_why_and_what_runs(
         assert run.returncode == 2
         screens.append(last_rows(run.stdout))
         assert deployment.pids() == pids
+    notices = deployment.notices()[told:]
+    assert [notice["event"] for notice in notices] == ["deploy_failed"] * len(screens)
+    for notice in notices:
+        assert [word for word in words if bare(word) not in bare(notice["message"])] == []
+        assert notice["deployment"] == "dev"
     for rows in screens:
         screen, text = "\n".join(rows), bare("".join(rows))
         assert re.search(r"^FAILED on local_dev_j\w+(, local_dev_j\w+)?: ", screen, re.M), screen

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import NOTIFIER
 from tests.integration.conftest import ansible
 
 Result = dict[str, Any]
@@ -41,7 +42,8 @@ def report(home: Path, *instances: Result, strict: bool = False) -> tuple[int, l
 def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
     programs = [program("jaws-jtm"), program("jaws-cromwell", pid=12345)]
     programs[0]["restarts"] = 2
-    jaws: Result = {"name": "dev_jaws", "status": {"programs": [program("rest")]}, "release": "r1"}
+    own = [program("rest"), program(NOTIFIER)]  # which is only shown if it does not run
+    jaws: Result = {"name": "dev_jaws", "status": {"programs": own}, "release": "r1"}
     releases = {"title": "r2", "health": {"jaws-jtm": None}}
     jtm = {"name": "dev_jtm", "status": {"programs": programs}, "releases": releases}
     code, lines, message = report(tmp_path, jaws, jtm)
@@ -62,14 +64,15 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     code, lines, message = report(
         tmp_path,
         {"name": "dev", "status": {"programs": [program("up"), fallen, ended]}, "release": "r1"},
+        {"name": "mute", "status": {"programs": [program(NOTIFIER, "FATAL", None)]}},
         {"name": "empty", "status": {"programs": []}},
         {"name": "down", "status": failed},
         {"name": "unreached", "status": {}},
     )
     assert code != 0
     assert message == (
-        "not running: dev fallen, dev ended, empty (supervisord), down (supervisord), "
-        "unreached (supervisord)"
+        f"not running: dev fallen, dev ended, mute {NOTIFIER}, empty (supervisord), "
+        "down (supervisord), unreached (supervisord)"
     )
     assert lines[-5:] == [
         r"dev fallen: exit status 7; no broker\x1b[2J",

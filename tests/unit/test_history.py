@@ -367,3 +367,17 @@ def test_what_is_known_about_a_deploy_is_that_of_the_one_that_counts() -> None:
     record = history.told(history.told({"id": "r1"}, 9, {"comment": "a"}), 10, {"comment": "b"})
     assert history.about(record) == {"comment": "b"}
     assert history.about({**record, "deploy": 9}) == {"comment": "a"}
+    assert history.rollback(record) is None
+
+
+def test_a_rollback_is_known_beside_the_deploy_that_counts_until_a_deploy_comes() -> None:
+    known = history.told({"id": "r1", "status": "good", "deploy": 9}, 9, {"comment": "a"})
+    current = {"id": "r2", "status": "good", "deploy": 10, "deploys": {"10": 9}, "links": {}}
+    about = {"author": "jane", "rollback": "true"}
+    back = history.returned(known, current, "", 11, [known, current])
+    back = history.told(history.told(back, 11, about), 11, {"author": "jane"})
+    back = history.held(back, 11, 12.0)
+    assert (history.about(back), history.rollback(back)) == ({"comment": "a"}, about)
+    again = history.switched({**back, "deploy": 9}, {**current, "deploy": 12}, "", 13)
+    again = history.held(history.told(again, 13, {"comment": "b"}), 13, 14.0)
+    assert (history.about(again), history.rollback(again)) == ({"comment": "b"}, None)

@@ -18,6 +18,7 @@ from ansible.plugins import callback as ansible_callback
 from ansible.utils.context_objects import CLIArgs
 
 from ansible_collections.jgi.jaws.plugins.callback import progress
+from ansible_collections.jgi.jaws.plugins.plugin_utils import failures
 
 OPTIONS = {
     "display_skipped_hosts": False,
@@ -321,7 +322,7 @@ def test_only_what_is_wrong_in_a_report_has_a_colour(run: Run) -> None:
 @pytest.mark.parametrize(
     ("method", "event"),
     [
-        ("_keep_failure", lambda run, task: run.fail("a", task, "it broke")),
+        ("_failures.keep", lambda run, task: run.fail("a", task, "it broke")),
         ("_returned", lambda run, task: run.fail("a", task, "it broke")),
         (
             "_keep_report",
@@ -340,7 +341,9 @@ def test_a_mistake_in_the_callback_hides_no_result(
     run.begin()
     task = Task("Build it")
     run.start(task, "a")
-    monkeypatch.setattr(run.callback, method, break_down)
+    owner, _dot, name = method.rpartition(".")
+    target = run.callback._failures if owner else run.callback
+    monkeypatch.setattr(target, name, break_down)
     event(run, task)
     assert "it broke" in run.written
     assert "a mistake" in run.written
@@ -349,7 +352,7 @@ def test_a_mistake_in_the_callback_hides_no_result(
 def test_a_mistake_at_the_end_hides_no_failure_and_no_recap(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "last_screen", None)
+    monkeypatch.setattr(failures, "last_screen", None)
     task = Task("Build it")
     run.begin()
     run.start(task, "a")

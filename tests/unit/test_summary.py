@@ -166,6 +166,16 @@ def test_the_history_says_who_deployed_what_and_what_for_in_80_columns() -> None
     ]
 
 
+def test_the_history_says_who_has_gone_back_and_why() -> None:
+    back = {"author": "jane", "pipeline": "4712", "comment": "the queue is full"}
+    one = record(deploy=DAY, author="jsmith", rollback=back)
+    lines = history({"a": {"current": NEW, "releases": [one]}}, "^jaws", 8 * DAY, 80)
+    assert lines[2:4] == [
+        "  deployed 7d00h ago by jsmith",
+        "  gone back to 1d00h ago by jane, pipeline 4712: the queue is full",
+    ]
+
+
 def test_two_releases_are_compared_where_both_are() -> None:
     pair = {"releases": [OLD, NEW], "changes": [change("5", "6", "one")]}
     same = {"releases": [OLD, NEW], "changes": []}

@@ -21,7 +21,7 @@ from ..supervisor.client import Supervisor
 from ..supervisor.conf import definitions
 from ..supervisor.controller import Controller
 from ..supervisor.diagnosis import mark
-from ..supervisor.observation import Observation, observe, settings
+from ..supervisor.observation import Observation, observe_release, settings
 from ..supervisor.planning import Plan, plan_updated, until_ended
 from ..supervisor.programs import ALIVE, Change, Program, Setting, has_done, names
 from ..waiting import wait_until
@@ -112,7 +112,7 @@ def apply(client: Supervisor, timeout: float, journal: str, wish: Wish) -> Appli
     :param journal: path of a file for the next run, in case this one is killed.
     :raises JawsError: a program failed (program_failed) or did not settle (timed_out).
     """
-    seen = observe(client, reread=True)
+    seen = observe_release(client, reread=True)
     mark(seen.programs)
     known = settings(client)
     note = Journal(journal, _stopped_groups(seen.programs, wish.one_shot))
@@ -183,7 +183,7 @@ def _left_stopped(seen: Observation, note: Journal, known: Settings) -> list[Pro
 
 def drop(client: Supervisor, timeout: float) -> list[str]:
     """Stop and remove the groups that are gone from disk, and return their names."""
-    seen = observe(client, reread=True)
+    seen = observe_release(client, reread=True)
     plan = plan_updated(Change([], [], seen.change.removed), seen.programs)
     if plan.changes:
         Controller(client, timeout).execute(plan)
@@ -232,14 +232,14 @@ def closed(paths: Iterable[str]) -> Iterator[None]:
 def _add_stopped(
     client: Supervisor, timeout: float, known: Settings, groups: Sequence[str]
 ) -> None:
-    alive = [program for program in observe(client).programs if program.group in groups]
+    alive = [program for program in observe_release(client).programs if program.group in groups]
     stop = [program.name for program in alive if program.state in ALIVE]
     add_again = Plan(stop=stop, remove=list(groups), add=list(groups))
     Controller(client, timeout, wait=False, known=known).execute(add_again)
     coming = {name for name, item in known.items() if item.group in groups and item.autostart}
 
     def have_been_stopped() -> bool:
-        came = [p for p in observe(client).programs if p.name in coming and p.start_time]
+        came = [p for p in observe_release(client).programs if p.name in coming and p.start_time]
         alive = [program.name for program in came if program.state in ALIVE]
         Controller(client, timeout, known=known).execute(Plan(stop=alive))
         coming.difference_update(names(came))

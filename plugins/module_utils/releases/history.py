@@ -65,15 +65,27 @@ def standing(record: Record, current: Record | None, known: Sequence[Record]) ->
 
 
 def told(record: Record, number: int, about: Mapping[str, str]) -> Record:
-    """Return the record with what is known about the deploy of that number, such as its author."""
-    return dict(record, about={**(record.get("about") or {}), str(number): dict(about)})
+    """Return the record with what is known about the deploy of that number, such as its author.
+
+    If it is a rollback, it has a value C(rollback).
+    """
+    known, key = record.get("about") or {}, str(number)
+    # What proves a rollback later does not know that it is one.
+    return dict(record, about={**known, key: {**known.get(key, {}), **about}})
 
 
 def about(record: Record) -> Mapping[str, str]:
     """Return what is known about the deploy of a release that counts, or about its last one."""
-    known = record.get("about") or {}
+    every = (record.get("about") or {}).items()
+    known = {number: found for number, found in every if not found.get("rollback")}
     last = max(known, key=int, default="")
     return known.get(str(record.get("deploy"))) or known.get(last) or {}
+
+
+def rollback(record: Record) -> Mapping[str, str] | None:
+    """Return what is known about the rollback that has switched to a release last, if one has."""
+    found = (record.get("about") or {}).get(str(_replaced(record).get("by"))) or {}
+    return found if found.get("rollback") else None
 
 
 def is_sound(record: Record) -> bool:

@@ -12,7 +12,7 @@ from ..errors import JawsError
 from ..supervisor.client import Supervisor
 from ..supervisor.controller import Controller
 from ..supervisor.endpoint import SupervisordConf
-from ..supervisor.observation import observe
+from ..supervisor.observation import observe_release
 from ..supervisor.planning import Plan
 from ..supervisor.programs import Program, names
 from . import health
@@ -42,7 +42,7 @@ def seen(config: str, checks: Mapping[str, health.Check]) -> dict[str, str | Non
     """
     try:
         with Supervisor(SupervisordConf(config).endpoint) as client:
-            running = [p for p in observe(client).programs if p.state == "RUNNING"]
+            running = [p for p in observe_release(client).programs if p.state == "RUNNING"]
     except JawsError:
         return {}
     found = lasting(checks, running)
@@ -78,7 +78,7 @@ class Verification:
 
     def _chosen(self, client: Supervisor) -> list[Program]:
         chosen = self.params["programs"]
-        found = [p for p in observe(client).programs if p.state != "STOPPED"]
+        found = [p for p in observe_release(client).programs if p.state != "STOPPED"]
         return [p for p in found if chosen is None or p.name in chosen]
 
     def _mend(

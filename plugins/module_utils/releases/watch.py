@@ -12,7 +12,7 @@ from ..errors import JawsError
 from ..processes import read_process
 from ..supervisor.client import Supervisor
 from ..supervisor.diagnosis import describe, described, ended_by_request, with_exit_status
-from ..supervisor.observation import observe, settings
+from ..supervisor.observation import observe_release, settings
 from ..supervisor.programs import Program, Setting, process_of
 from . import health
 from .convergence import done
@@ -72,7 +72,7 @@ class Watch:
             time.sleep(LOOK_SECONDS)
 
     def _look(self) -> list[Program]:
-        return observe(self.client).programs
+        return observe_release(self.client).programs
 
     def _refuse_moved(self, first: Mapping[str, Program], reasons: Mapping[str, str]) -> None:
         found = self._look()

@@ -11,7 +11,7 @@ from typing import Any, Mapping, NamedTuple
 from ..errors import JawsError
 from .client import CANT_REREAD, Supervisor
 from .conf import complaint
-from .programs import Change, Program, Setting, from_info, namespec
+from .programs import NOTIFIER, Change, Program, Setting, from_info, namespec
 
 
 class Observation(NamedTuple):
@@ -31,6 +31,15 @@ def observe(client: Supervisor, reread: bool = False) -> Observation:
     programs = [from_info(info) for info in _checked(client, answers[0])]
     change = Change(*_reread(client, answers[1])[0]) if reread else Change([], [], [])
     return Observation(programs, change)
+
+
+def observe_release(client: Supervisor, reread: bool = False) -> Observation:
+    """Return the same as C(observe), without the notifier, which is not part of a release.
+
+    :raises JawsError: as C(observe).
+    """
+    programs, change = observe(client, reread)
+    return Observation([p for p in programs if p.name != NOTIFIER], change.without([NOTIFIER]))
 
 
 def _reread(client: Supervisor, answer: Any) -> Any:

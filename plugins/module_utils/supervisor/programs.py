@@ -16,6 +16,9 @@ from ..errors import JawsError
 
 ALIVE = frozenset(("STARTING", "RUNNING", "BACKOFF"))  # stopProcess accepts these
 WILDCARDS = frozenset("*?[")
+# The event listener that calls a command when a program becomes FATAL (notifier.py). It belongs to
+# the daemon, not to a release.
+NOTIFIER = "jgi-jaws-notify"
 
 
 class Program(NamedTuple):
@@ -66,6 +69,11 @@ def from_info(info: Mapping[str, Any]) -> Program:
         log_file=info["stdout_logfile"] or None,
         error_log_file=info["stderr_logfile"] or None,
     )
+
+
+def is_quiet(name: str, state: str) -> bool:
+    """Whether this is the notifier, and runs: people see it only if it does not."""
+    return name == NOTIFIER and state in ("STARTING", "RUNNING")
 
 
 def is_down(program: Program) -> bool:

@@ -22,7 +22,7 @@ from .client import Supervisor
 from .controller import Controller
 from .observation import observe, settings
 from .planning import Plan
-from .programs import ALIVE, Program, Setting, process_of
+from .programs import ALIVE, NOTIFIER, Program, Setting, process_of
 from .running import program_of
 
 States = Dict[str, str]  # by namespec
@@ -141,7 +141,8 @@ def restore(client: Supervisor, before: Mapping[str, str], timeout: float) -> li
     if not before:
         return []
     now, known = observe(client).programs, settings(client)
-    gone = [name for name, was in before.items() if was in ALIVE and name not in remembered(now)]
+    there = {*remembered(now), NOTIFIER}
+    gone = [name for name, was in before.items() if was in ALIVE and name not in there]
     try:
         Controller(client, timeout, known=known).execute(plan_restored(before, now, known))
     except JawsError as error:
