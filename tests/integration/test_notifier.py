@@ -176,7 +176,7 @@ def test_only_the_notifier_restarts_when_it_changes_and_it_outlives_a_reload(sit
     assert (NOTIFIER in site.pids(), site.pids()["lives"]) == (False, lives)
 
 
-def test_a_notifier_that_does_not_run_is_no_fault_of_a_release_and_can_be_seen(
+def test_a_notifier_that_does_not_run_fails_no_release_and_can_be_seen(
     site: Site, run_module: Run
 ) -> None:
     section = {"command": "/bin/false", "events": "PROCESS_STATE_FATAL", "startretries": 0}
