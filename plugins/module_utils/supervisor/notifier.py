@@ -166,7 +166,8 @@ def _log_file(conf: SupervisordConf, name: str, option: str) -> str | None:
 
 def log(text: str) -> None:
     """Write a line to the log, which is standard error."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    sys.stderr.flush()
 
 
 def main() -> None:
