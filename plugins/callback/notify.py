@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: notify
 type: notification
 short_description: Call a command when a deploy or a rollback fails
-version_added: 0.3.0
+version_added: 1.0.0
 author: The jgi.jaws engineers (@JGI-Bioinformatics)
 description:
   - If a playbook fails that has called M(jgi.jaws.validate_inventory) with

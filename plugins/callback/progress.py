@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: progress
 type: stdout
 short_description: Show what a playbook waits for, and end with why it failed
-version_added: 0.3.0
+version_added: 1.0.0
 author: The jgi.jaws engineers (@JGI-Bioinformatics)
 description:
   - Shows the results of tasks as P(ansible.builtin.default#callback) does, and what is running.

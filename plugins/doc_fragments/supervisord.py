@@ -43,7 +43,7 @@ options:
     TRUST = r"""
 options:
   trusted_users:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Accounts, by name or by number, that the supervisord may run as although O(config) does not
         say so. They may listen at its address, and own its socket, its log and its pid file, and

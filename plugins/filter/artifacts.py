@@ -14,7 +14,7 @@ from ..plugin_utils.filters import as_filter
 DOCUMENTATION = r"""
 name: artifacts
 short_description: List the files that services need, such as a jar or an image
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the files that a service names as C(@NAME@), as O(jgi.jaws.tree#module:paths) takes
     them. Each gets a path that contains the digest of its content.

@@ -14,7 +14,7 @@ from ..plugin_utils.play import by_host
 DOCUMENTATION = r"""
 name: by_host
 short_description: Collect a variable of several hosts
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the value of one variable on each of several hosts, for example of a registered result.
   - A host that does not have the variable is left out. Variables that a role defines for itself are

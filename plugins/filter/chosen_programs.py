@@ -14,7 +14,7 @@ from ..plugin_utils.play import chosen_programs
 DOCUMENTATION = r"""
 name: chosen_programs
 short_description: Find programs by name on several instances
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns which of the named programs each instance has, so that one command can act on all
     instances. A name that no instance has is reported as a problem.

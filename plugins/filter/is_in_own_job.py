@@ -14,7 +14,7 @@ from ..plugin_utils.runner import is_in_own_job
 DOCUMENTATION = r"""
 name: is_in_own_job
 short_description: Say whether a play runs in a job of the runner that it deploys
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Compares what GitLab reports about a runner with what a CI job has in its environment, so that a
     play that returns to the runner's host by ssh is recognised too.

@@ -14,7 +14,7 @@ from ..plugin_utils.notifier import notifier
 DOCUMENTATION = r"""
 name: notifier
 short_description: Say what a supervisord needs to call a command when a program becomes FATAL
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns an event listener, with the files that it needs. It runs in the supervisord that it
     watches, and reads the command from a file for each call, so another command restarts nothing.

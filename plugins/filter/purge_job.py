@@ -14,7 +14,7 @@ from ..plugin_utils.purge_job import purge_job
 DOCUMENTATION = r"""
 name: purge_job
 short_description: Say which job runs the weekly purge, and which one should
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Reads what an earlier deploy has noted about the job in the purge's own directory, as the name
     of an empty file, and returns what must be noted.

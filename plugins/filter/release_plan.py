@@ -54,7 +54,7 @@ options:
     type: dict
     default: {}
   scripts:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: >-
       By name, the content of scripts for health checks. A script that a service names as C(@NAME@)
       is published with the release.
@@ -68,7 +68,7 @@ options:
     elements: str
     default: []
   variables:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: >-
       Environment variables of every service, for example of a proxy. Those of a service have
       precedence.
@@ -84,7 +84,7 @@ options:
     type: list
     elements: raw
     default: []
-    version_added: 0.3.0
+    version_added: 1.0.0
 author:
   - The jgi.jaws engineers (@JGI-Bioinformatics)
 seealso:

@@ -38,7 +38,7 @@ options:
       The site that the deployment belongs to, by host. Deployments with the same name at different
       sites are different. Not needed if the names of deployments are unique.
     type: dict
-    version_added: 0.3.0
+    version_added: 1.0.0
 seealso:
   - plugin: jgi.jaws.by_host
     plugin_type: filter

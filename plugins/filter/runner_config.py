@@ -14,7 +14,7 @@ from ..plugin_utils.runner import runner_config
 DOCUMENTATION = r"""
 name: runner_config
 short_description: Make a config.toml of gitlab-runner from dictionaries
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns TOML with the global settings and one runner. A dictionary in a dictionary is a table, a
     list of dictionaries an array of tables. A setting without a value (null) is left out.

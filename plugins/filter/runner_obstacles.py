@@ -14,7 +14,7 @@ from ..plugin_utils.runner import runner_obstacles
 DOCUMENTATION = r"""
 name: runner_obstacles
 short_description: Say what keeps a gitlab-runner from working
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns a sentence for each thing on the host or at GitLab that must be corrected first.
 positional: _input

@@ -14,7 +14,7 @@ from ..plugin_utils.runner import runner_state
 DOCUMENTATION = r"""
 name: runner_state
 short_description: Find the state of a gitlab-runner, and what to do with its unit
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns whether a runner runs, whether it must end before its unit is started again, and after
     which time it must have contacted GitLab.

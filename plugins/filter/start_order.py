@@ -14,7 +14,7 @@ from ..plugin_utils.instances import start_order
 DOCUMENTATION = r"""
 name: start_order
 short_description: Say in which order the instances of a deployment start
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the instances that belong to the same deployment as a host, in the order in which a boot
     starts them. It stops them in the reverse order, which is that of the inventory.

@@ -14,7 +14,7 @@ from ..plugin_utils.play import switch
 DOCUMENTATION = r"""
 name: switch
 short_description: Say whether a switch of several instances succeeded
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - A switch of several instances succeeds only if it succeeds on each of them. If one fails or is
     unreachable, all of them must switch back.
@@ -38,11 +38,11 @@ options:
     description: The host that asks. It switches even if it is not in O(_input).
     type: str
     default: ""
-    version_added: 0.3.0
+    version_added: 1.0.0
   reverted:
     description: What going back returned, by host, once that was done.
     type: dict
-    version_added: 0.3.0
+    version_added: 1.0.0
 seealso:
   - plugin: jgi.jaws.by_host
     plugin_type: filter

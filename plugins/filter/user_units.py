@@ -14,7 +14,7 @@ from ..plugin_utils.units import user_units
 DOCUMENTATION = r"""
 name: user_units
 short_description: List the files that make up a user's systemd units
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the unit files, and the link that C(systemctl --user enable) would make; that command
     needs a running systemd of that user.

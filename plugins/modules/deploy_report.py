@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: deploy_report
 short_description: Show what a deploy or a rollback has done, or would do
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns for each instance the release before and after, which programs were restarted, started
     or removed and why, how long each was down, what was left alone and why, and the command

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gitlab_runner_config
 short_description: Write one runner into a config.toml, and keep what else is in it
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Merges settings into the C(config.toml) of a gitlab-runner, table by table. Other runners in the
     file, other tables and other keys are kept, because people and the runner itself write there

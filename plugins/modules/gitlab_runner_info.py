@@ -36,7 +36,7 @@ options:
     description: Certificates to trust instead of the system's, in one PEM file.
     type: path
   environment:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: Environment variables, a mapping, for example of a proxy on the way to GitLab.
     type: json
   wait_for:
@@ -61,17 +61,17 @@ options:
         rotates its token itself.
     type: str
     default: ''
-    version_added: 0.3.0
+    version_added: 1.0.0
   config_file:
     description: >-
       The runner's configuration. By default the one that gitlab-runner uses if this user starts it.
     type: path
-    version_added: 0.3.0
+    version_added: 1.0.0
   allow_http:
     description: Whether the tokens may be sent over plain http, as in a closed network.
     type: bool
     default: false
-    version_added: 0.3.0
+    version_added: 1.0.0
   command:
     description: The runner's executable, to look for in the user's systemd units.
     type: path
@@ -122,7 +122,7 @@ kept_token:
   returned: success
   type: bool
   sample: false
-  version_added: 0.3.0
+  version_added: 1.0.0
 online:
   description: Whether the runner is online, or null if that is not known.
   returned: success
@@ -174,7 +174,7 @@ node:
   returned: success
   type: str
   sample: cori20
-  version_added: 0.3.0
+  version_added: 1.0.0
 runtime_directory:
   description: The directory in which C(systemctl --user) finds the user's systemd.
   returned: success

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_follow
 short_description: Show the lines of the programs' logs as they are written
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Shows what M(jgi.jaws.log_info) returns, and then, once a second, what was written since then,
     on all hosts of the play at the same time. It does not end by itself, but by Ctrl-C.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_info
 short_description: Read the last lines of the programs' logs
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the last lines of the logs of all programs of a C(supervisord.conf), ordered by time.
   - The files are read, and supervisord is not asked. So it works while supervisord is down.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: log_report
 short_description: Show the lines of the logs of all instances, ordered by time
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Returns the lines of several instances, interleaved by time, each with the name of its program.
   - The callback P(jgi.jaws.progress#callback) shows them at the end of a run; others show them as

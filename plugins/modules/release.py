@@ -73,7 +73,7 @@ options:
         it.
     type: int
   postpone:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - With V(active) and V(rolled_back), whether to switch even if no supervisord runs. The
         release is then the current one, but unproven, until a supervisord has started it.
@@ -133,7 +133,7 @@ options:
             O(window). The longest of the changed programs counts for all of them.
         type: dict
         default: {}
-        version_added: 0.3.0
+        version_added: 1.0.0
       one_shot:
         description:
           - The programs that end by themselves. They need C(startsecs=0) and
@@ -143,7 +143,7 @@ options:
         type: list
         elements: str
         default: []
-        version_added: 0.3.0
+        version_added: 1.0.0
       commands:
         description:
           - How to find the command of each program before the switch, by the name of the program.
@@ -156,7 +156,7 @@ options:
           - This is done for programs that differ from those of the current release.
         type: dict
         default: {}
-        version_added: 0.3.0
+        version_added: 1.0.0
   uses:
     version_added: 0.2.0
     description:
@@ -179,17 +179,17 @@ options:
     type: str
     default: ""
   commit:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: The commit that the CI job deploys, for the record.
     type: str
     default: ""
   pipeline:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: The id of the pipeline that it belongs to, for the record.
     type: str
     default: ""
   comment:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: What the deploy is for, for the record.
     type: str
     default: ""
@@ -204,12 +204,12 @@ options:
     type: int
     default: 60
   programs:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: With O(state=verified), the programs to check. By default all that run.
     type: list
     elements: str
   restart_unhealthy:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - With O(state=verified), whether to restart, once, what has been C(RUNNING) for a while but
         does not pass its health check, and to warn about it.
@@ -346,7 +346,7 @@ affected:
   elements: str
   sample: [jaws-central-rest]
 before:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     With O(state=active) and O(state=rolled_back), the release that ran before; null if there was
     none.
@@ -354,7 +354,7 @@ before:
   type: str
   sample: 20261121T130000Z-4567cdef
 changes:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description:
     - What differs from the current release, or from the one before. What holds a secret has no
       C(before) and no C(after).
@@ -370,7 +370,7 @@ changes:
       after: "6"
       programs: [jaws-site-jtm-rpc]
 actions:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description:
     - What was done to each program, in check mode what would be done. C(action) is one of
       V(restart), V(start), V(remove) and V(leave).
@@ -383,13 +383,13 @@ actions:
     - {program: jaws-central-rest, action: leave, why: nothing that it uses has changed, down: null}
     - {program: jaws-site-jtm-rpc, action: restart, why: "", down: 3.4}
 postponed:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: Whether the release is unproven until a supervisord has started it.
   returned: with O(postpone), if no supervisord runs
   type: bool
   sample: true
 outdated:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: Whether supervisord runs from another installation than that of O(python).
   returned: as RV(actions)
   type: bool
@@ -410,7 +410,7 @@ programs:
       log_file: /tmp/jaws-dev/jaws/logs/jaws-central-rest.out
       error_log_file: null
 leftovers:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description:
     - What programs had left running, and was ended before and after the switch, as with
       the option O(jgi.jaws.supervisorctl#module:end_leftovers).
@@ -431,7 +431,7 @@ reverted_to:
   type: str
   sample: 20261121T130000Z-4567cdef
 put_back:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: Whether everything that ran before the switch runs again.
   returned: if the switch failed
   type: bool

@@ -19,7 +19,7 @@ options:
     type: path
     required: true
   health:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Whether to run the health checks of the current release, those of all running programs at
         the same time. A check that fails is run again, because once may be chance.
@@ -28,11 +28,11 @@ options:
   release:
     description: A release to compare with O(against).
     type: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   against:
     description: The release to compare it with. By default the current one.
     type: str
-    version_added: 0.3.0
+    version_added: 1.0.0
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.attributes
@@ -66,19 +66,19 @@ deploy:
   type: int
   sample: 1790000000
 state:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The RV(releases[].status) of the current release; null if there is none.
   returned: success
   type: str
   sample: good
 title:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The current release, with its state if that is not V(good); null if there is none.
   returned: success
   type: str
   sample: 20261122T130000Z-0123abcd (unproven)
 frozen:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     Who has frozen the instance, when and why: what the file C(frozen) in O(directory) has;
     null if there is none.
@@ -86,7 +86,7 @@ frozen:
   type: str
   sample: "jane since 2026-11-30 10:00 UTC: the database is being moved"
 health:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     With O(health), by program that runs and has a health check, why it fails; null if it succeeds.
     Nothing if supervisord does not answer.
@@ -94,7 +94,7 @@ health:
   type: dict
   sample: {jaws-central-rest: null, jaws-jtm: "what it needs is away: no broker at rmq.example"}
 stop_seconds:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     How many seconds the supervisord may take to shut down. It stops one program after the other,
     and kills one that has not ended after its C(stopwaitsecs).
@@ -102,7 +102,7 @@ stop_seconds:
   type: int
   sample: 224
 unproven_deploy:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     The number of the deploy that switched to the current release, if it was interrupted, so that
     nobody knows if the release holds; otherwise null.
@@ -129,7 +129,7 @@ releases:
       description: >-
         RV(releases[].status) as people see it, that is V(current) for a good release that is
         current, and V(rolled back) for one that a rollback has left.
-      version_added: 0.3.0
+      version_added: 1.0.0
       type: str
       sample: current
     created:
@@ -160,24 +160,24 @@ releases:
       sample: https://gitlab.example.org/jaws/-/jobs/1234
     commit:
       description: The commit that the CI job deployed; null if it was none.
-      version_added: 0.3.0
+      version_added: 1.0.0
       type: str
       sample: 2c26b46b
     pipeline:
       description: The id of its pipeline; null if there was none.
-      version_added: 0.3.0
+      version_added: 1.0.0
       type: str
       sample: "4711"
     comment:
       description: What the deploy was for; null if nobody has said so.
-      version_added: 0.3.0
+      version_added: 1.0.0
       type: str
       sample: Use more threads
     rollback:
       description:
         - C(author), C(ci_job), C(commit), C(pipeline) and C(comment) of the rollback that has
           switched to it last; null if that was a deploy.
-      version_added: 0.3.0
+      version_added: 1.0.0
       type: dict
       sample: {author: jane, ci_job: null, commit: null, pipeline: "4712", comment: slow}
     packages:
@@ -190,7 +190,7 @@ releases:
       type: str
       sample: jaws-central-rest ended with status 1
 compared:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     With O(release), both releases, and what differs between them as M(jgi.jaws.release) returns it;
     null if the instance does not have both.

@@ -27,7 +27,7 @@ options:
       Show only what differs between this release and the one that M(jgi.jaws.release_info) has
       compared it with.
     type: str
-    version_added: 0.3.0
+    version_added: 1.0.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info
@@ -50,7 +50,7 @@ EXAMPLES = r"""
 RETURN = r"""
 stdout_lines:
   description: The lines of the table.
-  version_added: 0.3.0
+  version_added: 1.0.0
   returned: always
   type: list
   elements: str

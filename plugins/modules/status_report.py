@@ -31,21 +31,21 @@ options:
         type: dict
       release: {description: The current release., type: str}
       releases:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: >-
           What M(jgi.jaws.release_info) returned, instead of C(release); with C(health) for the
           column HEALTH.
         type: dict
       site:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: The site of the instance or the runner, for O(file).
         type: str
       deployment:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: The deployment, for O(file).
         type: str
       job:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description:
           - The Slurm job that the instance runs in, with C(state) and C(said), which is shown below
             the table. While its state is V(PENDING), the instance is WAITING, and the task ends as
@@ -59,12 +59,12 @@ options:
           process: {description: What M(jgi.jaws.background_command) returned., type: dict}
           gitlab: {description: What M(jgi.jaws.gitlab_runner_info) returned., type: dict}
   strict:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description: Whether a program that was stopped on purpose, or does not start by itself, fails.
     type: bool
     default: false
   file:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - A file on the control node to write all of this to, for other programs. The end of its name
         is C(.json), C(.html) for one page that needs nothing else, or C(.prom) for the text format
@@ -103,21 +103,21 @@ not_running:
   sample: [local_dev_jtm jaws-cromwell]
 unhealthy:
   description: The programs that are running and do not pass their health checks.
-  version_added: 0.3.0
+  version_added: 1.0.0
   returned: always
   type: list
   elements: str
   sample: [local_dev_jaws jaws-central-rest]
 waiting:
   description: The supervisords whose jobs wait in the queue of Slurm.
-  version_added: 0.3.0
+  version_added: 1.0.0
   returned: always
   type: list
   elements: str
   sample: []
 stdout_lines:
   description: The table, and the notes below it.
-  version_added: 0.3.0
+  version_added: 1.0.0
   returned: always
   type: list
   elements: str

@@ -70,7 +70,7 @@ options:
       - Programs of a lower C(priority) come first. A group that differs on disk restarts as a
         whole, which is refused if it has more programs than that.
     type: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   strict_order:
     description:
       - Whether a C(priority) is a dependency. If a program cannot be started, those of a later
@@ -79,7 +79,7 @@ options:
       - Without O(wait), it has no effect.
     type: bool
     default: false
-    version_added: 0.3.0
+    version_added: 1.0.0
   one_shot:
     description:
       - Programs that are expected to end, named as in O(name). Of these, the ones that the
@@ -92,7 +92,7 @@ options:
         V(updated), it has no effect.
     type: list
     elements: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   end_leftovers:
     description:
       - End what the programs that O(name) matches have left running, before they are started and
@@ -104,7 +104,7 @@ options:
       - What was ended is in RV(leftovers) and in a warning.
     type: bool
     default: false
-    version_added: 0.3.0
+    version_added: 1.0.0
   wait:
     description:
       - Wait until the programs have reached their final state.
@@ -267,14 +267,14 @@ leftovers:
   returned: when O(end_leftovers=true)
   type: list
   elements: str
-  version_added: 0.3.0
+  version_added: 1.0.0
   sample: ["jaws-jtm: /usr/bin/python3 /tmp/jtm manager (pid 4712, 4713)"]
 not_restarted:
   description: The programs that were not restarted because another one failed before.
   returned: when a program failed or timed out and O(serial) is set
   type: list
   elements: str
-  version_added: 0.3.0
+  version_added: 1.0.0
   sample: ["worker:worker_02", "worker:worker_03"]
 """
 

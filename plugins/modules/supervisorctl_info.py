@@ -26,7 +26,7 @@ options:
         RV(outdated) says whether it does.
     type: path
   explain:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Whether to also look at the logs. Each program then has RV(programs[].restarts),
         RV(programs[].ended) and RV(programs[].last_line). The files are read, supervisord is not
@@ -66,17 +66,17 @@ programs:
   elements: dict
   contains:
     restarts:
-      version_added: 0.3.0
+      version_added: 1.0.0
       description: How often the program has ended by itself and was started again in the last hour.
       returned: with O(explain)
       type: int
     ended:
-      version_added: 0.3.0
+      version_added: 1.0.0
       description: How it ended last, if it is neither C(RUNNING) nor C(STOPPED).
       returned: with O(explain)
       type: str
     last_line:
-      version_added: 0.3.0
+      version_added: 1.0.0
       description: The last line of its log, if it is neither C(RUNNING) nor C(STOPPED).
       returned: with O(explain)
       type: str
@@ -91,7 +91,7 @@ programs:
       log_file: /tmp/jaws-dev/jtm/logs/jaws-jtm.out
       error_log_file: null
 done:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: >-
     The names of the programs that have done their work: one-shot programs (C(startsecs=0)) that are
     C(EXITED) with one of their C(exitcodes).
@@ -100,7 +100,7 @@ done:
   elements: str
   sample: []
 now:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The time on the host, in Unix seconds, by the clock that the start times are from.
   returned: success
   type: int

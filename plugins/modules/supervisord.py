@@ -40,7 +40,7 @@ options:
       - V(restarted) stops it, if it runs, and starts it.
       - V(reloaded) makes it read its whole configuration again, which restarts every program. Its
         umask, its limits and its version of Supervisor stay.
-      - V(killed), since 0.3.0, is the last resort. Without asking supervisord, it ends by signals
+      - V(killed), since 1.0.0, is the last resort. Without asking supervisord, it ends by signals
         all that runs with O(config), which need not exist. The daemon gets SIGTERM, with O(timeout)
         seconds and its programs' C(stopwaitsecs) to stop them, and then SIGKILL; then what it has
         left gets the same. Use it if the message of another state proposes it, for example if a
@@ -54,7 +54,7 @@ options:
       - V(restarted) and V(reloaded) are refused, with everything still running, if Supervisor's
         own parser refuses the configuration, if a program's command does not exist, or if
         the daemon would not come back for another reason that can be known in advance.
-      - V(reopened), from 0.3.0 on, makes it open its log and those of its programs again if the
+      - V(reopened), from 1.0.0 on, makes it open its log and those of its programs again if the
         files that it writes to are no longer at their paths, because something else has rotated
         them. Nothing restarts. If all logs are in place, or it is down, there is nothing to do.
     type: str
@@ -101,13 +101,13 @@ options:
         O(config), because the instance was moved and both would do the same work.
     type: str
     default: ""
-    version_added: 0.3.0
+    version_added: 1.0.0
   umask:
     description:
       - The umask that it is started with, octal. It applies to its log and its programs' files.
       - Without it, the C(umask) in the C([supervisord]) section of O(config), or 022.
     type: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   environment:
     description:
       - Variables that it is started with, and that its programs inherit, in addition to those of
@@ -116,7 +116,7 @@ options:
         the user who started it, and will not have any more.
     type: dict
     default: {}
-    version_added: 0.3.0
+    version_added: 1.0.0
 extends_documentation_fragment:
   - jgi.jaws.supervisord
   - jgi.jaws.supervisord.trust
@@ -217,14 +217,14 @@ cleared:
       elements: int
       sample: []
 pids:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The process ids that the message is about.
   returned: failure, if processes of the instance run
   type: list
   elements: int
   sample: [4711]
 failed_programs:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The programs that ran before a restart or a reload and do not run after it.
   returned: failure, with the reasons V(program_failed) and V(timed_out)
   type: list

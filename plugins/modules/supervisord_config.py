@@ -70,7 +70,7 @@ options:
     type: path
     required: true
   ask:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Also ask whether supervisord runs, and return its answer as RV(daemon).
       - It fails, as M(jgi.jaws.supervisord) does, if the daemon runs twice or as another user than
@@ -139,7 +139,7 @@ reloaded:
   type: bool
   sample: false
 daemon:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description:
     - What M(jgi.jaws.supervisord) returns about a running daemon. If it is down, C(pid) is null.
   returned: success, with O(ask=true)
@@ -151,14 +151,14 @@ daemon:
     outdated: false
     url: unix:///tmp/jaws-supervisord/run/jtm/socket
 pids:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The process ids that the message is about.
   returned: failure, if processes of the instance run
   type: list
   elements: int
   sample: [4711]
 failed_programs:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The programs that ran before a reload and do not run after it.
   returned: failure, with the reasons V(program_failed) and V(timed_out)
   type: list

@@ -44,7 +44,7 @@ options:
         description: Makes it a symbolic link to this path.
         type: str
       acl_groups:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description:
           - What further groups may do in the directory and in everything that is made in it, as
             V(rx) or V(rwx) by the name of the group. This is the directory's access control list
@@ -54,7 +54,7 @@ options:
           - A filesystem without POSIX access control lists is refused before anything is made.
         type: dict
       source:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description:
           - Makes it a copy of this file on the host, which must not be empty.
           - C(@sha256@) in the path becomes the first 12 digits of the copy's SHA-256. A copy that
@@ -62,30 +62,30 @@ options:
             its size is compared. At any other path, a copy is read each time.
         type: path
       url:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: >-
           Makes it a copy of what is at this address, as O(paths[].source). It needs
           O(paths[].sha256).
         type: str
       sha256:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description:
           - The SHA-256 that a copy must have. If what would be copied has another one, nothing is
             put in its place.
           - With it, O(paths[].source) is only read if it has to be copied.
         type: str
       name:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: >-
           What RV(copies) calls a copy. By default, this is O(paths[].source) or O(paths[].url).
         type: str
       list:
-        version_added: 0.3.0
+        version_added: 1.0.0
         description: Return the names in this directory.
         type: bool
         default: false
   environment:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Environment variables of downloads, a mapping, for example of a proxy.
       - Unlike those of the keyword C(environment), they are not among the arguments of a command,
@@ -146,13 +146,13 @@ paths:
   elements: str
   sample: [/tmp/jaws-dev/jaws]
 copies:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The path of each copy, by its O(paths[].name).
   returned: success
   type: dict
   sample: {/opt/jars/cromwell.jar: /tmp/jaws-dev/jtm/artifacts/cromwell-2c26b46b68ff.jar}
 listing:
-  version_added: 0.3.0
+  version_added: 1.0.0
   description: The names in the directories with O(paths[].list), by their paths.
   returned: success
   type: dict

@@ -31,7 +31,7 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 0.3.0
+    version_added: 1.0.0
   tags:
     description:
       - The tags that the playbook has, each with the list of the tags of what it needs in the same
@@ -40,20 +40,20 @@ options:
         everything, or name a tag that the playbook does not have.
       - By default, this is not checked. The task itself needs the tag C(always).
     type: dict
-    version_added: 0.3.0
+    version_added: 1.0.0
   hosts:
     description:
       - The hosts whose variables are checked, for example C(ansible_play_hosts_all) in a play for
         gitlab-runners. By default all hosts of the inventory, which must have an instance.
     type: list
     elements: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   files:
     description:
       - Whether to look for files that a deploy needs, on hosts with the connection C(local).
     type: bool
     default: false
-    version_added: 0.3.0
+    version_added: 1.0.0
   notify:
     description:
       - The event that the callback P(jgi.jaws.notify#callback) reports to the inventory's
@@ -61,7 +61,7 @@ options:
       - It reports nothing with C(--check) and with C(--tags inventory).
     type: str
     default: ""
-    version_added: 0.3.0
+    version_added: 1.0.0
 extends_documentation_fragment:
   - jgi.jaws.attributes
   - jgi.jaws.attributes.info

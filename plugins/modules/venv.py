@@ -44,7 +44,7 @@ options:
         O(jgi.jaws.release#module:prune) names this directory.
     type: path
     default: ""
-    version_added: 0.3.0
+    version_added: 1.0.0
   uv:
     description:
       - The requirement for uv, with its hashes, for example from a file that
@@ -55,7 +55,7 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 0.3.0
+    version_added: 1.0.0
   environments:
     description: The environments.
     type: list
@@ -122,7 +122,7 @@ options:
         type: list
         elements: str
         default: []
-        version_added: 0.3.0
+        version_added: 1.0.0
       umask:
         description: The umask to build with, octal. Use V(022) if nothing in it is private.
         type: str
@@ -132,7 +132,7 @@ options:
     type: dict
     default: {}
   environment:
-    version_added: 0.3.0
+    version_added: 1.0.0
     description:
       - Environment variables of the build, a mapping, for example of a proxy.
       - Unlike those of the keyword C(environment), they are not among the arguments of a command,

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: readable
 short_description: Name the file and the line of variables that cannot be parsed
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Sets no variables. It reads the files in C(host_vars) and C(group_vars) before
     P(ansible.builtin.host_group_vars#vars), because not every ansible-core names the file in which
