@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.integration.commands import require
-from tests.integration.conftest import ansible, bearing, read
+from tests.integration.conftest import ansible, bearing, read, wait_until
 from tests.integration.test_deploy import Deployment, changes
 from tests.integration.watching import Watch
 
@@ -119,7 +119,8 @@ def test_the_watch_finds_a_secret_in_arguments_an_environment_and_a_file(tmp_pat
     for arguments, environment in (([secret], {}), ([], {"KEY": secret})):
         command = [sys.executable, "-c", code, *arguments]
         with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
-            watch.look()
+            # One that has only just been executed shows neither yet.
+            wait_until(lambda: watch.look() or watch.found, "the process shows the secret")
             process.communicate()
         assert {Path(path).parts[2] for path in watch.found} == {str(process.pid)}
         watch.found.clear()
