@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +26,9 @@ from ..plugin_utils.text import cut, plain
 Result = dict[str, Any]
 COLUMNS = ("instance", "program", "state", "health", "restarts", "pid", "uptime", "release")
 DISPENSABLE = ("release", "pid")  # in this order, if the table is too wide
-NOTE_ROWS = 3  # the last line of a log may be very long
+# How many rows of the terminal a note may have: the last line of a log may be very long, but what
+# is said about a supervisord ends with what to do.
+LOG_ROWS, ADVICE_ROWS = 3, 6
 GOOD = "RUNNING"
 STOPPED = "STOPPED"
 WAITING = "WAITING"  # in the queue of Slurm
@@ -89,7 +92,7 @@ class ActionModule(ActionBase):
 def _lines(instances: list[Result], rows: list[Result], width: int) -> list[str]:
     """Return the table, then why rows are not well, then what the table had no room for."""
     columns = fitting(COLUMNS, rows, width, DISPENSABLE)
-    notes = [cut(plain(note), NOTE_ROWS * width) for note in _notes(instances, rows)]
+    notes = [cut(plain(note), most * width) for note, most in _notes(instances, rows)]
     releases = [] if "release" in columns else _releases(instances)
     return [*format_table(columns, rows).splitlines(), *notes, *releases]
 
@@ -119,17 +122,21 @@ def _message(wrong: dict[str, list[str]], stopped: list[str]) -> str:
     return f"everything is running, except what was stopped on purpose: {', '.join(stopped)}"
 
 
-def _notes(instances: list[Result], rows: list[Result]) -> list[str]:
-    """Return why rows are not well, the worst first."""
+def _notes(instances: list[Result], rows: list[Result]) -> Iterator[tuple[str, int]]:
+    """Yield why rows are not well, the worst first, with the rows that each may have."""
     ordered = sorted(rows, key=lambda row: (_judged(row) in WELL, _judged(row) == UNHEALTHY))
-    notes = [f"{_where(row)}: {row['note']}" for row in ordered if row.get("note")]
-    frozen = [(one["name"], _releases_of(one).get("frozen")) for one in instances]
-    notes += [f"{name}: frozen by {why}" for name, why in frozen if why]
-    return [*notes, *_jobs(instances)] + [
-        f"{instance['name']}: {OUTDATED}"
-        for instance in instances
-        if (instance.get("status") or {}).get("outdated")
-    ]
+    for row in ordered:
+        if row.get("note"):
+            most = LOG_ROWS if row.get("is_service") else ADVICE_ROWS
+            yield f"{_where(row)}: {row['note']}", most
+    for instance in instances:
+        if why := _releases_of(instance).get("frozen"):
+            yield f"{instance['name']}: frozen by {why}", LOG_ROWS
+    for told in _jobs(instances):
+        yield told, LOG_ROWS
+    for instance in instances:
+        if (instance.get("status") or {}).get("outdated"):
+            yield f"{instance['name']}: {OUTDATED}", LOG_ROWS
 
 
 def _jobs(instances: list[Result]) -> list[str]:

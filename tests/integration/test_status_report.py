@@ -148,6 +148,19 @@ def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path)
     assert lines[4] == f"local_dev_jaws: release {release}"
 
 
+def test_the_advice_at_the_end_of_a_long_message_about_a_supervisord_is_shown(
+    tmp_path: Path,
+) -> None:
+    told = f"{'it rejected the key. ' * 15}Run rotate_key."
+    failed = {"failed": True, "msg": told, "reason": "wrong_key"}
+    talkative = dict(program("talkative", "FATAL", None), last_line="word " * 200)
+    dev = {"name": "dev", "status": {"programs": [talkative]}}
+    _code, lines, _message = report(tmp_path, {"name": "jtm", "status": failed}, dev)
+    assert f"jtm: {told}" in lines
+    [line] = [line for line in lines if line.startswith("dev talkative: ")]
+    assert len(line) <= 3 * 80
+
+
 def test_uptimes_are_by_the_clock_of_the_host(tmp_path: Path) -> None:
     late = {"programs": [dict(program("up"), start_time=1000)], "now": 1060}
     _code, lines, _message = report(tmp_path, {"name": "dev", "status": late})
