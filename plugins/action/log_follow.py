@@ -46,8 +46,8 @@ def _refuse(hosts: int, forks: int) -> None:
     """Refuse what would never end, or would never begin on some hosts."""
     if not _in_terminal():
         raise AnsibleActionFail(
-            "follow=true needs a terminal, because it ends by Ctrl-C and not by itself. Leave it "
-            "out, or run this in a terminal."
+            "follow=true needs a terminal, because only Ctrl-C ends it. Leave it out, or run this "
+            "in a terminal."
         )
     if hosts > forks:
         raise AnsibleActionFail(

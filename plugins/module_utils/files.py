@@ -527,7 +527,7 @@ def sync_folder(path: str) -> None:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
             raise JawsError(
                 f"what was written in {path} may not survive a crash of the machine: "
-                f"{error.strerror}. Look at its storage.",
+                f"{error.strerror}. Check the disk below it, then run this again.",
                 reason="cannot_write",
             ) from error
 

@@ -288,15 +288,15 @@ def environments_of(
     found = []
     for name in sorted(_components(services)):
         component = _component(catalogue.get(name, {}), changes.get(name, {}))
-        if not component.get("requirements") and not (wheels and component.get("wheels")):
-            raise JawsError(
-                f"jaws_components: {name} has nothing to install. Set its wheels, with "
-                "jaws_wheels, or its requirements."
-            )
         if component.get("wheels") and not wheels:
             raise JawsError(
-                f"component {name}: wheels are to be installed; set jaws_wheels, the directory "
-                "that holds them."
+                f"jaws_components: {name} has wheels to install, but nothing says where they are. "
+                "Set site_wheels (jaws_wheels) to the directory that holds them."
+            )
+        if not component.get("wheels") and not component.get("requirements"):
+            raise JawsError(
+                f"jaws_components: {name} has nothing to install. Set its wheels or its "
+                "requirements."
             )
         found.append({**defaults, "name": name, **_located(component, wheels)})
     return found

@@ -91,7 +91,10 @@ def _find(release: str, instances: Mapping[str, Instance]) -> Record:
             "complete it, or choose another one."
         )
     if record["status"] != "good":
-        raise JawsError(f"release {release} was never in use. Deploy it, or choose another one.")
+        raise JawsError(
+            f"release {release} was never in use, so nobody knows whether it works. Choose one "
+            "that the playbook releases calls good."
+        )
     return record
 
 

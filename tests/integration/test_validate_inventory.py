@@ -259,8 +259,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing to install": (
         {"jaws_components": {"jtm": {"wheels": None}}},
-        "jaws_components: jtm has nothing to install. Set its wheels, with jaws_wheels, or its "
-        "requirements.",
+        "jaws_components: jtm has nothing to install. Set its wheels or its requirements.",
     ),
 }
 

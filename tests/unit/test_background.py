@@ -176,7 +176,7 @@ def test_a_signal_is_named_with_or_without_sig(name: str, number: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "15", "SIG", "BYE", "SIG_DFL"])
 def test_another_word_is_not_a_signal(name: str) -> None:
-    with pytest.raises(JawsError, match="not the name of a signal"):
+    with pytest.raises(JawsError, match="is not a signal"):
         parse_signal(name)
 
 

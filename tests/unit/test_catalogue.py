@@ -585,7 +585,7 @@ def test_an_unknown_token_is_named() -> None:
         ),
         (
             lambda found: environments_of(COMPONENTS, {}, found, "", {}),
-            "jaws_components: central has nothing to install",
+            "jaws_components: central has wheels to install, but nothing says where they are.",
         ),
         (
             lambda found: environments_of(
@@ -595,7 +595,7 @@ def test_an_unknown_token_is_named() -> None:
                 "",
                 {},
             ),
-            "component central: wheels are to be installed; set jaws_wheels, the directory",
+            "jaws_components: central has wheels to install, but nothing says where they are.",
         ),
     ],
 )

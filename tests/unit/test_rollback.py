@@ -99,7 +99,7 @@ def test_deployments_are_taken_back_each_by_itself() -> None:
     [
         ("j9", "there is no release j9. The releases are: jaws: j2, b, p; jtm: none."),
         ("b", "release b is marked bad: it crashed. Choose another one."),
-        ("p", "release p was never in use. Deploy it, or choose another one."),
+        ("p", "release p was never in use, so nobody knows whether it works. Choose one"),
         ("", "dev has nothing to go back to: it has no earlier good release."),
     ],
 )

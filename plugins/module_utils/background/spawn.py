@@ -138,6 +138,7 @@ def open_log(path: str) -> int:
         return os.open(path, flags, 0o640)
     except OSError as error:
         raise JawsError(
-            f"Cannot write the log {path}: {error.strerror}. Make its directory first.",
+            f"Cannot write the log {path}: {error.strerror}. Its directory must exist, and this "
+            "user must be allowed to write there.",
             "cannot_start",
         ) from error

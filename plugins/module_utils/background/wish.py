@@ -98,7 +98,7 @@ def parse_signal(name: str) -> int:
         return int(signals.Signals["SIG" + name.upper().replace("SIG", "", 1)])
     except KeyError:
         raise JawsError(
-            f"{name} is not the name of a signal. Write it as SIGTERM or TERM.", "bad_option"
+            f"{name} is not a signal. Give the name of one, such as SIGTERM or TERM.", "bad_option"
         ) from None
 
 
@@ -124,7 +124,8 @@ def parse_environment(given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             raise JawsError(f"environment: {name} is not text. Quote its value.", "bad_option")
         if not name or "=" in name or "\0" in f"{name}{value}" or name.startswith(MARKER):
             raise JawsError(
-                f"environment: {name!r} is not a valid name, or its value contains a NUL.",
+                f"environment: {name!r} cannot be set: a name must not be empty, contain an equals "
+                f"sign or begin with {MARKER}, and neither it nor its value may contain a NUL.",
                 "bad_option",
             )
     return tuple(sorted((name, str(value)) for name, value in given.items()))

@@ -46,7 +46,11 @@ def leave(path: str, options: Options) -> None:
                 archive.writestr(name, text)
         os.replace(f"{path}.new", path)
     except OSError as error:
-        raise JawsError(f"cannot write {path}: {error.strerror}.", "cannot_write") from error
+        raise JawsError(
+            f"cannot write {path}, which the next job of Slurm needs to prove this release: "
+            f"{error.strerror}. Correct that, then deploy again.",
+            "cannot_write",
+        ) from error
 
 
 def _own_code() -> dict[str, str]:

@@ -180,7 +180,7 @@ def refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - set(OPTIONS[kind].split()))
     if unknown:
         raise JawsError(
-            f"[{name}] has no option {', '.join(unknown)}. The options are "
+            f"[{name}]: there is no option {', '.join(unknown)}. Correct or remove it. There are "
             f"{', '.join(OPTIONS[kind].split())}; the user and the key are added automatically.",
             reason="bad_option",
         )

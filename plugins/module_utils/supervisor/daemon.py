@@ -238,7 +238,8 @@ class Daemon:
         if isinstance(pid, xmlrpc.client.Fault):
             raise JawsError(
                 f"supervisord at {self.endpoint.address} runs, but answers no request: "
-                f"{MUTE % self.config} Then end it, as it cannot be asked to, and start it.",
+                f"{MUTE % self.config} Then kill supervisord, which cannot be asked to end, and "
+                "start it again.",
                 reason="broken_conf",
             )
         return Status(pid, version, self._user_of(pid))

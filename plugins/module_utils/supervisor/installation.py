@@ -34,7 +34,8 @@ def interpreter_of(script: str, path: str = CLEAN_PATH) -> list[str]:
         words[:1] = [shutil.which(word, path=path) or "" for word in words[:1]]
     if not words or "python" not in os.path.basename(words[0]):
         raise JawsError(
-            f"{script} does not say which Python has Supervisor: set the option python.",
+            f"The first line of {script} names no Python. Set the option python to the one that "
+            "has Supervisor.",
             reason="bad_option",
         )
     return words

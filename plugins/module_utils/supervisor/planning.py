@@ -266,7 +266,7 @@ def batch_size(serial: str, number: int) -> int:
     count, is_share = (int(found.group(1)), bool(found.group(2))) if found else (0, False)
     if count < 1 or (is_share and count > 100):
         raise JawsError(
-            f"serial is {serial}: give a number of programs, or a percentage such as 25%.",
+            f"serial must be a number of programs from 1 on, or 1% to 100%, not {serial}.",
             reason="bad_option",
         )
     return max(1, number * count // 100) if is_share else count
