@@ -890,7 +890,7 @@ def test_a_program_that_supervisord_has_lost_is_named_and_not_started_twice(
     prepared = site.prepare(TWO)
     conf = site.conf()
     lost = Observation([Program("one", "one", "UNKNOWN", 7)], Change([], [], []))
-    monkeypatch.setattr(under_test, "observe", lambda *_args, **_options: lost)
+    monkeypatch.setattr(under_test, "observe_release", lambda *_args, **_options: lost)
     result = site.activate(prepared["id"])
     assert (result["reason"], site.conf()) == ("lost_program", conf)
 
