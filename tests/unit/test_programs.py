@@ -532,7 +532,7 @@ def test_a_rolling_restart_goes_in_batches_of_a_number_or_a_percentage(
 
 @pytest.mark.parametrize("serial", ["0", "-1", "0%", "101%", "two", "1.5", "%", " ", "1 2", "²"])
 def test_what_is_neither_a_number_nor_a_percentage_is_refused(serial: str) -> None:
-    with pytest.raises(JawsError, match="give a number of programs, or a percentage") as caught:
+    with pytest.raises(JawsError, match="a number of programs from 1 on, or 1% to 100%") as caught:
         batch_size(serial, 5)
     assert caught.value.reason == "bad_option"
 
