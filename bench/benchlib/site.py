@@ -87,6 +87,7 @@ class Site:
             site_root=str(self.root),
             jaws_wheels=str(stand_ins.dist),
             jaws_wheels_command=[],
+            jaws_configs={},  # the cases change them, and one of them must change nothing
             jaws_artifacts={"cromwell.jar": {"path": str(stand_ins.dist / "cromwell.jar")}},
         )
         folder = self.root / "jaws-supervisord"
