@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import ansible.template
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.vault import is_encrypted
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -25,6 +25,7 @@ from ..plugin_utils.inventory import Finding, Spec, Statement
 from ..plugin_utils.other_inventories import addresses_in
 from ..plugin_utils.play import wrong_tags
 from ..plugin_utils.values import misfit
+from ..plugin_utils.wiring import WORD
 
 Result = dict[str, Any]
 
@@ -32,7 +33,6 @@ Result = dict[str, Any]
 trust_as_template = getattr(ansible.template, "trust_as_template", str)
 # Since then, what a template returns is never a template itself.
 RESULTS_ARE_TEXT = hasattr(ansible.template, "trust_as_template")
-WORD = re.compile(r"\w+")
 LOCAL = ("local", "ansible.builtin.local")
 OPTIONS = {
     "extra_vars": {"type": "list", "elements": "str", "default": []},
@@ -317,7 +317,7 @@ def _texts(sources: list[str]) -> Iterator[tuple[str, str]]:
     for path in sorted(set(files)):
         if path.suffix in YAML and path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
-            if not text.startswith("$ANSIBLE_VAULT"):
+            if not is_encrypted(text):
                 yield _short(str(path)), text
 
 

@@ -31,7 +31,7 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 from ..module_utils.supervisor.notifier import finish, start
-from ..plugin_utils.failures import Failure, Failures, Paper
+from ..plugin_utils.failures import Failure, Failures, Paper, action_of
 from ..plugin_utils.notifier import COMMAND_SECONDS
 
 PAPER = Paper(columns=100, lines=60, wraps=False)
@@ -54,8 +54,7 @@ class CallbackModule(CallbackBase):
         self._failures.begin_play(play)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        action = str(getattr(result._task, "resolved_action", None) or result._task.action)
-        if action.startswith("jgi.jaws."):
+        if action_of(result._task).startswith("jgi.jaws."):
             self._task = result._result.get("notify") or self._task
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:

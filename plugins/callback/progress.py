@@ -57,7 +57,7 @@ from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils import color
 
-from ..plugin_utils.failures import KINDS, Failure, Failures, task_name
+from ..plugin_utils.failures import KINDS, Failure, Failures, action_of, task_name
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
 from ..plugin_utils.progress import Waiting
 from ..plugin_utils.table import wrong_lines
@@ -253,7 +253,7 @@ class CallbackModule(Default):
 
     def _keep_report(self, result: Any) -> None:
         """Keep the table that a task reports, to show it at the end."""
-        action = str(getattr(result._task, "resolved_action", None) or result._task.action)
+        action = action_of(result._task)
         lines = result._result.get("stdout_lines")
         if lines and action.startswith("jgi.jaws.") and action.endswith("_report"):
             shown = [plain(str(line)) for line in lines]

@@ -258,17 +258,24 @@ def _checked_health(what: str, health: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unknown(
-    what: str, kind: str, given: Collection[str], known: Collection[str], form: str = "{}"
+    what: str,
+    kind: str,
+    given: Collection[str],
+    known: Collection[str],
+    form: str = "{}",
+    advice: str = "",
 ) -> None:
     """Refuse a name that is not known.
 
     :param form: how such a name is written.
+    :param advice: what to do if it is no typing error.
     :raises JawsError: with the name that was probably meant.
     """
     for name in given:
         if name not in known:
             written = {form.format(one) for one in known}
-            raise JawsError(f"{what}: {there_is_no(kind, form.format(name), written)}")
+            told = there_is_no(kind, form.format(name), written, advice)
+            raise JawsError(f"{what}: {told}")
 
 
 def environments_of(
@@ -472,16 +479,9 @@ def mistakes(
 
 
 def _refuse_tokens(name: str, service: Service, known: Collection[str]) -> None:
-    try:
-        _refuse_unknown(
-            f"jaws_services: {name}", "token", tokens_in({name: service}), known, "@{}@"
-        )
-    except JawsError as error:
-        if str(error).endswith("?"):  # it is misspelt
-            raise
-        raise JawsError(
-            f"{error} For a file, say in site_artifacts where it comes from."
-        ) from error
+    advice = "For a file, say in site_artifacts where it comes from."
+    tokens = tokens_in({name: service})
+    _refuse_unknown(f"jaws_services: {name}", "token", tokens, known, "@{}@", advice)
 
 
 def _near_keys(where: str, change: Any, known: Any) -> Iterator[str]:

@@ -105,6 +105,11 @@ class Failures:
         return last_screen(ending, paper, self._notes[ending[-1].play - 1] if ending else "")
 
 
+def action_of(task: Any) -> str:
+    """Return the full name of a task's action, if Ansible has resolved it."""
+    return str(getattr(task, "resolved_action", None) or task.action)
+
+
 def task_name(task: Any) -> str:
     """Return a task's own name, without the role and the file that come before it."""
     name = (task.name or task.get_name()).strip()

@@ -30,11 +30,14 @@ def resembling(name: str, known: Collection[str]) -> str:
     return next(iter(difflib.get_close_matches(name, known, 1)), "")
 
 
-def there_is_no(kind: str, name: str, known: Collection[str]) -> str:
-    """Return the sentence about an unknown name, with the known name that was probably meant."""
+def there_is_no(kind: str, name: str, known: Collection[str], advice: str = "") -> str:
+    """Return the sentence about an unknown name, with the known name that was probably meant.
+
+    :param advice: what to do if the name is no typing error.
+    """
     near = resembling(name, sorted(known))
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known))}."
-    return f"there is no {kind} {name}; {hint}"
+    others = f"there are {', '.join(sorted(known))}. {advice}".rstrip()
+    return f"there is no {kind} {name}; {f'did you mean {near}?' if near else others}"
 
 
 def _same_words(name: str, other: str) -> bool:

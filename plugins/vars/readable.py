@@ -25,9 +25,8 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleParserError
+from ansible.parsing.vault import is_encrypted
 from ansible.plugins.vars import BaseVarsPlugin
-
-ENCRYPTED = "$ANSIBLE_VAULT"
 
 
 class VarsModule(BaseVarsPlugin):
@@ -55,7 +54,7 @@ def refuse_unreadable(file: str) -> None:
     :raises AnsibleParserError: names the file and the line.
     """
     text = Path(file).read_text(encoding="utf-8", errors="replace")
-    if text.startswith(ENCRYPTED):
+    if is_encrypted(text):
         return
     try:
         for _event in yaml.parse(text, Loader=yaml.SafeLoader):
