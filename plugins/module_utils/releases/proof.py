@@ -16,6 +16,7 @@ import zipfile
 from typing import Any, Callable, Dict, Sequence
 
 from ..errors import JawsError
+from ..files import Candidate
 from . import history
 from .store import Store
 
@@ -32,6 +33,21 @@ sys.exit(prove(sys.argv[1:], manage))
 """
 
 
+class Program(Candidate):
+    """A new file of texts by their names, as a zip file that Python runs."""
+
+    def __init__(self, path: str, texts: dict[str, str]) -> None:
+        self._texts = texts
+        super().__init__(path, "", 0o600)
+
+    def _fill(self, _text: str) -> None:
+        with open(self._handle, "wb", closefd=False) as stream, zipfile.ZipFile(
+            stream, "w"
+        ) as archive:
+            for name, text in self._texts.items():
+                archive.writestr(name, text)
+
+
 def leave(path: str, options: Options) -> None:
     """Write the program, as a zip file that Python runs, for a later start of the supervisord.
 
@@ -40,15 +56,12 @@ def leave(path: str, options: Options) -> None:
     """
     texts = {"__main__.py": MAIN, OPTIONS: json.dumps(options), **_own_code()}
     try:
-        handle = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(handle, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-            for name, text in texts.items():
-                archive.writestr(name, text)
-        os.replace(f"{path}.new", path)
-    except OSError as error:
+        with Program(path, texts) as program:
+            program.commit()
+    except JawsError as error:
         raise JawsError(
-            f"cannot write {path}, which the next job of Slurm needs to prove this release: "
-            f"{error.strerror}. Correct that, then deploy again.",
+            f"{error} The next job of Slurm needs this file to prove the release. Correct that, "
+            "then deploy again.",
             "cannot_write",
         ) from error
 
