@@ -268,7 +268,7 @@ def _refuse_unknown(
     """Refuse a name that is not known.
 
     :param form: how such a name is written.
-    :param advice: what to do if it is no typing error.
+    :param advice: what to do if it is not a typing error.
     :raises JawsError: with the name that was probably meant.
     """
     for name in given:

@@ -33,7 +33,7 @@ def resembling(name: str, known: Collection[str]) -> str:
 def there_is_no(kind: str, name: str, known: Collection[str], advice: str = "") -> str:
     """Return the sentence about an unknown name, with the known name that was probably meant.
 
-    :param advice: what to do if the name is no typing error.
+    :param advice: what to do if the name is not a typing error.
     """
     near = resembling(name, sorted(known))
     others = f"there are {', '.join(sorted(known))}. {advice}".rstrip()
