@@ -39,7 +39,7 @@ startsecs=0
 redirect_stderr=true
 [program:fails]
 command=sh -c 'echo bad$0 >&2; exit 7' ly
-startsecs=1
+startsecs=60
 startretries=0
 stdout_logfile=NONE
 stderr_logfile={root}/fails.err
