@@ -57,6 +57,6 @@ def _explained(programs: Sequence[Program], config: str) -> dict[str, dict[str, 
             if known is None
             else daemon_log.restarts(known, name, time.time() - HOUR),
             ended=None if well or known is None else daemon_log.last_end(known, name),
-            last_line=None if well else daemon_log.last_line(program),
+            last_line=None if well else daemon_log.last_line(program, known or []),
         )
     return found

@@ -77,7 +77,9 @@ programs:
       type: str
     last_line:
       version_added: 1.0.0
-      description: The last line of its log, if it is neither C(RUNNING) nor C(STOPPED).
+      description:
+        - The last line of its log, if it is neither C(RUNNING) nor C(STOPPED).
+        - In C(STARTING), what the process before this one said last, if the times in the log tell.
       returned: with O(explain)
       type: str
   sample:

@@ -745,7 +745,15 @@ def test_after_an_outage_of_the_broker_a_deploy_names_the_dead_and_recover_resta
     with deployment.without("jaws_rmq_port"):
         ended = set(RPC)
         wait_until(lambda: not ended & set(deployment.running()), "the RPC servers ended", pause=1)
-        assert deployment.play("status").returncode == 2
+        # In turn, each is STARTING, and RUNNING without a broker.
+        [guide] = [block.output for block in blocks() if "jaws-central-rpc: exit" in block.output]
+
+        def is_shown() -> bool:
+            shown = deployment.play("status")
+            assert shown.returncode == 2
+            return is_in(guide, shown.stdout, str(deployment.site))
+
+        wait_until(is_shown, "what the guide shows")
     wait_until(lambda: states(deployment) == {"RUNNING"}, "they start again by themselves", pause=1)
     # jaws_configs is empty, so rest has no connection that it could lose.
     dead = ["jaws-jtm", "jaws-site-daemon"]

@@ -19,6 +19,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.log_lines impo
     time_of,
     timed,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Program
 from ansible_collections.jgi.jaws.plugins.plugin_utils.logs import (
     NOTHING,
     interleaved,
@@ -148,6 +149,22 @@ def test_the_log_says_how_a_program_ended_and_when_it_started(
     assert daemon_log.last_end(events, "lost") is None
     assert daemon_log.last_start(events, "web") == NOON - 599 + 0.1
     assert daemon_log.last_start(events, "lost") == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("STARTING", "no broker"), ("BACKOFF", "trying"), ("UNKNOWN", "trying")],
+)
+def test_a_process_that_starts_is_explained_by_the_one_before_it(
+    events: list[daemon_log.Event], tmp_path: Path, state: str, said: str
+) -> None:
+    log = tmp_path / "web.log"
+    log.write_text("2026-11-30 12:49:59 no broker\n2026-11-30 12:50:02 trying\n")
+    web = Program("web", "web", state, log_file=str(log))
+    assert str(daemon_log.last_line(web, events)).endswith(said)
+    assert str(daemon_log.last_line(web, [])).endswith("trying")
+    log.write_text("no time\n")
+    assert daemon_log.last_line(web, events) == "no time"
 
 
 def test_what_supervisord_gave_up_is_fatal_and_explained(events: list[daemon_log.Event]) -> None:

@@ -11,10 +11,10 @@ is in a message without a name, C(spawnerr).
 from __future__ import annotations
 
 import re
-from typing import Iterable, NamedTuple
+from typing import Iterable, NamedTuple, Sequence
 
 from .log_lines import Line, recent
-from .programs import Program
+from .programs import Program, process_of
 
 MOST_LINES = 3000
 EVENT = re.compile(
@@ -93,11 +93,15 @@ def about(known: Iterable[Event], name: str) -> list[Line]:
     return [one.line for one in known if one.name in (name, "") and one.kind != "success"]
 
 
-def last_line(program: Program) -> str | None:
-    """Return the last line of what a program has printed, errors first."""
+def last_line(program: Program, known: Sequence[Event]) -> str | None:
+    """Return the last line of what a program has printed, errors first.
+
+    A process that is starting has not failed yet: what the one before it said comes first.
+    """
+    start = last_start(known, process_of(program.name)) if program.state == "STARTING" else 0.0
     for path in (program.error_log_file, program.log_file):
-        lines = [line.text for line in (recent(path, 20) if path else None) or []]
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = [line for line in (recent(path, 20) if path else None) or [] if line.text.strip()]
+        earlier = [line for line in lines if line.time <= start]
         if lines:
-            return lines[-1]
+            return (earlier or lines)[-1].text.strip()
     return None
