@@ -19,13 +19,19 @@ from ansible_collections.jgi.jaws.plugins.module_utils import release as under_t
 from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import proof, verification
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import BANNER, DIVIDER
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.instance_lock import lock_path
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.observation import (
     Observation,
     observe,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Change, Program
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import (
+    NOTIFIER,
+    Change,
+    Program,
+)
+from ansible_collections.jgi.jaws.plugins.plugin_utils.notifier import notifier
 from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, has_ended, wait_until
 from tests.integration.ports import reserve_port
 
@@ -1086,6 +1092,22 @@ def test_a_release_that_is_deployed_while_nothing_runs_is_proven_by_the_next_sta
     assert "postponed" not in postpone(site, TWO)
 
 
+def with_notifier(site: Site) -> Path:
+    """Give the instance a notifier, which writes to the path."""
+    root, told = site.daemon.root, site.daemon.root / "told"
+    instance = {
+        "name": "i", "directory": str(root), "config": str(site.daemon.conf), "group": "",
+        "log_dir": str(root), "python": sys.executable, "about": {"instances": ["dev_jtm"]},
+    }  # fmt: skip
+    wanted = notifier(["/bin/sh", "-c", f"cat >>{told}"], instance)
+    made = site.run_module("tree", paths=wanted["paths"])
+    assert not made.get("failed"), made
+    ((section, options),) = wanted["sections"].items()
+    lines = [f"[{section}]", *(f"{key}={value}" for key, value in options.items())]
+    site.daemon.write("\n".join([*lines, DIVIDER, ""]), head=f"{BANNER}\n{HEAD}")
+    return told
+
+
 @pytest.mark.fault(68)
 def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_go_back(
     site: Site, short_tmp: Path, run_module: Callable[..., Result]
@@ -1093,16 +1115,24 @@ def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_
     (short_tmp / "other").mkdir()
     other = Site(Daemon(short_tmp / "other"), run_module)
     other.daemon.write("")
+    told = with_notifier(site)
     try:
         good = site.deploy(TWO)
         site.daemon.end()
         bad = postpone(site, {"one": SLEEP, "two": CRASH_LATE})
         first = postpone(other, TWO)
         proven = start_and_prove(other, site)
-        assert (proven.returncode, proven.stderr) == (0, "")
+        assert proven.returncode == 0
+        assert proven.stderr.endswith(" the command ended with status 0\n")
         assert f"The instance was put back to {good['id']}" in proven.stdout
+        report = json.loads(told.read_text())
+        assert {key: report[key] for key in ("event", "instances", "release", "programs")} == {
+            "event": "deploy_failed", "instances": ["dev_jtm"], "release": bad["id"],
+            "programs": ["two"],
+        }  # fmt: skip
+        assert "lost the broker" in report["message"]
         assert site.statuses() == {bad["id"]: "bad", good["id"]: "good"}
-        assert site.states() == {"one": "RUNNING", "two": "RUNNING"}
+        assert site.states() == {NOTIFIER: "RUNNING", "one": "RUNNING", "two": "RUNNING"}
         # The other one held, but had nothing before.
         assert other.statuses() == {first["id"]: "prepared"}
         assert other.releases()["current"] is None

@@ -104,8 +104,8 @@ def test_a_program_that_failed_is_described_from_files(
         f"[supervisord]\nlogfile={tmp_path}/d.log\n[supervisorctl]\nserverurl=unix:///s\n"
         f"[program:a]\nstdout_logfile={tmp_path}/a.log\n; release: r1\n"
     )
-    told = listener.notice([name], str(conf), {"deployment": "dev"})
-    expected = {"event": "program_fatal", "deployment": "dev", "release": "r1", "programs": [name]}
+    told = listener.notice([name], str(conf))
+    expected = {"event": "program_fatal", "release": "r1", "programs": [name]}
     assert {key: told[key] for key in expected} == expected
     head, _newline, rest = told["message"].partition("\n")
     assert head == f"supervisord has given up on {name}."
@@ -116,7 +116,7 @@ def test_a_program_that_failed_is_described_from_files(
 def test_without_the_configuration_nothing_is_quoted_but_the_command_is_called(
     tmp_path: Path,
 ) -> None:
-    told = listener.notice(["a"], str(tmp_path / "none"), {})
+    told = listener.notice(["a"], str(tmp_path / "none"))
     assert "supervisord has given up on a. Its log is not shown: cannot read" in told["message"]
 
 

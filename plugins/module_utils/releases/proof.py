@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 import zipfile
 from typing import Any, Callable, Dict, Sequence
 
 from ..errors import JawsError
 from ..files import Candidate
+from ..supervisor.endpoint import SupervisordConf
+from ..supervisor.programs import NOTIFIER
 from . import history
 from .store import Store
 
@@ -97,8 +101,9 @@ def prove(paths: Sequence[str], manage: Manage) -> int:
         _say(f"{options['config']}: {error}")
         if "put_back" not in error.details:  # nothing was tried, for example without supervisord
             return 1
-        for options in due:
-            _take_back(options, manage)
+        for one in due:
+            _take_back(one, manage)
+        _tell(options, error)
     for path, number in known.items():
         if os.stat(path).st_ino == number:  # otherwise another deploy has left a newer one
             os.unlink(path)
@@ -128,3 +133,21 @@ def _take_back(options: Options, manage: Manage) -> None:
         _say(f"{options['config']}: release {goal or 'none'}, as before")
     except JawsError as error:
         _say(f"{options['config']}: {error}")
+
+
+def _tell(options: Options, error: JawsError) -> None:
+    """Let the instance's notifier, if it has one, call its command: nobody reads this output."""
+    report = {
+        "event": "deploy_failed",
+        "release": options["id"],
+        "programs": error.details.get("failed_programs", []),
+        "message": str(error),
+    }
+    try:
+        conf = SupervisordConf(options["config"])
+        listener = shlex.split(conf.get(f"eventlistener:{NOTIFIER}", "command") or "")
+        if listener:
+            text = json.dumps(report).encode()
+            subprocess.run([*listener, "tell"], input=text, check=True)
+    except (OSError, subprocess.SubprocessError, JawsError) as problem:
+        _say(f"{options['config']}: its notifier was not told: {problem}")

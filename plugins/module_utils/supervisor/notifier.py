@@ -76,10 +76,18 @@ class Notifier:
         return found
 
     def _call(self, names: Sequence[str], task: Mapping[str, Any]) -> None:
-        text = json.dumps(notice(names, task["config"], task["about"]))
-        self.process = start(task["command"], sys.stderr, clean_environment())
-        _status, told = finish(self.process, text, task["limit"])
+        told = self._tell(notice(names, task["config"]), task)
         log(f"{', '.join(names)}: the command {told}")
+
+    def relay(self, given: BinaryIO) -> None:
+        """Call the command for a report of another program, about a deploy that has failed."""
+        log(f"the command {self._tell(json.load(given), self._task())}")
+
+    def _tell(self, report: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+        """Call the command; return what became of it."""
+        self.process = start(task["command"], sys.stderr, clean_environment())
+        text = json.dumps({**task["about"], **report})
+        return finish(self.process, text, task["limit"])[1]
 
 
 def start(
@@ -116,10 +124,10 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def notice(names: Sequence[str], config: str, about: Mapping[str, Any]) -> dict[str, Any]:
+def notice(names: Sequence[str], config: str) -> dict[str, Any]:
     """Return the report about programs that have failed."""
     forget_secrets()  # a deploy may have changed them
-    told = dict(about, event="program_fatal", programs=list(names), release=None)
+    told: dict[str, Any] = {"event": "program_fatal", "programs": list(names), "release": None}
     told["message"] = f"supervisord has given up on {', '.join(names)}."
     try:
         conf = SupervisordConf(config)  # which notes the secrets that must not be shown
@@ -171,8 +179,11 @@ def log(text: str) -> None:
 
 
 def main() -> None:
-    """Listen to supervisord until it ends, or ends this."""
+    """Listen to supervisord until it ends, or ends this; with C(tell), call the command once."""
     notifier = Notifier(sys.argv[1])
+    if sys.argv[3:] == ["tell"]:
+        notifier.relay(sys.stdin.buffer)
+        return
 
     def end(*_signal: object) -> None:
         if notifier.process and notifier.process.poll() is None:
