@@ -7,4 +7,4 @@ from functools import partial
 
 from tests.integration import conftest
 
-wait_until = partial(conftest.wait_until, seconds=120, pause=0.3)
+wait_until = partial(conftest.wait_until, pause=0.3)

@@ -127,7 +127,8 @@ def test_it_leads_a_session_and_group_of_its_own_and_has_no_input(background):
     assert (process.session, process.pgid) == (pid, pid)
     opened = {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)}
     assert opened == {0: "/dev/null", 1: str(background.log), 2: str(background.log)}
-    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    # While it starts, it opens its libraries.
+    wait_until(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"], "no other file")
 
 
 @pytest.mark.fault(38)

@@ -28,6 +28,7 @@ from tests.integration.ports import reserve_port
 CORPUS = Path(__file__).parent / "corpus"
 SUPERVISORD = Path(sys.executable).with_name("supervisord")
 SETTLED = {"RUNNING", "STOPPED", "EXITED", "FATAL"}
+ENDING = "migrate"  # a program that ends by itself, and is RUNNING only until then
 ADDED = "[program:added_later]\ncommand=/bin/sleep 1000\n"
 
 States = dict[str, str]
@@ -84,7 +85,8 @@ class Site:
 
         def look() -> States | None:
             found = self.states()
-            return found if found and set(found.values()) <= SETTLED else None
+            is_settled = set(found.values()) <= SETTLED and found.get(ENDING) != "RUNNING"
+            return found if found and is_settled else None
 
         found: States = wait_until(look, "programs in a settled state")
         return found

@@ -784,7 +784,7 @@ def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing
     before = deployment.pids()
     with deployment.without("jaws_db_port"):
         for playbook in ("recover", "start"):
-            refused = deployment.play(playbook, jaws_health_timeout=2)
+            refused = deployment.play(playbook, jaws_health_timeout=6)
             assert refused.returncode != 0
             named = re.findall(r"(jaws-[a-z-]+): what it needs is away: database", refused.stdout)
             assert {*named} == {*CENTRAL, *SITE, "jaws-jtm"}

@@ -63,6 +63,8 @@ def running(daemon: Daemon) -> Daemon:
     daemon.start()
     wait_until(lambda: "gave up: fails" in logged(daemon), "FATAL")
     wait_until(lambda: (daemon.root / "talks.out").read_text().count("\n") == 2, "its lines")
+    (chosen,) = daemon.root.glob("chosen-stdout*")
+    wait_until(lambda: "second" in chosen.read_text(), "the line of the other one")
     return daemon
 
 

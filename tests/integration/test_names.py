@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,7 +159,7 @@ def test_workers_restart_two_at_a_time_while_the_others_serve(daemon: Daemon, ct
 def test_a_rolling_restart_ends_at_the_first_failure_and_names_what_is_left(
     daemon: Daemon, ctl: Ctl
 ) -> None:
-    before = served(daemon, ctl)
+    before = served(daemon, ctl, more="startsecs=5")  # the one that fails does so earlier
     (daemon.root / "fail").touch()
     result = ctl("restarted", "worker:", serial="40%")
     assert (result["failed"], result["reason"]) == (True, "program_failed")
@@ -246,10 +248,13 @@ def test_the_service_does_not_start_after_a_migration_that_failed(daemon: Daemon
 def test_a_migration_that_is_running_already_is_waited_for_and_not_started_again(
     daemon: Daemon, ctl: Ctl
 ) -> None:
-    daemon.write(migration(daemon, "touch migrated"))
+    gate = daemon.root / "gate"
+    os.mkfifo(gate)
+    daemon.write(migration(daemon, "read x <gate; touch migrated"))
     daemon.start()
     ctl("started", "migrate")
-    result = ctl("started", "migrate", "serve", one_shot=["migrate"])
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 2; echo go >{gate}"]):
+        result = ctl("started", "migrate", "serve", one_shot=["migrate"])
     assert states(result) == {"migrate": "EXITED", "serve": "RUNNING"}
     assert result["affected"] == ["serve"]
 

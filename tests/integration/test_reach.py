@@ -45,7 +45,7 @@ from tests.integration.test_supervisord_config import sections
 BIN = Path(sys.executable).parent
 KEY = "k" * 43
 OTHER_KEY = "o" * 43
-TIMEOUT = 20
+TIMEOUT = 120
 PROGRAM = "[program:{}]\ncommand=/bin/sleep 1000\nstartsecs=0\n{}\n"
 # One as it was started, one that an operator has stopped, and one that an operator has started.
 # In one group: supervisord takes a second to stop each.
@@ -410,7 +410,7 @@ def test_programs_keep_their_states_if_the_daemon_could_not_be_asked(site: Site,
     assert states(site) == {"web": "RUNNING", "held": "STOPPED", "extra": "RUNNING"}
 
 
-FAILING = "[program:web]\ncommand=/bin/false\nstartsecs=1\nstartretries=0\n"
+FAILING = "[program:web]\ncommand=/bin/false\nstartsecs=60\nstartretries=0\n"
 
 
 @pytest.mark.parametrize("command", RESTARTING)

@@ -40,8 +40,9 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 
 SLEEP = "exec sleep 1000\n"
 CRASH = "echo about to fail\necho for this reason >&2\nexit 3\n"
-# It runs long enough to be RUNNING, then ends, again and again.
-CRASH_LATE = "sleep 1.5\necho lost the broker\nexit 4\n"
+# It runs long enough to be RUNNING, and to be seen so, then ends, again and again. The window of
+# a release that it is to fail is longer.
+CRASH_LATE = "sleep 3\necho lost the broker\nexit 4\n"
 SECRET = "hunter2-%$-very-secret"
 
 
@@ -306,6 +307,7 @@ def test_a_bad_release_is_tried_again_only_when_it_is_deployed_again(
     site: Site, tmp_path: Path
 ) -> None:
     script = f"test -e {tmp_path}/database || exit 1\n{SLEEP}"
+    site.limits["window"] = 5
     bad = site.deploy({"one": script})
     assert site.statuses() == {bad["id"]: "bad"}
     (tmp_path / "database").touch()
@@ -517,6 +519,7 @@ def test_a_rollback_to_a_release_that_no_longer_holds_is_undone(site: Site, tmp_
     site.deploy(TWO)
     flag.touch()
     conf, pids = site.conf(), site.pids()
+    site.limits["window"] = 5
     result = site.activate(old["id"], state="rolled_back")
     assert_reverted(site, result, conf, pids, "one")
 
@@ -753,6 +756,8 @@ def test_what_is_stopped_does_not_run_even_for_a_moment(
     shim = [path for path in site.directory.glob("two-*") if not os.access(path, os.X_OK)]
     assert shim == []
     site.run_module("supervisorctl", name="two", state="started", config=str(site.daemon.conf))
+    if command == "own file":
+        wait_until(marker.exists, "what it does")
     assert marker.exists() == (command == "own file")
 
 
@@ -789,6 +794,7 @@ def test_a_program_that_died_and_dies_again_is_reported_and_nothing_is_undone(
     os.kill(site.pids()["two"] or 0, signal.SIGKILL)
     wait_until(lambda: site.states()["two"] == "FATAL", "FATAL")
     conf, pid = site.conf(), site.pids()["one"]
+    site.limits["window"] = 5
     result = site.deploy(scripts)
     assert (result["failed"], result["failed_programs"]) == (True, ["two"])
     assert "exit status 5" in result["msg"]
@@ -1119,6 +1125,7 @@ def test_if_the_first_start_shows_that_a_release_fails_all_instances_of_the_job_
     try:
         good = site.deploy(TWO)
         site.daemon.end()
+        site.limits["window"] = 5
         bad = postpone(site, {"one": SLEEP, "two": CRASH_LATE})
         first = postpone(other, TWO)
         proven = start_and_prove(other, site)

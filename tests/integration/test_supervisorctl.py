@@ -48,7 +48,11 @@ def program(name: str, *lines: str, command: str = "/bin/sleep 1000", startsecs:
     return "\n".join([*head, *lines]) + "\n"
 
 
-def script(name: str, text: str, *lines: str, startsecs: int = 1) -> str:
+# One that ends at once has never been RUNNING, however slow the machine is.
+ENDS_TOO_SOON = 60
+
+
+def script(name: str, text: str, *lines: str, startsecs: int = ENDS_TOO_SOON) -> str:
     """Return the section of a program that is a shell script."""
     return program(name, *lines, command=f"/bin/sh -c '{text}'", startsecs=startsecs)
 
@@ -256,14 +260,15 @@ def test_http_works_as_a_socket_does(daemon: Daemon, ctl: Ctl) -> None:
 
 def test_a_program_in_backoff_is_waited_for_until_it_runs(daemon: Daemon, ctl: Ctl) -> None:
     third = 'n=$(cat n 2>/dev/null); echo x$n > n; test "$n" = xx && exec sleep 1000; exit 1'
-    serve(daemon, script("a", third, f"directory={daemon.root}", "autostart=false"))
+    lines = (f"directory={daemon.root}", "autostart=false")
+    serve(daemon, script("a", third, *lines, startsecs=5))
     result = ctl("started", "a")
     assert states(result) == {"a": "RUNNING"}
     assert (daemon.root / "n").read_text() == "xxx\n"
 
 
 def test_waiting_for_a_program_that_is_starting_changes_nothing(daemon: Daemon, ctl: Ctl) -> None:
-    serve(daemon, program("a", startsecs=2))
+    serve(daemon, program("a", startsecs=5))
     assert states(current(daemon)) == {"a": "STARTING"}
     result = ctl("started", "a")
     assert (result["changed"], states(result)) == (False, {"a": "RUNNING"})
@@ -277,9 +282,8 @@ def test_a_program_between_two_tries_is_stopped(daemon: Daemon, ctl: Ctl) -> Non
 
 
 def test_a_program_that_was_given_up_is_started_again(daemon: Daemon, ctl: Ctl) -> None:
-    daemon.write(
-        script("a", "test -e go && exec sleep 1000", f"directory={daemon.root}", "startretries=0")
-    )
+    lines = (f"directory={daemon.root}", "startretries=0")
+    daemon.write(script("a", "test -e go && exec sleep 1000", *lines, startsecs=1))
     daemon.start()
     reaches(daemon, a="FATAL")
     assert ctl("stopped", "a")["changed"] is False
@@ -288,12 +292,15 @@ def test_a_program_that_was_given_up_is_started_again(daemon: Daemon, ctl: Ctl) 
 
 
 def test_a_stopping_program_is_waited_for_before_it_is_started(daemon: Daemon, ctl: Ctl) -> None:
-    slow = 'trap "sleep 1; exit 0" TERM; echo ready; while :; do sleep 0.05; done'
-    serve(daemon, script("a", slow, startsecs=0))
+    slow = 'trap "read x <gate; exit 0" TERM; echo ready; while :; do sleep 0.05; done'
+    os.mkfifo(daemon.root / "gate")
+    lines = (f"directory={daemon.root}", "stopwaitsecs=600")
+    serve(daemon, script("a", slow, *lines, startsecs=0))
     log = Path(current(daemon)["programs"][0]["log_file"])
     wait_until(lambda: "ready" in log.read_text(), "a trap")
     assert states(ctl("stopped", "a", wait=False)) == {"a": "STOPPING"}
-    result = ctl("started", "a")
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; echo go >{daemon.root}/gate"]):
+        result = ctl("started", "a")
     assert (result["changed"], states(result)) == (True, {"a": "RUNNING"})
 
 
@@ -503,17 +510,16 @@ def test_without_waiting_a_failing_program_is_not_noticed(daemon: Daemon, ctl: C
 @pytest.mark.fault(33)
 def test_a_program_that_does_not_stop_in_time_is_reported(daemon: Daemon, ctl: Ctl) -> None:
     deaf = 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
-    serve(
-        daemon, script("a", deaf, "stopwaitsecs=3600", startsecs=0) + program("b", "stopwaitsecs=1")
-    )
+    other = program("b", "stopwaitsecs=5")
+    serve(daemon, script("a", deaf, "stopwaitsecs=3600", startsecs=0) + other)
     found = current(daemon)["programs"][0]
     wait_until(lambda: "ready" in Path(found["log_file"]).read_text(), "a trap")
-    # What supervisord has read since then allows the program one second.
-    daemon.write(script("a", deaf, "stopwaitsecs=1", startsecs=0) + program("b", "stopwaitsecs=1"))
+    # What supervisord has read since then allows the program five seconds.
+    daemon.write(script("a", deaf, "stopwaitsecs=5", startsecs=0) + other)
     ctl("updated", check=True)
     result = ctl("stopped", "a", "b", timeout=0)
     assert (result["reason"], result["failed_programs"]) == ("timed_out", ["a"])
-    assert result["msg"].startswith("could not stop within 1 s a ")
+    assert result["msg"].startswith("could not stop within 5 s a ")
     assert states(result) == {"a": "STOPPING", "b": "STOPPED"}
 
 
@@ -642,12 +648,13 @@ def test_a_configuration_that_supervisord_cannot_read_is_reported_without_its_va
 
 # --- check mode and diff mode -----------------------------------------------------------------
 
+FATAL = ("directory={root}", "startretries=0")
 MIXED = (
     "[group:g]\nprograms=x,y\n"
     + program("x")
     + program("y", "autostart=false")
     + program("run")
-    + script("fatal", "test -e go && exec sleep 1000", "directory={root}", "startretries=0")
+    + script("fatal", "test -e go && exec sleep 1000", *FATAL, startsecs=1)
     + program("idle", "autostart=false")
     + program("gone")
     + program("changed")

@@ -24,7 +24,7 @@ command=/bin/sleep 1000
 autostart=false
 [program:bad]
 command=/bin/sh -c 'exit 1'
-startsecs=1
+startsecs=60
 startretries=0
 [program:once]
 command=/bin/sh -c 'exit 3'

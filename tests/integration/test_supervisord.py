@@ -1176,7 +1176,7 @@ def test_no_other_user_can_hold_the_lock(instance: Daemon, manage: Run, holder: 
     handle = os.open(paths.get(holder, instance.root), os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        assert manage(timeout=20)["running"]
+        assert manage(timeout=120)["running"]
     finally:
         os.close(handle)
 
@@ -1192,7 +1192,7 @@ def test_two_instances_with_one_pid_directory_do_not_wait_for_each_other(
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            assert manage(timeout=20)["running"]
+            assert manage(timeout=120)["running"]
         finally:
             holder.kill()
 

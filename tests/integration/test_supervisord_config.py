@@ -145,7 +145,7 @@ def files(instance: Daemon) -> dict[str, tuple[bytes, int]]:
 
 def pid_by(endpoint: Endpoint) -> Any:
     """Return the pid of the daemon that answers there, or the reason why none does."""
-    with Supervisor(endpoint, 5) as client:
+    with Supervisor(endpoint, 60) as client:
         try:
             return client.call("supervisor.getPID")
         except JawsError as error:

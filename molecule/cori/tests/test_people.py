@@ -86,7 +86,7 @@ def test_ci_controls_both_instances(login: Login, ci: Person) -> None:
 def jtm_is_down(login: Login, operator: Person) -> Iterator[None]:
     """The supervisord of jtm is down, as after a boot; it is up again afterwards."""
     login("jaws_jtm").check_output(f"{JTM} shutdown")
-    wait = f"timeout 60 bash -c 'until {JTM} status | grep -q socket; do sleep 0.1; done'"
+    wait = f"timeout 300 bash -c 'until {JTM} status | grep -q socket; do sleep 0.1; done'"
     login("jaws_jtm").check_output(wait)
     yield
     operator.changes("recover", INSTANCES)

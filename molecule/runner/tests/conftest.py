@@ -19,7 +19,7 @@ path, body = json.load(sys.stdin)
 url = "http://127.0.0.1:8929/fake/" + path
 data = json.dumps(body).encode() if body else None
 asked = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-print(urllib.request.urlopen(asked, timeout=10).read().decode())
+print(urllib.request.urlopen(asked, timeout=120).read().decode())
 """
 
 
