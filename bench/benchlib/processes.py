@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import search
 
 ENDING_SECONDS = 30
 GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")

@@ -16,8 +16,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.errors import JawsError
-from ..module_utils.files import write
 from ..module_utils.supervisor.programs import is_quiet
+from ..module_utils.system.files import write
 from ..plugin_utils.status_file import content
 from ..plugin_utils.summary import OUTDATED
 from ..plugin_utils.table import duration, fitting, format_table

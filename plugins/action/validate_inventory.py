@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from ..module_utils.errors import JawsError
-from ..module_utils.files import umask
+from ..module_utils.system.files import umask
 from ..plugin_utils import inventory, proxies
 from ..plugin_utils.catalogue import configs_of, mistakes, services_of
 from ..plugin_utils.inventory import Finding, Spec, Statement

@@ -23,7 +23,7 @@ from .background.planning import Steps, plan
 from .background.spawn import ended_at_once, ended_within, open_log, rotate, spawn
 from .background.wish import Wish, wish_from
 from .errors import JawsError, keep_named_secrets
-from .processes import PROC, Process, read_process, send_signal, started_at, terminate
+from .system.processes import PROC, Process, read_process, send_signal, started_at, terminate
 
 KILL_SECONDS = 10.0
 

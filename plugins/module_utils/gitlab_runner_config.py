@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import toml
-from .files import has_acl, ours, read_text, refuse_foreign, write
+from .system.files import has_acl, ours, read_text, refuse_foreign, write
 from .toml import Table
 
 MODE = 0o600

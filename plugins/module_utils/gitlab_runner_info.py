@@ -23,8 +23,8 @@ from ansible.module_utils.urls import open_url
 
 from . import toml
 from .errors import JawsError, keep_secret, quoted
-from .files import read_text
-from .waiting import wait_until
+from .system.files import read_text
+from .system.waiting import wait_until
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 REQUEST_SECONDS = 10

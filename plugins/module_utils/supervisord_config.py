@@ -18,17 +18,6 @@ from dataclasses import replace
 from typing import Any, Container
 
 from .errors import JawsError
-from .files import (
-    Candidate,
-    file_mode,
-    group_id,
-    has_acl,
-    read_text,
-    refuse_unsafe,
-    sweep,
-    user_name,
-    write,
-)
 from .supervisor import conf
 from .supervisor.conf import ConfText
 from .supervisor.controller import Controller
@@ -47,6 +36,17 @@ from .supervisor.running import (
     refuse_other_config,
 )
 from .supervisor.trust import refuse_unreadable
+from .system.files import (
+    Candidate,
+    file_mode,
+    group_id,
+    has_acl,
+    read_text,
+    refuse_unsafe,
+    sweep,
+    user_name,
+    write,
+)
 
 # 128 bits and more, in characters that Supervisor reads unescaped.
 KEY = re.compile(r"^password=([A-Za-z0-9_-]{22,})$", re.MULTILINE)

@@ -12,9 +12,9 @@ import stat
 from contextlib import closing, suppress
 from typing import Any, Dict, Iterable, Iterator
 
-from .acl import grant, is_granted, is_supported, shown_mode
 from .errors import JawsError
-from .files import (
+from .system.acl import grant, is_granted, is_supported, shown_mode
+from .system.files import (
     Candidate,
     file_mode,
     find_group,

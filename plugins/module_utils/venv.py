@@ -28,8 +28,8 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence
 from .environments import installed, layers, module_commands, surroundings, uv
 from .environments.places import Environment, place
 from .errors import JawsError, in_urls, keep_secret, quoted
-from .files import make_directory, refuse_foreign_place, umask
-from .locks import locked_file
+from .system.files import make_directory, refuse_foreign_place, umask
+from .system.locks import locked_file
 
 INPUTS = ".inputs"
 DIRECTORY_MODE = 0o755

@@ -20,10 +20,10 @@ from ..module_utils.supervisor.programs import NOTIFIER
 UTILITIES = Path(__file__).parents[1] / "module_utils"
 # The listener, and what it imports.
 CODE = (
-    "errors", "files", "processes", "waiting", "supervisor/client", "supervisor/conf",
-    "supervisor/daemon_log", "supervisor/diagnosis", "supervisor/endpoint",
-    "supervisor/expansion", "supervisor/installation", "supervisor/log_lines",
-    "supervisor/notifier", "supervisor/programs", "supervisor/trust",
+    "errors", "supervisor/client", "supervisor/conf", "supervisor/daemon_log",
+    "supervisor/diagnosis", "supervisor/endpoint", "supervisor/expansion",
+    "supervisor/installation", "supervisor/log_lines", "supervisor/notifier",
+    "supervisor/programs", "supervisor/trust", "system/files", "system/processes", "system/waiting",
 )  # fmt: skip
 SETTLE_SECONDS = 5  # after an outage, several programs fail: one call for all of them
 COMMAND_SECONDS = 30
@@ -55,7 +55,7 @@ def notifier(command: Sequence[str], daemon: Mapping[str, Any]) -> dict[str, Any
         "content": json.dumps(task, indent=2) + "\n",
         **({"mode": "0640", "group": daemon["group"]} if daemon["group"] else {"mode": "0600"}),
     }
-    folders = ("", "/module_utils", "/module_utils/supervisor")
+    folders = ("", "/module_utils", "/module_utils/supervisor", "/module_utils/system")
     paths = [
         *({"path": folder + part, "mode": "0755"} for part in folders),
         *(

@@ -26,7 +26,7 @@ import pip
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import search
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import search
 from module_arguments import module_arguments
 
 MODULES = "ansible_collections.jgi.jaws.plugins.modules."

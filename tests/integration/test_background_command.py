@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import (
     find_by_environment,
     is_same,
     read_environ,

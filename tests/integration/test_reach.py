@@ -23,10 +23,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
 from tests.integration.conftest import (
     CLONE,
     PATIENCE,

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils import release as under_test
-from ansible_collections.jgi.jaws.plugins.module_utils.locks import locked_file
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import proof, verification
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.conf import BANNER, DIVIDER
@@ -31,6 +30,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs impor
     Change,
     Program,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.system.locks import locked_file
 from ansible_collections.jgi.jaws.plugins.plugin_utils.notifier import notifier
 from tests.integration.conftest import HEAD, KEY, PATIENCE, Daemon, has_ended, wait_until
 from tests.integration.ports import reserve_port

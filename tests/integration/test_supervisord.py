@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import daemon, endpoint
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
 from tests.integration.conftest import (
     HEAD,
     KEY,

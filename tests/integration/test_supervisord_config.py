@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import daemon
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.client import Supervisor
@@ -27,6 +26,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint impor
     Endpoint,
     SupervisordConf,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
 from tests.integration.conftest import (
     KEY,
     Daemon,

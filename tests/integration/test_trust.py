@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import all_processes
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import all_processes
 from tests.integration.conftest import HEAD, Daemon, Run, as_user, has_ended, wait_until
 from tests.integration.ports import reserve_port
 from tests.integration.test_supervisord import tcp

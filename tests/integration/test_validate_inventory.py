@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.jgi.jaws.plugins.module_utils.files import umask
+from ansible_collections.jgi.jaws.plugins.module_utils.system.files import umask
 from tests.integration.conftest import CLONE, ansible
 
 CORI = CLONE / "inventories/cori"

@@ -38,8 +38,8 @@ from ansible_collections.jgi.jaws.plugins.module_utils.background.wish import (
     wish_from,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.files import tail
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import CLEAN_PATH, Process
+from ansible_collections.jgi.jaws.plugins.module_utils.system.files import tail
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import CLEAN_PATH, Process
 from ansible_collections.jgi.jaws.plugins.modules.background_command import OPTIONS
 
 PARAMS: dict[str, Any] = {

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import clean_environment
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import parser
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import clean_environment
 
 ME = pwd.getpwuid(os.geteuid())
 in_files = settings(

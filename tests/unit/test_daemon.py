@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import read_process
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.daemon import (
     Daemon,
 )
@@ -24,6 +23,7 @@ from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.running import
     stop_limit,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisord import plan
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import read_process
 
 CONF = "/tmp/jaws-supervisord/supervisord-jaws.conf"
 

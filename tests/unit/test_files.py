@@ -19,16 +19,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils import files, tree
+from ansible_collections.jgi.jaws.plugins.module_utils import tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.files import (
+from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import Store
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.log_lines import is_own_file
+from ansible_collections.jgi.jaws.plugins.module_utils.system import files
+from ansible_collections.jgi.jaws.plugins.module_utils.system.files import (
     Candidate,
     file_mode,
     group_id,
     tail,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.releases.store import Store
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.log_lines import is_own_file
 
 KEY = "a-key_0123456789-0123456789"
 STRANGER = 4_000_000_000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import locks
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
+from ansible_collections.jgi.jaws.plugins.module_utils.system import locks
 
 
 def lock(folder: Path, timeout: float) -> AbstractContextManager[int]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import parser
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
 
 KEY = "a-key_0123456789-0123456789"
 MINIMAL = "[supervisord]\nlogfile=/tmp/l\npidfile=/tmp/p\n"

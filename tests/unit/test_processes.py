@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import installation
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import (
     Process,
     all_processes,
     ancestors,
@@ -33,7 +34,6 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     terminate,
     wait_ended,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import installation
 from tests.unit.conftest import BOOT, Proc
 
 

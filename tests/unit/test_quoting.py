@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.jgi.jaws.plugins.module_utils import errors, files
+from ansible_collections.jgi.jaws.plugins.module_utils import errors
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import (
     HIDDEN,
     JawsError,
@@ -27,10 +27,11 @@ from ansible_collections.jgi.jaws.plugins.module_utils.errors import (
     quoted,
     withhold,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import Process
 from ansible_collections.jgi.jaws.plugins.module_utils.releases import commands, health
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
+from ansible_collections.jgi.jaws.plugins.module_utils.system import files
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import Process
 from ansible_collections.jgi.jaws.plugins.plugin_utils.formats import render
 from ansible_collections.jgi.jaws.plugins.plugin_utils.release_plan import secrets_of
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import processes
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import running
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.planning import Plan
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Program, Setting
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.states import plan_restored, seen
+from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
+from ansible_collections.jgi.jaws.plugins.module_utils.system.processes import (
     Process,
     below,
     is_contained,
@@ -22,10 +26,6 @@ from ansible_collections.jgi.jaws.plugins.module_utils.processes import (
     may_signal,
     read_process,
 )
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import running
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.planning import Plan
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import Program, Setting
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.states import plan_restored, seen
 from tests.unit.conftest import Proc
 
 SUPERVISORD = ("/v/bin/python", "/v/bin/supervisord", "-c", "/other.conf")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.jgi.jaws.plugins.module_utils import tree
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.files import has_acl, make_directory
+from ansible_collections.jgi.jaws.plugins.module_utils.system.files import has_acl, make_directory
 
 STRANGER = 4_000_000_000
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from ..errors import JawsError
-from ..processes import (
+from ..system.processes import (
     PROC,
     Process,
     all_processes,

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Iterator
 
 from ..errors import JawsError
-from ..files import refuse_foreign
-from ..locks import open_locked
+from ..system.files import refuse_foreign
+from ..system.locks import open_locked
 
 
 @dataclass(frozen=True)

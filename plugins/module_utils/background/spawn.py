@@ -11,8 +11,8 @@ import signal as signals
 from typing import NoReturn
 
 from ..errors import JawsError, quoted
-from ..files import tail
-from ..waiting import wait_until
+from ..system.files import tail
+from ..system.waiting import wait_until
 from .pid_file import refuse_unusable
 from .wish import OF_PID, Wish, full_environment
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
 from ..errors import JawsError
-from ..processes import CLEAN_PATH
+from ..system.processes import CLEAN_PATH
 
 # What the process has in its environment: the id of the command, and its own pid. Children inherit
 # both, so the pid distinguishes the process from those that it has started.

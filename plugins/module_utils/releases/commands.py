@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, Collection, Iterable, Iterator, Mapping
 
 from ..errors import JawsError, quoted
-from ..processes import clean_environment
+from ..system.processes import clean_environment
 
 # What is known about one program's command: C(word), its first word; C(setup), the bash that sets
 # up its environment, in a login shell if C(login); C(directory), where it runs; C(files), which it

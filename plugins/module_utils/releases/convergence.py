@@ -16,7 +16,6 @@ import stat
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Collection, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
-from ..files import read_text, write
 from ..supervisor.client import Supervisor
 from ..supervisor.conf import definitions
 from ..supervisor.controller import Controller
@@ -24,7 +23,8 @@ from ..supervisor.diagnosis import mark
 from ..supervisor.observation import Observation, observe_release, settings
 from ..supervisor.planning import Plan, plan_updated, until_ended
 from ..supervisor.programs import ALIVE, Change, Program, Setting, has_done, names
-from ..waiting import wait_until
+from ..system.files import read_text, write
+from ..system.waiting import wait_until
 
 Settings = Dict[str, Setting]
 

@@ -18,9 +18,9 @@ import zipfile
 from typing import Any, Callable, Dict, Sequence
 
 from ..errors import JawsError
-from ..files import Candidate
 from ..supervisor.endpoint import SupervisordConf
 from ..supervisor.programs import NOTIFIER
+from ..system.files import Candidate
 from . import history
 from .store import Store
 

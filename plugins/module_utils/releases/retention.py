@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Collection, Iterable, Mapping, Sequence
 
 from ..environments.records import read
-from ..processes import PROC, search
+from ..system.processes import PROC, search
 from .store import Record
 
 DAY = 86400.0

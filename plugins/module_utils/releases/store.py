@@ -18,7 +18,9 @@ from types import MappingProxyType
 from typing import Any, Dict, Iterable, Mapping, NamedTuple
 
 from ..errors import JawsError, keep_secret
-from ..files import (
+from ..supervisor import conf
+from ..supervisor.conf import ConfText
+from ..system.files import (
     file_mode,
     group_id,
     has_acl,
@@ -30,8 +32,6 @@ from ..files import (
     sweep_link,
     write,
 )
-from ..supervisor import conf
-from ..supervisor.conf import ConfText
 from .differences import changes, model
 
 Record = Dict[str, Any]

@@ -9,11 +9,11 @@ import time
 from typing import Any, Mapping, Sequence
 
 from ..errors import JawsError
-from ..processes import read_process
 from ..supervisor.client import Supervisor
 from ..supervisor.diagnosis import describe, described, ended_by_request, with_exit_status
 from ..supervisor.observation import observe_release, settings
 from ..supervisor.programs import Program, Setting, process_of
+from ..system.processes import read_process
 from . import health
 from .convergence import done
 

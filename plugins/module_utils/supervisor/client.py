@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
 from ..errors import JawsError
-from ..files import user_name
+from ..system.files import user_name
 from .endpoint import Endpoint, refuse_foreign_listener
 
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one

@@ -20,11 +20,11 @@ from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
-from .. import processes
 from ..errors import JawsError, quoted
-from ..files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
-from ..processes import Process
-from ..waiting import wait_until
+from ..system import processes
+from ..system.files import mask_of, ours, refuse_foreign, refuse_unsafe, umask, user_id, user_name
+from ..system.processes import Process
+from ..system.waiting import wait_until
 from .client import Supervisor
 from .endpoint import (
     Endpoint,

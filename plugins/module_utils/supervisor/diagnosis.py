@@ -12,7 +12,7 @@ import xmlrpc.client
 from typing import Iterable, Mapping, Sequence
 
 from ..errors import JawsError, quoted
-from ..files import TAIL_LINES, tail
+from ..system.files import TAIL_LINES, tail
 from .client import Supervisor
 from .log_lines import timed
 from .programs import Program, process_of

@@ -22,8 +22,8 @@ from typing import Any, Container, Dict, Iterable, Mapping, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import JawsError, in_urls, keep_secret
-from ..files import keep_secrets_of, refuse_unsafe, user_id, user_name
-from ..processes import clean_environment
+from ..system.files import keep_secrets_of, refuse_unsafe, user_id, user_name
+from ..system.processes import clean_environment
 from .conf import secret_files, secrets_in
 from .expansion import unexpanded
 from .trust import TRUST_ADVICE, Trust, uids_of

@@ -13,7 +13,7 @@ import shutil
 from typing import Sequence
 
 from ..errors import JawsError
-from ..processes import CLEAN_PATH, PROC, all_processes, read_process
+from ..system.processes import CLEAN_PATH, PROC, all_processes, read_process
 
 # What pip and conda write where the path of Python is too long for a script's first line.
 LONG_PATH = r"#!/bin/sh\n'''exec' (.+) \"\$0\" \"\$@\"\n"

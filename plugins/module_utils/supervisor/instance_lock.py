@@ -17,8 +17,8 @@ import stat
 from contextlib import AbstractContextManager, suppress
 from typing import Container
 
-from ..files import refuse_unsafe
-from ..locks import locked_file
+from ..system.files import refuse_unsafe
+from ..system.locks import locked_file
 
 TEMPORARY = "/tmp"  # for a directory of the account's own
 

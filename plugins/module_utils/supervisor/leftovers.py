@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Collection, Sequence
 
-from ..files import user_name
-from ..processes import Process
-from ..waiting import wait_until
+from ..system.files import user_name
+from ..system.processes import Process
+from ..system.waiting import wait_until
 from .running import Instance, end, is_open, program_of
 
 # A program may end a moment before its children, and that leaves nothing.

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Sequence, Tuple
 
 from ..errors import JawsError
-from ..files import behind_links, end_of, is_of_the_system, tail
+from ..system.files import behind_links, end_of, is_of_the_system, tail
 
 FEWEST_BYTES, LINE_BYTES, MOST_BYTES = 4096, 256, 1048576  # to read of a log
 MOST_ROTATED = 10

@@ -16,9 +16,9 @@ import stat
 from typing import Collection, Iterable, Iterator
 
 from ..errors import JawsError
-from ..files import acting_as, user_name
-from ..processes import PROC, Process, read_process, send_signal
-from ..waiting import wait_until
+from ..system.files import acting_as, user_name
+from ..system.processes import PROC, Process, read_process, send_signal
+from ..system.waiting import wait_until
 from .client import Supervisor
 from .installation import config_of
 from .log_lines import is_own_file

@@ -23,8 +23,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Mapping, Sequence
 
 from ..errors import JawsError, forget_secrets
-from ..files import read_text
-from ..processes import clean_environment
+from ..system.files import read_text
+from ..system.processes import clean_environment
 from . import daemon_log
 from .conf import split
 from .diagnosis import described

@@ -18,8 +18,8 @@ import subprocess
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from ..errors import JawsError
-from ..files import Candidate
-from ..processes import clean_environment
+from ..system.files import Candidate
+from ..system.processes import clean_environment
 from .conf import complaint
 
 VALIDATE_SECONDS = 60

@@ -19,10 +19,10 @@ import time
 from contextlib import suppress
 from typing import Collection, Dict, Iterable, List, Sequence
 
-from .. import processes
 from ..errors import JawsError
-from ..files import user_name
-from ..processes import PROC, Process
+from ..system import processes
+from ..system.files import user_name
+from ..system.processes import PROC, Process
 from .endpoint import Endpoint, listening_ports
 from .installation import config_of
 from .parser import ConfiguredProgram

@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Container, Dict, Mapping, Sequence
 
 from ..errors import JawsError
-from ..files import read_text, refuse_unsafe, write
-from ..processes import Process, boot_id
+from ..system.files import read_text, refuse_unsafe, write
+from ..system.processes import Process, boot_id
 from .client import Supervisor
 from .controller import Controller
 from .observation import observe, settings

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable
 
 from ..errors import JawsError
-from ..files import acting_as, user_id, user_name
+from ..system.files import acting_as, user_id, user_name
 from .installation import runs_with
 
 # What the reader of a refusal can do; {owner} is the account, {place} is "path" or "port".

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Iterable, Iterator, NamedTuple
 
-from .errors import JawsError, quoted
+from ..errors import JawsError, quoted
 from .waiting import wait_until
 
 PROC = "/proc"

@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
-from .errors import JawsError
+from ..errors import JawsError
 from .files import user_name
 from .waiting import wait_until
 

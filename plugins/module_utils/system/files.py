@@ -18,7 +18,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Container, Iterator, Sequence
 
-from .errors import JawsError, keep_secret, quoted, withhold
+from ..errors import JawsError, keep_secret, quoted, withhold
 
 LINK_TRIES = 100
 PART = 1 << 20  # bytes of a large file that are in memory

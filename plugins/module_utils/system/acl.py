@@ -15,10 +15,12 @@ import struct
 from contextlib import suppress
 from typing import Mapping
 
+from .files import ACL
+
 USER_OBJ, GROUP_OBJ, GROUP, MASK, OTHER = 1, 4, 8, 16, 32
 NO_ID = 0xFFFFFFFF
 # The list of the directory itself, and the one that everything made in it inherits.
-LISTS = ("system.posix_acl_access", "system.posix_acl_default")
+LISTS = (ACL, "system.posix_acl_default")
 
 Groups = Mapping[int, int]  # permissions, 0 to 7, by the id of a group
 
