@@ -142,8 +142,7 @@ class Preparation(Command):
         """Return what the switch would do. The next task cannot, because there is no record."""
         if not is_asked:
             return {}
-        about = (self.params["python"], current.programs, record["programs"])
-        return foreseen(self.store, *about)
+        return foreseen(self.store, self.params["python"], current.programs, record["programs"])
 
     def _changes(self, now: Record | None, record: Record) -> list[dict[str, Any]]:
         texts = {file.path: file.content for file in self.files}
@@ -305,7 +304,7 @@ class Activation(Command):
                 leftovers.end()
                 return leftovers.reported(result)
         if not (self.store.exists and self.store.find(self.params["id"])):
-            # It was prepared in check mode, so it does not exist.
+            # It was prepared in check mode.
             return dict(changed=True, id=self.params["id"], held=True)
         result, leftovers = self._predict(), self._leftovers()
         leftovers.predict()
@@ -323,8 +322,7 @@ class Activation(Command):
     def _predict(self) -> dict[str, Any]:
         record, before = self._wanted(), self.store.conf()
         due = before.programs != record["programs"]
-        about = (self.params["python"], before.programs, record["programs"])
-        found = foreseen(self.store, *about)
+        found = foreseen(self.store, self.params["python"], before.programs, record["programs"])
         affected = differing(before.programs, record["programs"])
         affected += [one["program"] for one in found["actions"] if one["action"] != "leave"]
         changed = due or bool(affected) or not self.store.linked(record["links"])
@@ -339,11 +337,7 @@ class Activation(Command):
         plan_stopped(seen.programs)
         plan = due_actions(switch.client, seen, before.programs, record["programs"])
         proven = not due and history.state(record, before.release) == "good"
-        if due:
-            self._refuse_unusable(record, before)
-            record = switch.switch(record, before, self.returning)
-        elif not proven:  # a run that was killed has switched already
-            record = switch.told(history.continued(record, switch.deploy), self.returning)
+        record = self._made_current(switch, record, before, proven)
         try:
             linked = self.store.link(record["links"])
             exits = None if proven else EXITS
@@ -367,17 +361,25 @@ class Activation(Command):
         self._refuse_incomplete(record)
         due = before.programs != record["programs"]
         proven = not due and history.state(record, before.release) == "good"
-        if due:
-            self._refuse_unusable(record, before)
-            record = switch.switch(record, before, self.returning)
-        elif not proven:
-            again = history.continued(record, switch.deploy)
-            self.store.save(switch.told(again, self.returning))
+        record = self._made_current(switch, record, before, proven)
         linked = self.store.link(record["links"])
         if not proven:
+            self.store.save(record)
             proof.leave(self.store.proof, self.params)
         found = self._result(record, before, due or linked, [])
         return dict(found, postponed=not proven)
+
+    def _made_current(
+        self, switch: Switch, record: Record, before: ConfText, proven: bool
+    ) -> Record:
+        """Switch to the release, unless it is the current one; return its record."""
+        if before.programs != record["programs"]:
+            self._refuse_unusable(record, before)
+            return switch.switch(record, before, self.returning)
+        if proven:
+            return record
+        # A run that was killed has switched already.
+        return switch.told(history.continued(record, switch.deploy), self.returning)
 
     def _done(self, client: Supervisor, plan: Sequence[Params], since: float) -> dict[str, Any]:
         """Return what was done, for how long each program was down, and what is due."""
@@ -480,12 +482,9 @@ class Proof(Activation):
 
 
 class Rollback(Activation):
-    """Switches one instance to an earlier good release.
+    """Switches one instance to an earlier good release."""
 
-    The release keeps its place among the deploys, so that a second rollback goes further back.
-    """
-
-    returning = True
+    returning = True  # so that a second rollback goes further back
 
     def _wanted(self) -> Record:
         record = super()._wanted()

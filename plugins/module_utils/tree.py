@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from contextlib import closing, suppress
-from typing import Any, Dict, Iterable, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 from .errors import JawsError
 from .system.acl import grant, is_granted, is_supported, shown_mode
@@ -36,23 +36,6 @@ TOKEN = "@sha256@"  # in the path of a copy
 DIGITS = 12
 SILENCE = 60  # seconds within which a server must send something
 KINDS = "content, secret_content, target, source, url and acl_groups"
-
-
-class Download(Candidate):
-    """A new file of bytes that are read while they are written; C(sha256) is their digest."""
-
-    def __init__(self, path: str, content: Iterable[bytes], mode: int, gid: int | None) -> None:
-        self.sha256 = ""
-        self._content = content
-        super().__init__(path, "", mode, gid)
-
-    def _fill(self, _text: str) -> None:
-        total = hashlib.sha256()
-        with open(self._handle, "wb", closefd=False) as stream:
-            for part in self._content:
-                total.update(part)
-                stream.write(part)
-        self.sha256 = total.hexdigest()
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -265,16 +248,23 @@ def _fetch(item: Item, content: Iterator[bytes]) -> None:
 
     :raises JawsError: it is not, or it cannot be written (cannot_write).
     """
-    candidate = Download(item["path"], content, item["mode"], item["group"])
-    with candidate:
-        if candidate.sha256 != item["sha256"]:
+    total = hashlib.sha256()
+    noted = _noted(content, total.update)
+    with Candidate(item["path"], noted, item["mode"], item["group"]) as candidate:
+        if total.hexdigest() != item["sha256"]:
             raise JawsError(
                 f"what came from {item['source'] or item['url']} has the checksum (SHA-256) "
-                f"{candidate.sha256}, not {item['sha256']}, and was not used. What runs now is "
+                f"{total.hexdigest()}, not {item['sha256']}, and was not used. What runs now is "
                 "untouched. If the file is right, correct sha256; then run this again.",
                 "unreadable_file",
             )
         candidate.commit()
+
+
+def _noted(content: Iterator[bytes], note: Callable[[bytes], None]) -> Iterator[bytes]:
+    for part in content:
+        note(part)
+        yield part
 
 
 def _downloaded(url: str) -> Iterator[bytes]:

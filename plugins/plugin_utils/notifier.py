@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from ..module_utils.own_code import program
 from ..module_utils.supervisor.programs import NOTIFIER
 
-UTILITIES = Path(__file__).parents[1] / "module_utils"
-# The listener, and what it imports.
-CODE = (
-    "errors", "supervisor/client", "supervisor/conf", "supervisor/daemon_log",
-    "supervisor/diagnosis", "supervisor/endpoint", "supervisor/expansion",
-    "supervisor/installation", "supervisor/log_lines", "supervisor/notifier",
-    "supervisor/programs", "supervisor/trust", "system/files", "system/processes", "system/waiting",
-)  # fmt: skip
 SETTLE_SECONDS = 5  # after an outage, several programs fail: one call for all of them
 COMMAND_SECONDS = 30
 MAIN = "from module_utils.supervisor.notifier import main\n\nmain()\n"
@@ -40,8 +33,7 @@ def notifier(command: Sequence[str], daemon: Mapping[str, Any]) -> dict[str, Any
     if not command:
         return {"paths": [], "sections": {}}
     folder = f"{daemon['directory']}/notify"
-    texts = {f"module_utils/{name}.py": (UTILITIES / f"{name}.py").read_text() for name in CODE}
-    texts["__main__.py"] = MAIN
+    texts = program(MAIN, "supervisor.notifier")
     version = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]
     task = {
         "command": list(command),
@@ -55,9 +47,9 @@ def notifier(command: Sequence[str], daemon: Mapping[str, Any]) -> dict[str, Any
         "content": json.dumps(task, indent=2) + "\n",
         **({"mode": "0640", "group": daemon["group"]} if daemon["group"] else {"mode": "0600"}),
     }
-    folders = ("", "/module_utils", "/module_utils/supervisor", "/module_utils/system")
+    folders = sorted({os.path.dirname(f"{folder}/{name}") for name in texts})
     paths = [
-        *({"path": folder + part, "mode": "0755"} for part in folders),
+        *({"path": path, "mode": "0755"} for path in folders),
         *(
             {"path": f"{folder}/{name}", "mode": "0644", "content": text}
             for name, text in texts.items()

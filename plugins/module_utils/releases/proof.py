@@ -9,6 +9,7 @@ options, so that whatever starts the supervisord can run it without Ansible.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -18,38 +19,23 @@ import zipfile
 from typing import Any, Callable, Dict, Sequence
 
 from ..errors import JawsError
+from ..own_code import program
 from ..supervisor.endpoint import SupervisordConf
 from ..supervisor.programs import NOTIFIER
-from ..system.files import Candidate
+from ..system.files import write
 from . import history
 from .store import Store
 
 Options = Dict[str, Any]
 Manage = Callable[[Options, bool], Options]
 
-PACKAGE = __name__.rpartition(".releases.")[0]
 OPTIONS = "options.json"
 MAIN = """
 import sys
-from jaws.release import manage
-from jaws.releases.proof import prove
+from module_utils.release import manage
+from module_utils.releases.proof import prove
 sys.exit(prove(sys.argv[1:], manage))
 """
-
-
-class Program(Candidate):
-    """A new file of texts by their names, as a zip file that Python runs."""
-
-    def __init__(self, path: str, texts: dict[str, str]) -> None:
-        self._texts = texts
-        super().__init__(path, "", 0o600)
-
-    def _fill(self, _text: str) -> None:
-        with open(self._handle, "wb", closefd=False) as stream, zipfile.ZipFile(
-            stream, "w"
-        ) as archive:
-            for name, text in self._texts.items():
-                archive.writestr(name, text)
 
 
 def leave(path: str, options: Options) -> None:
@@ -58,28 +44,18 @@ def leave(path: str, options: Options) -> None:
     :param options: those of the module release, for this instance.
     :raises JawsError: it cannot be written (cannot_write).
     """
-    texts = {"__main__.py": MAIN, OPTIONS: json.dumps(options), **_own_code()}
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w") as archive:
+        for name, text in {OPTIONS: json.dumps(options), **program(MAIN, "release")}.items():
+            archive.writestr(name, text)
     try:
-        with Program(path, texts) as program:
-            program.commit()
+        write(path, [found.getvalue()])
     except JawsError as error:
         raise JawsError(
             f"{error} The next job of Slurm needs this file to prove the release. Correct that, "
             "then deploy again.",
             "cannot_write",
         ) from error
-
-
-def _own_code() -> dict[str, str]:
-    """Return the source of every file of module_utils that was imported, by its path in the zip."""
-    found = {}
-    for name, module in list(sys.modules.items()):
-        spec = getattr(module, "__spec__", None)
-        if f"{name}.".startswith(f"{PACKAGE}.") and spec and hasattr(spec.loader, "get_source"):
-            path = "jaws" + name[len(PACKAGE) :].replace(".", "/")
-            path += "/__init__.py" if hasattr(module, "__path__") else ".py"
-            found[path] = spec.loader.get_source(name) or ""
-    return {"jaws/__init__.py": "", **found}
 
 
 def prove(paths: Sequence[str], manage: Manage) -> int:

@@ -71,8 +71,8 @@ class Verification:
                     self._hold(client, checks)
             except JawsError as error:
                 raise self._complete(client, checks, mended, error) from error
-        told = [f"{name} was RUNNING, but unhealthy: {why}." for name, why in mended.items()]
-        warn = [f"{line} It was restarted." for line in told]
+        told = "was RUNNING, but unhealthy"
+        warn = [f"{name} {told}: {why}. It was restarted." for name, why in mended.items()]
         release = current["id"] if current else None
         return dict(changed=bool(mended), id=release, held=True, affected=sorted(mended), warn=warn)
 

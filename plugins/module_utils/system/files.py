@@ -16,9 +16,11 @@ import re
 import stat
 import tempfile
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, Container, Iterator, Sequence
+from typing import Any, BinaryIO, Container, Iterable, Iterator, Sequence, Union
 
 from ..errors import JawsError, keep_secret, quoted, withhold
+
+Content = Union[str, Iterable[bytes]]
 
 LINK_TRIES = 100
 PART = 1 << 20  # bytes of a large file that are in memory
@@ -348,7 +350,7 @@ class Candidate:
     :raises JawsError: it cannot be written (cannot_write).
     """
 
-    def __init__(self, path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
+    def __init__(self, path: str, text: Content, mode: int = 0o600, gid: int | None = None) -> None:
         self.target = path
         self.path = ""
         self._handle = -1
@@ -365,17 +367,14 @@ class Candidate:
             how = f"with mode {mode:04o}" + ("" if gid is None else f" and the group gid {gid}")
             raise self._failure(how, error) from error
 
-    def _write(self, text: str, mode: int, gid: int | None) -> None:
+    def _write(self, text: Content, mode: int, gid: int | None) -> None:
         remove_acl(self._handle)
-        self._fill(text)
+        with open(self._handle, "wb", closefd=False) as stream:
+            stream.writelines([text.encode()] if isinstance(text, str) else text)
         if gid is not None and os.fstat(self._handle).st_gid != gid:
             os.fchown(self._handle, -1, gid)
         os.fchmod(self._handle, mode)
         os.fsync(self._handle)
-
-    def _fill(self, text: str) -> None:
-        with open(self._handle, "w", encoding="utf-8", newline="", closefd=False) as stream:
-            stream.write(text)
 
     def _failure(self, how: str, error: Exception) -> JawsError:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
@@ -411,7 +410,7 @@ class Candidate:
             self._handle = -1
 
 
-def write(path: str, text: str, mode: int = 0o600, gid: int | None = None) -> None:
+def write(path: str, text: Content, mode: int = 0o600, gid: int | None = None) -> None:
     """Write a whole file in one step, so that others can never read more than its mode allows.
 
     :raises JawsError: it cannot be written (cannot_write).
