@@ -44,6 +44,8 @@ html_theme_options = {
     },
 }
 html_title = project
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False

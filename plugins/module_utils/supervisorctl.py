@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Collection, Dict, Mapping, Sequence
 
 from .errors import JawsError
 from .supervisor import planning
@@ -119,7 +119,7 @@ def _without_supervisord(
         affected=sorted(name for name in wanted if name != "all"),
         programs=[],
         warn=[f"{error} state={params['state']} {told}.{left}"],
-        diff=_diff([], {}),
+        diff=_diff([], {}, "", ()),
     )
 
 
@@ -160,12 +160,13 @@ def _manage(
         programs, failed = _act(client, params, work, before, configured, after_stop)
         after = {program.name: program.state for program in programs}
         warn += failed
+    touched = sorted({*affected(work.whole, before.programs, after), *missing})
     return dict(
         changed=work.whole.changes or bool(missing),
-        affected=sorted({*affected(work.whole, before.programs, after), *missing}),
+        affected=touched,
         programs=[program.as_dict() for program in programs],
         warn=warn,
-        diff=_diff(before.programs, after),
+        diff=_diff(before.programs, after, params["state"], touched),
     )
 
 
@@ -356,6 +357,12 @@ def affected(plan: Plan, before: Sequence[Program], after: Mapping[str, str]) ->
     return sorted(touched)
 
 
-def _diff(before: Sequence[Program], after: Mapping[str, str]) -> dict[str, str]:
+def _diff(
+    before: Sequence[Program], after: Mapping[str, str], wish: str, touched: Collection[str]
+) -> dict[str, str]:
+    """Return the states before and after; a state alone would not show a restart or a signal."""
     states = {program.name: program.state for program in before}
-    return dict(before=planning.state_lines(states), after=planning.state_lines(after))
+    done = "signalled" if wish == "signalled" else "restarted"
+    again = [name for name in touched if states.get(name) == after.get(name) == "RUNNING"]
+    shown = {**after, **dict.fromkeys(again, f"RUNNING, {done}")}
+    return dict(before=planning.state_lines(states), after=planning.state_lines(shown))

@@ -137,7 +137,7 @@ attributes:
       supervisord that does not run.
   diff_mode:
     support: full
-    details: Shows the programs' states before and after.
+    details: Shows the programs' states before and after, and which ones restart or get a signal.
 notes:
   - Programs start in ascending order of C(priority) and stop in descending order. Each priority
     waits for the one before; programs of the same priority start and stop in parallel.

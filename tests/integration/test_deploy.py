@@ -803,6 +803,8 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
     assert shown.returncode != 0
     sentence = "not running: local_dev_jaws jaws-central-rest, local_dev_jtm jaws-jtm"
     assert sentence in shown.stdout
+    shown = deployment.play("status", strct=True)
+    assert "-e strct is not a variable of this playbook; did you mean strict?" in shown.stdout
     assert changes(deployment.play("start", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
     after = deployment.pids()
     assert differing(pids, after) == ["jaws-central-rest", "jaws-jtm"]

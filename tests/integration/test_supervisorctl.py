@@ -699,8 +699,16 @@ def test_check_mode_predicts_exactly_and_changes_nothing(
     done = task()
     for key in ("changed", "affected", "diff", "name", "state"):
         assert predicted[key] == done[key], key
-    shown = "".join(f"{name} {found}\n" for name, found in states(done).items())
-    assert done["diff"] == dict(before=predicted["diff"]["before"], after=shown)
+    before, after = states(seen), states(done)
+    again = {name for name in done["affected"] if before.get(name) == after.get(name) == "RUNNING"}
+    shown = [
+        f"{name} {found}, {'signalled' if state == 'signalled' else 'restarted'}\n"
+        if name in again
+        else f"{name} {found}\n"
+        for name, found in after.items()
+    ]
+    assert done["diff"] == dict(before=predicted["diff"]["before"], after="".join(shown))
+    assert again or state not in ("restarted", "signalled")
     assert predicted["changed"] is (done["programs"] != seen["programs"] or state == "signalled")
 
 

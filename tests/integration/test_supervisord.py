@@ -178,6 +178,18 @@ def test_variables_of_the_option_reach_the_configuration_and_the_programs(
     assert (instance.root / "supervisord.log").exists()
 
 
+def test_a_running_daemon_whose_address_needs_a_variable_is_not_said_to_be_lost(
+    instance: Daemon, manage: Run
+) -> None:
+    instance.write("", head=HEAD.replace("{root}/s\n", "%(ENV_PLACE)s/s\n"))
+    pid = manage(environment={"PLACE": str(instance.root)})["pid"]
+    result = manage("restarted")
+    assert result["reason"] == "broken_conf", result
+    assert f"pid {pid}" in result["msg"]
+    assert "no PLACE" in result["msg"]
+    assert "rotate_key" not in result["msg"]
+
+
 def test_a_restart_warns_of_the_variables_that_are_lost_by_name(
     instance: Daemon, manage: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

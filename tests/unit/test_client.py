@@ -7,6 +7,7 @@ import configparser
 import io
 import os
 import pwd
+import re
 import socket
 import threading
 import traceback
@@ -247,10 +248,19 @@ def test_a_user_may_be_a_name_a_number_or_a_variable(tmp_path: Path) -> None:
         assert SupervisordConf(str(path)).user == me.pw_name
 
 
-def test_a_parse_error_names_the_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[supervisorctl]\nusername=a\njunk\n", "neither a [section] nor an option: line 3"),
+        (b"username=a\n", "line 1 comes before any [section]"),
+        (b"\xef\xbb\xbf[supervisorctl]\n", "it begins with a byte order mark"),
+        ("[supervisorctl]\n".encode("utf-16"), "it is not UTF-8"),
+    ],
+)
+def test_a_parse_error_says_what_is_wrong_and_where(tmp_path: Path, text: bytes, told: str) -> None:
     path = tmp_path / "supervisord.conf"
-    path.write_text("[supervisorctl]\nusername=a\njunk\n")
-    with pytest.raises(JawsError, match="at line 3"):
+    path.write_bytes(text)
+    with pytest.raises(JawsError, match=re.escape(f"cannot parse {path}: {told}")):
         SupervisordConf(str(path))
 
 

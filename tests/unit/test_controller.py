@@ -916,7 +916,7 @@ COMPLAINTS = [
     (
         f"CANT_REREAD: Unexpected end of key/value pairs in value 'A=\"{KEY}\",B' in section "
         "'program:a' (file: '/c')",
-        "program:a: Unexpected end of key/value pairs in value (not shown))",
+        "program:a: Unexpected end of key/value pairs in value (not shown)",
     ),
     (
         f"CANT_REREAD: Source contains parsing errors: '/c'\n\t[line 12]: '{KEY}\\n'",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import parser
+from ansible_collections.jgi.jaws.plugins.module_utils.supervisor import conf, parser
 from ansible_collections.jgi.jaws.plugins.module_utils.system import processes
 
 KEY = "a-key_0123456789-0123456789"
@@ -55,6 +55,13 @@ def test_a_command_that_cannot_run_is_named(tmp_path: Path, command: str) -> Non
         (MINIMAL + f"[program:a]\ncommand=a\nenvironment=A='{KEY}\n", "program:a"),
         (MINIMAL + f"[program:a]\ncommand=a\nenvironment=A=%({KEY})s\n", "environment"),
         (MINIMAL.replace("/tmp/l", "/nowhere/l"), "/nowhere/l"),
+        (MINIMAL + "[program:my app]\ncommand=a\n", "it does not allow ' ' in the name 'my app'"),
+        (MINIMAL + f"environment=A='{KEY}%%'\n", "supervisord.environment cannot be expanded: wr"),
+        (MINIMAL + f"environment=A='{KEY}%%'\n", "write a percent sign as %%%%. Nothing"),
+        (
+            MINIMAL + "[program:a]\ncommand=a\nstdout_logfile=/%%x\n",
+            "program:a.stdout_logfile cannot be expanded: write a percent sign as %%%%. Nothing",
+        ),
     ],
 )
 def test_a_refusal_says_where_and_never_the_value(tmp_path: Path, text: str, told: str) -> None:
@@ -65,6 +72,17 @@ def test_a_refusal_says_where_and_never_the_value(tmp_path: Path, text: str, tol
     assert path in str(caught.value)
     assert told in str(caught.value)
     assert KEY not in str(caught.value)
+
+
+def test_percent_signs_are_read_back_even_if_supervisor_expands_twice(tmp_path: Path) -> None:
+    log = f"{tmp_path}/100% of %(program_name)s"
+    text = MINIMAL + conf.section("supervisord", {"environment": 'A="50% of %(here)s"'})
+    options = {"command": "a", "stdout_logfile": log, "environment": 'B="5%"'}
+    (found,) = parser.parse(
+        write(tmp_path, text + conf.section("program:a", options)), sys.executable
+    )
+    assert found.environment == {"A": f"50% of {tmp_path}", "B": "5%"}
+    assert found.logs[0] == log.replace("%(program_name)s", "a")
 
 
 def test_the_parser_sees_no_variable_of_ours(

@@ -186,6 +186,15 @@ def test_the_playbook_deploy_names_all_of_its_tags() -> None:
     assert set(check["tags"]) == used
 
 
+def test_a_playbook_checks_each_variable_that_it_takes() -> None:
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        text = path.read_text()
+        taken = re.findall(r"(?<![\w.])(?<!\| )([a-z]\w*) (?:\| default\(|is defined)", text)
+        checked = ", ".join(re.findall(r"extra_vars: \[(.*)\]", text)).split(", ")
+        # What other playbooks set as they import find_job.
+        assert not {*taken} - {"job_room", "needed_hosts"} - {*checked}, path
+
+
 def test_a_playbook_without_tags_refuses_all() -> None:
     assert wrong_tags(("all",), (), {}) == []
     assert wrong_tags(["activate"], [], {}) == [

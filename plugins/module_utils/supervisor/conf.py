@@ -64,6 +64,8 @@ SECRET = re.compile(
 SECRETS = re.compile(r"^; secrets: (/.*)$", re.MULTILINE)
 VARIABLE = re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
+# What Supervisor expands twice.
+TWICE = re.compile(r"^supervisord\.environment$|\.std(out|err)_logfile$")
 STOPWAITSECS = 10  # Supervisor's default
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
@@ -208,7 +210,13 @@ def section(name: str, options: Mapping[str, Any]) -> str:
 
 def _written(name: str, key: str, value: Any) -> str:
     """Return the value with every percent sign doubled, except in what Supervisor expands."""
-    return EXPANDED.sub(r"\1", escape(name, key, value))
+    text = EXPANDED.sub(r"\1", escape(name, key, value))
+    return text.replace("%%", percent_sign(f"{name}.{key}"))
+
+
+def percent_sign(option: str) -> str:
+    """Return how a percent sign is written in an option, given as SECTION.OPTION."""
+    return "%%%%" if TWICE.search(option) else "%%"
 
 
 def escape(name: str, key: str, value: Any) -> str:
@@ -229,23 +237,24 @@ def escape(name: str, key: str, value: Any) -> str:
 def complaint(text: str) -> str:
     """Return Supervisor's complaint about a configuration, without the values that it quotes.
 
-    One of them may be a secret.
+    One of them may be a secret; the name of a program is none.
     """
-    text = quoted(text)
+    text = quoted(text).replace("CANT_REREAD: ", "")
+    name = re.match(r"Invalid name: (.*) because of character: ('.')", text)
+    if name:
+        return f"it does not allow {name.group(2)} in the name {name.group(1)}"
     named = re.search(r" for '([^']*)' (contains names \(.*?\)|is badly)", text)
     section = re.search(r" in section '([^']*)' \(file: ", text)
     lines = re.findall(r"(?:\[line|, line:)\s+(\d+)", text)
-    where = [found.group(1) for found in (named, section) if found] + [
-        f"line {line}" for line in lines
-    ]
     if named:
-        # For an environment, only the section says whose it is.
-        option = named.group(1) if "." in named.group(1) else ", ".join(where)
-        return f"{option} {unexpanded(named.group(2))}"
-    bare = re.sub(
-        r"['\"].*['\"]", "(not shown)", text.split(" Available names:")[0], flags=re.DOTALL
-    )
-    bare = " ".join(bare.replace("CANT_REREAD: ", "").split())
+        option = named.group(1)
+        if "." not in option:
+            option = f"{section.group(1) if section else 'supervisord'}.{option}"
+        return f"{option} {unexpanded(named.group(2), percent_sign(option))}"
+    where = [found.group(1) for found in [section] if found] + [f"line {line}" for line in lines]
+    bare = re.sub(r" in section '[^']*' \(file: '[^']*'\)\Z", "", text.rstrip())
+    bare = bare.split(" Available names:")[0]
+    bare = " ".join(re.sub(r"['\"].*['\"]", "(not shown)", bare, flags=re.DOTALL).split())
     return f"{', '.join(where)}: {bare}" if where else bare
 
 

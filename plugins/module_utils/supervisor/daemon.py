@@ -621,16 +621,16 @@ def with_daemons(error: JawsError, config: str) -> JawsError:
     if not found:
         return error
     told = f"{error} supervisord runs with this configuration: {', '.join(map(str, found))}."
-    if error.reason == "wrong_key" or _is_shut(config):
+    if error.reason == "wrong_key" or _is_shut(config, environment_of(found[0].pid)):
         told += NEW_KEY.format(last_resort(found))
     pids = [process.pid for process in found]
     return JawsError(told, error.reason, **error.details, pids=pids)
 
 
-def _is_shut(config: str) -> bool:
-    """Whether a configuration does not say how to reach its daemon."""
+def _is_shut(config: str, environment: Mapping[str, str] | None) -> bool:
+    """Whether a configuration does not say how to reach a daemon that has these variables."""
     try:
-        return not SupervisordConf(config).endpoint.url
+        return not SupervisordConf(config, environment=environment).endpoint.url
     except JawsError:
         return True
 

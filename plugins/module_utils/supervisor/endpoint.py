@@ -279,8 +279,8 @@ def _parsed(path: str, text: str | None = None) -> configparser.RawConfigParser:
     except (configparser.Error, UnicodeDecodeError) as error:
         # The parser's message quotes the line, which may be the key's.
         raise JawsError(
-            f"Supervisor cannot parse {path} ({type(error).__name__}"
-            f"{_line_of(error)}). Deploy again, or restore it.",
+            f"Supervisor cannot parse {path}: {_why_unparsed(error)}. Correct or restore it; for "
+            "JAWS, deploy again.",
             reason="broken_conf",
         ) from None
     _keep_secrets(parser, text)
@@ -303,10 +303,16 @@ def _advice(error: OSError) -> str:
     return "Correct the path, or deploy first."
 
 
-def _line_of(error: Exception) -> str:
-    lines = [number for number, _text in getattr(error, "errors", [])]
-    lines = lines or [number for number in [getattr(error, "lineno", None)] if number]
-    return f" at line {', '.join(map(str, lines))}" if lines else ""
+def _why_unparsed(error: Exception) -> str:
+    """Return what the parser's error says, without the line's text."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        if error.line.startswith("\ufeff"):
+            return "it begins with a byte order mark, which must be removed"
+        return f"line {error.lineno} comes before any [section]"
+    lines = ", ".join(str(number) for number, _text in getattr(error, "errors", []))
+    return f"neither a [section] nor an option: line {lines}" if lines else type(error).__name__
 
 
 def find_config(supervisorctl_path: str | None) -> str | None:

@@ -10,14 +10,16 @@ import re
 EXPANSIONS = "here|host_node_name|program_name|group_name|process_num|numprocs|ENV_[A-Za-z_]\\w*"
 
 
-def unexpanded(error: str) -> str:
+def unexpanded(error: str, percent_sign: str = "%%") -> str:
     """Return why a value cannot be expanded, according to the error of the formatting.
 
     A name that Supervisor does not know is not shown: it may be part of a key.
+
+    :param percent_sign: how one is written there.
     """
     name = re.search(rf"'({EXPANSIONS})'", error)
     if not name:
-        return "cannot be expanded: write a percent sign as %%"
+        return f"cannot be expanded: write a percent sign as {percent_sign}"
     variable = name.group(1)
     if not variable.startswith("ENV_"):
         return f"uses %({variable})s, which Supervisor does not know there"

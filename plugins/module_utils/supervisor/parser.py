@@ -283,7 +283,8 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
     if missing:
         raise JawsError(
             f"these programs' commands in {path} do not exist or are not executable: "
-            f"{'; '.join(missing)}. Nothing was changed; deploy a release that has them.",
+            f"{'; '.join(missing)}. Nothing was changed. Correct them, or install what is missing; "
+            "for JAWS, deploy a release that has it.",
             reason="broken_conf",
         )
 
