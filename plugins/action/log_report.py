@@ -5,23 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.action import ActionBase
-
 from ..plugin_utils.logs import interleaved
+from ..plugin_utils.report import Report, Result
 
-Result = dict[str, Any]
 
+class ActionModule(Report):
+    """Shows the lines."""
 
-class ActionModule(ActionBase):
-    """Shows what the hosts of a play have registered."""
-
-    _requires_connection = False
-    _supports_check_mode = True
-
-    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+    def report(self) -> Result:
         """Return the lines."""
-        result: Result = super().run(tmp, task_vars)
-        lines = interleaved(self._task.args["instances"], self._task.args.get("programs"))
-        return dict(result, changed=False, stdout_lines=lines, _ansible_verbose_always=True)
+        given = self._task.args
+        return {"stdout_lines": interleaved(given["instances"], given.get("programs"))}

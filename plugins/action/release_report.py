@@ -6,32 +6,26 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
+from ..plugin_utils.report import Report, Result
 from ..plugin_utils.summary import comparison, history
 
-Result = dict[str, Any]
 
+class ActionModule(Report):
+    """Shows the releases."""
 
-class ActionModule(ActionBase):
-    """Shows what the hosts of a play have registered."""
-
-    _requires_connection = False
-    _supports_check_mode = True
-
-    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+    def report(self) -> Result:
         """Return the lines."""
-        result: Result = super().run(tmp, task_vars)
-        given, width = self._task.args, (self._display.columns or 79) + 1
+        given = self._task.args
         if given.get("release"):
-            lines = comparison(given["instances"], width)
+            lines = comparison(given["instances"], self.width)
         else:
-            lines = history(given["instances"], given.get("packages") or "", time.time(), width)
+            packages = given.get("packages") or ""
+            lines = history(given["instances"], packages, time.time(), self.width)
         if not lines:
             raise AnsibleActionFail(
                 "no instance has both of these releases. The playbook releases lists them."
             )
-        return dict(result, changed=False, stdout_lines=lines, _ansible_verbose_always=True)
+        return {"stdout_lines": lines}

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import ansible.template
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.vault import is_encrypted
-from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from ..module_utils.errors import JawsError
@@ -24,6 +23,7 @@ from ..plugin_utils.catalogue import configs_of, mistakes, services_of
 from ..plugin_utils.inventory import Finding, Spec, Statement
 from ..plugin_utils.other_inventories import addresses_in
 from ..plugin_utils.play import wrong_tags
+from ..plugin_utils.report import LocalAction
 from ..plugin_utils.values import misfit
 from ..plugin_utils.wiring import WORD
 
@@ -209,21 +209,15 @@ class Host:
         return inventory.address_of(self.values)
 
 
-class ActionModule(ActionBase):
+class ActionModule(LocalAction):
     """Reports all findings at once."""
-
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         """Return the number of instances, or fail with a sentence for each finding."""
         result: Result = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        options = ArgumentSpecValidator(OPTIONS).validate(self._task.args)
-        if options.error_messages:
-            raise AnsibleActionFail("; ".join(options.error_messages))
+        options = self._validated(OPTIONS)
         with umask(0o022):  # a lookup may make directories
-            return {**result, **self._checked(variables, options.validated_parameters)}
+            return {**result, **self._checked(task_vars or {}, options)}
 
     def _checked(self, variables: Result, options: Result) -> Result:
         """Return the outcome and the warnings; the options say what to look at."""

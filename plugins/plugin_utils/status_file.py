@@ -18,6 +18,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from .status import COLUMNS
 from .table import duration
 from .text import plain
 
@@ -25,8 +26,8 @@ Row = Mapping[str, Any]
 
 WHERE = ("site", "deployment", "instance", "program")
 KEYS = (
-    *(*WHERE, "state", "health", "restarts", "pid", "uptime_seconds"),
-    *("release", "activated", "author", "ci_job", "frozen", "note"),
+    *(*WHERE, *COLUMNS, "uptime_seconds", "release"),
+    *("activated", "author", "ci_job", "frozen", "note"),
 )
 TEMPLATE = Path(__file__).with_name("status.html.j2")
 UP = "jaws_program_up"
@@ -56,7 +57,7 @@ def content(path: str, rows: Sequence[Row], now: float) -> str:
 
 
 def _json(rows: Iterable[Row], now: float) -> str:
-    programs = [{key: row.get(key) for key in KEYS} for row in rows]
+    programs = [{key: row.get(key) for key in KEYS if key != "uptime"} for row in rows]
     return json.dumps({"time": int(now), "programs": programs}, indent=2) + "\n"
 
 
@@ -102,6 +103,7 @@ def _html(rows: Sequence[Row], now: float) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         summary=f"{len(wrong)} of {len(rows)} are not well" if wrong else "All is well",
+        columns=COLUMNS,
         wrong=wrong,
         groups=[(place, list(own)) for place, own in groupby(ordered, _place)],
         written=datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -121,7 +123,7 @@ def _shown(row: Row, now: float) -> dict[str, str]:
     """Return the texts of a row: on the page, no character may be in force."""
     activated = row.get("activated")
     age = duration(now - activated) if activated else None
-    texts = {**{key: row.get(key) for key in (*KEYS, "uptime", "mark")}, "age": age}
+    texts = {**{key: row.get(key) for key in (*KEYS, "mark")}, "age": age}
     return {key: "" if text is None else plain(str(text)) for key, text in texts.items()}
 
 

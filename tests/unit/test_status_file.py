@@ -101,7 +101,7 @@ def test_a_page_has_everything_about_each_program_and_what_is_wrong_first() -> N
     assert "✗ 1 of 2 are not well" in page
     assert "Written 2026-09-21 14:13:20 UTC" in page
     assert "Release r1, deployed 3h03m ago by jane (https://gitlab.example/1)" in page
-    assert "✓ jaws-jtm RUNNING ok 2 1h00m 4711 -" in page
+    assert "✓ jaws-jtm RUNNING ok 2 4711 1h00m -" in page
     places = [page.index(part) for part in ("FATAL, exit", "CORI · dev", "✓ jaws-jtm", "✗ a")]
     assert places == sorted(places)
     healthy = " ".join(Page(content("status.html", LAID_OUT[:1], 0)).texts)
