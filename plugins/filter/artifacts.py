@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..plugin_utils.catalogue import artifacts_of
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 
 DOCUMENTATION = r"""
 name: artifacts
@@ -70,9 +69,4 @@ def artifacts(services: Data, changes: Data, directory: str) -> list[Data]:
     return artifacts_of(changes, services, directory)
 
 
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"artifacts": as_filter(artifacts)}
+FilterModule = filter_module(artifacts=artifacts)

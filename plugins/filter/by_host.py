@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.play import by_host
 
 DOCUMENTATION = r"""
@@ -49,10 +46,4 @@ _value:
   sample: {one: {changed: false}, other: {changed: true}}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"by_host": as_filter(by_host)}
+FilterModule = filter_module(by_host=by_host)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.play import chosen_programs
 
 DOCUMENTATION = r"""
@@ -54,10 +51,4 @@ _value:
   sample: {programs: {one_jaws: [], one_jtm: [jaws-jtm, jaws-cromwell]}, problem: ''}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"chosen_programs": as_filter(chosen_programs)}
+FilterModule = filter_module(chosen_programs=chosen_programs)

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from ..plugin_utils.catalogue import configs_of
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 
 DOCUMENTATION = r"""
 name: configs
@@ -58,10 +55,4 @@ _value:
   sample: {jaws-site.conf: {format: ini, data: {SITE: {id: NERSC}}}}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"configs": as_filter(configs_of)}
+FilterModule = filter_module(configs=configs_of)

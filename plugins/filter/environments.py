@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..plugin_utils.catalogue import environments_of
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 
 DOCUMENTATION = r"""
 name: environments
@@ -81,9 +80,4 @@ def environments(
     return environments_of(catalogue, changes, services, wheels, defaults)
 
 
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"environments": as_filter(environments)}
+FilterModule = filter_module(environments=environments)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.runner import is_in_own_job
 
 DOCUMENTATION = r"""
@@ -54,10 +51,4 @@ _value:
   sample: true
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"is_in_own_job": as_filter(is_in_own_job)}
+FilterModule = filter_module(is_in_own_job=is_in_own_job)

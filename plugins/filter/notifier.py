@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.notifier import notifier
 
 DOCUMENTATION = r"""
@@ -52,10 +49,4 @@ _value:
   sample: {paths: [], sections: {}}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"notifier": as_filter(notifier)}
+FilterModule = filter_module(notifier=notifier)

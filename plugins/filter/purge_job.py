@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.purge_job import purge_job
 
 DOCUMENTATION = r"""
@@ -53,10 +50,4 @@ _value:
   sample: {schedules: [], note: cron.0123456789ab, obsolete: [], is_noted: false}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"purge_job": as_filter(purge_job)}
+FilterModule = filter_module(purge_job=purge_job)

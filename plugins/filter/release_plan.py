@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.release_plan import Context, plan_release
 
 DOCUMENTATION = r"""
@@ -142,9 +141,4 @@ def release_plan(
     return plan_release(services, configs, context)
 
 
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"release_plan": as_filter(release_plan)}
+FilterModule = filter_module(release_plan=release_plan)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.rollback import choose
 
 DOCUMENTATION = r"""
@@ -60,10 +57,4 @@ _value:
   sample: {targets: {one_jaws: 20261122T130000Z-0123abcd}, problem: ''}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"rollback_targets": as_filter(choose)}
+FilterModule = filter_module(rollback_targets=choose)

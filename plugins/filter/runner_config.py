@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.runner import runner_config
 
 DOCUMENTATION = r"""
@@ -45,10 +42,4 @@ _value:
   sample: "concurrent = 4"
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"runner_config": as_filter(runner_config)}
+FilterModule = filter_module(runner_config=runner_config)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.runner import runner_obstacles
 
 DOCUMENTATION = r"""
@@ -63,10 +60,4 @@ _value:
   sample: ["/opt/gitlab-runner does not exist or is not executable."]
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"runner_obstacles": as_filter(runner_obstacles)}
+FilterModule = filter_module(runner_obstacles=runner_obstacles)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.runner import runner_state
 
 DOCUMENTATION = r"""
@@ -60,10 +57,4 @@ _value:
   sample: {running: true, due: false, new: false, unit_state: started, since: ''}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"runner_state": as_filter(runner_state)}
+FilterModule = filter_module(runner_state=runner_state)

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from ..plugin_utils.catalogue import services_of
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 
 DOCUMENTATION = r"""
 name: services
@@ -65,10 +62,4 @@ _value:
   sample: {jaws-jtm: {instance: jtm, command: [jtm, manager], priority: 100}}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"services": as_filter(services_of)}
+FilterModule = filter_module(services=services_of)

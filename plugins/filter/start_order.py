@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.instances import start_order
 
 DOCUMENTATION = r"""
@@ -48,10 +45,4 @@ _value:
   sample: {hosts: [site_dev_jtm, site_dev_jaws], instances: [{name: jtm}, {name: jaws}]}
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"start_order": as_filter(start_order)}
+FilterModule = filter_module(start_order=start_order)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.play import switch
 
 DOCUMENTATION = r"""
@@ -75,10 +72,4 @@ _value:
       one_jtm runs 20261121T130001Z-89abcdef, as before.
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"switch": as_filter(switch)}
+FilterModule = filter_module(switch=switch)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ..plugin_utils.filters import as_filter
+from ..plugin_utils.filters import filter_module
 from ..plugin_utils.units import user_units
 
 DOCUMENTATION = r"""
@@ -59,10 +56,4 @@ _value:
   sample: [{path: ~/.config/systemd/user/default.target.wants, mode: "0755"}]
 """
 
-
-class FilterModule:
-    """The filter, by its name."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filter."""
-        return {"user_units": as_filter(user_units)}
+FilterModule = filter_module(user_units=user_units)

@@ -14,7 +14,16 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils.errors import JawsError
 
 
-def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+def filter_module(**functions: Callable[..., Any]) -> type[Any]:
+    """Return the class that Ansible looks for in a file of filters.
+
+    :param functions: each filter's function, by the name of the filter.
+    """
+    filters = {name: _as_filter(function) for name, function in functions.items()}
+    return type("FilterModule", (), {"filters": lambda _self: filters})
+
+
+def _as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function with its error turned into the one that Ansible expects of a filter."""
 
     @wraps(function)
