@@ -45,7 +45,10 @@ def converge(wish: Wish, state: str, check_mode: bool = False, proc: str = PROC)
             after = find_recorded(pid_file.read(), proc)
             return _report(wish, state, seen, steps, after, proc)
     except OSError as error:
-        raise JawsError(f"Background command {wish.id}: {error}.", "system_error") from error
+        raise JawsError(
+            f"cannot manage {wish.id}: {error}. Correct the cause, then run this again.",
+            "system_error",
+        ) from error
 
 
 def manage(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -89,11 +89,14 @@ def check(params: dict[str, Any]) -> None:
     for name in ("token", "api_token"):
         if not re.fullmatch(r"[\x21-\x7e]*", params[name]):
             raise JawsError(
-                f"{name} contains a space or another character that is not allowed in tokens.",
+                f"{name} contains a space or another character that no token has. Copy the token again.",
                 "bad_option",
             )
     if params["wait_for"] == "online" and not params["api_token"]:
-        raise JawsError("wait_for=online needs api_token to ask GitLab.", "bad_option")
+        raise JawsError(
+            "wait_for=online needs api_token, to ask GitLab. Give it, or use wait_for=valid.",
+            "bad_option",
+        )
 
 
 def ask_gitlab(params: dict[str, Any]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Preparation(Command):
         if unknown:
             raise JawsError(
                 f"there are health checks for {', '.join(unknown)}, but the release has no such "
-                f"program; it has {', '.join(known) or 'no programs at all'}.",
+                f"program; it has {', '.join(known) or 'no programs at all'}. Correct the names.",
                 reason="bad_option",
             )
 

@@ -117,7 +117,9 @@ def _logs(daemon: Daemon, status: Status) -> Logs:
 def _environment(given: dict[str, Any]) -> dict[str, str]:
     wrong = [name for name in given if not re.match(r"[^=\0]+\Z", name)]
     if wrong:
-        raise JawsError(f"environment: {wrong[0]!r} is not the name of a variable.", "bad_option")
+        raise JawsError(
+            f"environment: {wrong[0]!r} is not the name of a variable. Correct it.", "bad_option"
+        )
     return {name: str(value) for name, value in given.items()}
 
 

@@ -236,7 +236,8 @@ def _make(item: Item) -> None:
                 grant(path, item["mode"], item["acl_groups"])
     except OSError as error:
         raise JawsError(
-            f"cannot make {path}: {error.strerror} ({error.filename or path}).",
+            f"cannot make {path}: {error.strerror} ({error.filename or path}). Correct that, then "
+            "run this again.",
             reason="cannot_write",
         ) from error
     if not is_right(item):

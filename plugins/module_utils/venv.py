@@ -637,8 +637,11 @@ def _make(directory: str) -> None:
     try:
         make_directory(directory, DIRECTORY_MODE)
     except OSError as error:
-        told = f"cannot make {directory}: {error.strerror} ({error.filename or directory})."
-        raise JawsError(told, "cannot_write") from error
+        raise JawsError(
+            f"cannot make {directory}: {error.strerror} ({error.filename or directory}). Correct "
+            "that, then run this again.",
+            "cannot_write",
+        ) from error
 
 
 def _build(builders: Sequence[Builder], contents: Mapping[str, str]) -> None:

@@ -82,11 +82,13 @@ def _check(params: Mapping[str, Any]) -> None:
     stopped = params["state"] == "stopped"
     for name in ("pid_file", "chdir") if stopped else ("pid_file", "chdir", "log"):
         if not os.path.isabs(params[name] or ""):
-            raise JawsError(f"{name}: {params[name]} is not an absolute path.", "bad_option")
+            raise JawsError(
+                f"{name}: {params[name]} is not an absolute path. Give one.", "bad_option"
+            )
     if not all([stopped or params["argv"], *params["by_hand"]]):
-        raise JawsError("argv or a list in by_hand is empty.", "bad_option")
+        raise JawsError("argv and each list in by_hand need at least one word.", "bad_option")
     if any("\0" in word for word in (params["id"], *params["argv"])):
-        raise JawsError("id or argv contains a NUL character.", "bad_option")
+        raise JawsError("id or argv contains a NUL character. Remove it.", "bad_option")
 
 
 def parse_signal(name: str) -> int:

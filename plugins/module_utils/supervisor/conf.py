@@ -153,7 +153,7 @@ def daemon_sections(sections: Sections, username: str, key: str) -> str:
     parts = [BANNER]
     for name, options in sections.items():
         if not isinstance(options, Mapping):
-            raise JawsError(f"[{name}]: its options must be a dictionary.", "bad_option")
+            raise JawsError(f"[{name}] must be a dictionary of options.", "bad_option")
         refuse_unknown(name, options)
         text = section(name, options)
         if SECURED.match(name):
@@ -203,7 +203,9 @@ def section(name: str, options: Mapping[str, Any]) -> str:
     given = {key: value for key, value in options.items() if value is not None and value != ""}
     wrong = [key for key in given if not re.match(r"[A-Za-z0-9_.-]+\Z", key)]
     if wrong or not re.match(r"[^\s\]\[;#]([^\r\n\]\[]*[^\s\]\[])?\Z", name):
-        raise JawsError(f"[{name}] {wrong or ''} is not a valid name.", "bad_option")
+        raise JawsError(
+            f"[{name}] {wrong or ''} is not a name that Supervisor can read.", "bad_option"
+        )
     lines = [f"{key}={_written(name, key, value)}\n" for key, value in given.items()]
     return f"[{name}]\n{''.join(lines)}"
 

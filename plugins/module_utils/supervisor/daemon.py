@@ -410,7 +410,9 @@ class Daemon:
         # In this order, because a secret must be found as a whole.
         told = quoted(output.read().decode("utf-8", "replace").strip())[-1000:]
         return JawsError(
-            f"supervisord -c {self.config} did not start ({why}): {told}", "did_not_start"
+            f"supervisord -c {self.config} did not start ({why}). Correct what it says, then run "
+            f"this again: {told}",
+            "did_not_start",
         )
 
     def tidy(self) -> Cleared:

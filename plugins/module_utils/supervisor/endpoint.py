@@ -338,7 +338,8 @@ def endpoint_for(params: dict[str, Any]) -> Endpoint:
     path = params["supervisorctl_path"]
     if path and not os.access(path, os.X_OK):
         raise JawsError(
-            f"supervisorctl_path {path} does not exist or is not executable.", "bad_option"
+            f"supervisorctl_path {path} does not exist or is not executable. Correct the path.",
+            "bad_option",
         )
     config = params["config"] or find_config(path)
     found = Endpoint(DEFAULT_URL, None, None, "Supervisor's default")
@@ -376,7 +377,7 @@ def refuse_unusable_socket(path: str, trusted: Container[int] | None = None) -> 
     except OSError as error:
         raise JawsError(
             f"supervisord cannot make its socket in {folder}: {error.strerror}. It needs a "
-            "directory of its own on a node-local filesystem with hard links.",
+            "directory of its own on a node-local filesystem with hard links: choose one.",
             reason="unusable_directory",
         ) from error
 

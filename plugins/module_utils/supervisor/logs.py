@@ -86,8 +86,8 @@ class Logs:
         elsewhere = [identity for identity in opened if identity not in there]
         if len(elsewhere) < len(moved):
             raise JawsError(
-                f"supervisord ({self.process}) has closed one of {', '.join(sorted(moved))}: to "
-                "rotate that log has failed, for example because the disk was full. supervisord "
+                f"supervisord ({self.process}) has closed one of {', '.join(sorted(moved))}: it "
+                "failed to rotate that log, for example because the disk was full. supervisord "
                 "would end if it opened its logs again, so nothing was changed. Make room, restart "
                 "the programs that write there, then run this again.",
             )

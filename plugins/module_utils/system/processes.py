@@ -299,7 +299,9 @@ def terminate(
         # A killed process still needs a moment, even if the timeout is over.
         if wait_ended(process, max(timeout - patience, 1.0), group, proc):
             return signals.SIGKILL if killed else signal
-    advice = "SIGKILL was sent too." if kill_after is not None else "SIGKILL was not sent."
+    advice = "SIGKILL was not sent. Wait until it has ended, then run this again."
+    if kill_after is not None:
+        advice = "SIGKILL was sent too. Look at the disk or device that it waits for."
     raise JawsError(
         f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}",
         "still_running",
@@ -493,7 +495,8 @@ def _checked_kill(process: Process, signal: int, proc: str) -> bool:
 def _signal_group(process: Process, signal: int, proc: str) -> bool:
     if process.pgid == os.getpgrp():
         raise JawsError(
-            f"{process} is in the process group of this play: a signal to it would end the play.",
+            f"{process} was not signalled, because it is in the process group of this play, which "
+            "would end too. Run the play from a shell of your own.",
             "runs_this_play",
         )
     if not group_members(process, proc=proc):

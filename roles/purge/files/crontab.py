@@ -110,7 +110,9 @@ def locked(path):
         handle = take(path)
         if handle is None:
             if time.monotonic() > deadline:
-                raise Refused("another run holds the lock %s for over %d s" % (path, PATIENCE))
+                raise Refused(
+                    "another run holds the lock %s, for more than %d s now" % (path, PATIENCE)
+                )
             time.sleep(PAUSE)
     try:
         yield
