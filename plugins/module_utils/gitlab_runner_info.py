@@ -89,7 +89,7 @@ def check(params: dict[str, Any]) -> None:
     for name in ("token", "api_token"):
         if not re.fullmatch(r"[\x21-\x7e]*", params[name]):
             raise JawsError(
-                f"{name} contains a space or another character that no token has. Copy the token again.",
+                f"{name} contains a space or another character that no token has. Copy it again.",
                 "bad_option",
             )
     if params["wait_for"] == "online" and not params["api_token"]:

@@ -123,7 +123,7 @@ def _has(found: os.stat_result, uid: int, groups: set[int], right: int) -> bool:
     return bool(found.st_mode & right << shift)
 
 
-def uids_of(users: Iterable[str], option: str = "trusted_users") -> frozenset[int]:
+def uids_of(users: Iterable[str]) -> frozenset[int]:
     """Return the uids of accounts that the caller names, by name or by number.
 
     :raises JawsError: there is no such account here (bad_option).
@@ -133,9 +133,9 @@ def uids_of(users: Iterable[str], option: str = "trusted_users") -> frozenset[in
         uids = user_id(str(user))
         if not uids:
             raise JawsError(
-                f"{option}: there is no account {user} on this host. Correct the name, or give "
-                "its number.",
-                reason="bad_option",
+                f"trusted_users: there is no account {user} on this host. Correct the name, or "
+                "give its number.",
+                "bad_option",
             )
         found |= uids
     return frozenset(found)

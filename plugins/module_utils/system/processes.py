@@ -301,7 +301,7 @@ def terminate(
             return signals.SIGKILL if killed else signal
     advice = "SIGKILL was not sent. Wait until it has ended, then run this again."
     if kill_after is not None:
-        advice = "SIGKILL was sent too. Look at the disk or device that it waits for."
+        advice = "SIGKILL was sent too. Look at the disk that it waits for."
     raise JawsError(
         f"{process} still runs {timeout:g} s after {signals.Signals(signal).name}. {advice}",
         "still_running",
