@@ -272,7 +272,12 @@ def test_with_a_json_callback_the_output_is_json_and_has_the_table_as_a_result(
     environment["ANSIBLE_CALLBACK_PLUGINS"] += f":{tmp_path}"
     call = [sys.executable, "-m", "ansible", "playbook", *deployment.arguments(playbook)]
     done = subprocess.run(
-        call, cwd=CLONE, env=environment, capture_output=True, text=True, check=True
+        [*call, "--limit=local_dev_jaws"],
+        cwd=CLONE,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     results = json.loads(done.stdout)
     (shown,) = (one for one in results if one["task"].rpartition(" : ")[2] == task)
@@ -784,7 +789,7 @@ def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing
     before = deployment.pids()
     with deployment.without("jaws_db_port"):
         for playbook in ("recover", "start"):
-            refused = deployment.play(playbook, jaws_health_timeout=6)
+            refused = deployment.play(playbook, jaws_health_timeout=1)
             assert refused.returncode != 0
             named = re.findall(r"(jaws-[a-z-]+): what it needs is away: database", refused.stdout)
             assert {*named} == {*CENTRAL, *SITE, "jaws-jtm"}

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleActionFail
 
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import NOTIFIER
 from tests.integration.conftest import ansible
@@ -20,8 +24,23 @@ def program(name: str, state: str = "RUNNING", pid: int | None = 7) -> Result:
     return {"name": name, "state": state, "pid": pid, "start_time": int(time.time()) - 3700}
 
 
-def result(home: Path, module: str, **options: Any) -> tuple[int, Result]:
-    """Return the exit status and the result of an action plugin, which prints nothing itself."""
+def result(module: str, **options: Any) -> tuple[int, Result]:
+    """Return the result of an action plugin in this process, and the exit status that follows."""
+    plugin = import_module(f"ansible_collections.jgi.jaws.plugins.action.{module}")
+    given = json.loads(json.dumps(options))
+    task = SimpleNamespace(args=given, async_val=0, check_mode=False)
+    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/not/used"))
+    action = plugin.ActionModule(task, connection, None, None, None, None)
+    action._display = SimpleNamespace(columns=79)
+    try:
+        found: Result = action.run(None, {})
+    except AnsibleActionFail as error:
+        found = {"failed": True, "msg": str(error)}
+    return 4 if found.get("unreachable") else 2 * found.get("failed", False), found
+
+
+def result_of_ansible(home: Path, module: str, **options: Any) -> tuple[int, Result]:
+    """Return the same of a run of Ansible. The plugin prints nothing itself."""
     call = ("-m", f"jgi.jaws.{module}", "-a", json.dumps(options))
     done = ansible(
         "adhoc", "localhost", "-i", "localhost,", *call, home=home,
@@ -33,9 +52,15 @@ def result(home: Path, module: str, **options: Any) -> tuple[int, Result]:
     return done.returncode, found
 
 
-def report(home: Path, *instances: Result, strict: bool = False) -> tuple[int, list[str], str]:
-    """Return the exit status, the lines of the table, and the message."""
-    code, found = result(home, "status_report", instances=instances, strict=strict)
+def report(
+    *instances: Result, strict: bool = False, home: Path | None = None
+) -> tuple[int, list[str], str]:
+    """Return the exit status, the lines of the table, and the message.
+
+    :param home: run Ansible with this home directory.
+    """
+    run = partial(result_of_ansible, home) if home else result
+    code, found = run("status_report", instances=instances, strict=strict)
     return code, found["stdout_lines"], found["msg"]
 
 
@@ -46,7 +71,7 @@ def test_everything_that_runs_is_one_table_and_success(tmp_path: Path) -> None:
     jaws: Result = {"name": "dev_jaws", "status": {"programs": own}, "release": "r1"}
     releases = {"title": "r2", "health": {"jaws-jtm": None}}
     jtm = {"name": "dev_jtm", "status": {"programs": programs}, "releases": releases}
-    code, lines, message = report(tmp_path, jaws, jtm)
+    code, lines, message = report(jaws, jtm, home=tmp_path)
     assert (code, message) == (0, "everything is running")
     assert [line.split() for line in lines] == [
         ["INSTANCE", "PROGRAM", "STATE", "HEALTH", "RESTARTS", "PID", "UPTIME", "RELEASE"],
@@ -62,14 +87,14 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     ended = dict(program("ended", "EXITED", None), exit_status=3)
     failed = {"failed": True, "msg": "supervisord is down: start it.", "reason": "down"}
     code, lines, message = report(
-        tmp_path,
         {"name": "dev", "status": {"programs": [program("up"), fallen, ended]}, "release": "r1"},
         {"name": "mute", "status": {"programs": [program(NOTIFIER, "FATAL", None)]}},
         {"name": "empty", "status": {"programs": []}},
         {"name": "down", "status": failed},
         {"name": "unreached", "status": {}},
+        home=tmp_path,
     )
-    assert code != 0
+    assert code == 2
     assert message == (
         f"not running: dev fallen, dev ended, mute {NOTIFIER}, empty (supervisord), "
         "down (supervisord), unreached (supervisord)"
@@ -87,11 +112,11 @@ def test_whatever_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
     assert ("unreached", "(supervisord)", "UNKNOWN") in table
 
 
-def test_what_is_unhealthy_is_named_with_its_reason_and_a_failure(tmp_path: Path) -> None:
+def test_what_is_unhealthy_is_named_with_its_reason_and_a_failure() -> None:
     programs = [program("deaf"), program("up"), program("off", "STOPPED", None)]
     health = {"deaf": "what it needs is away: RabbitMQ\x1b[2J", "up": None, "off": "outdated"}
     dev = {"name": "dev", "status": {"programs": programs}, "releases": {"health": health}}
-    code, lines, message = report(tmp_path, dev)
+    code, lines, message = report(dev)
     assert (code != 0, message) == (True, "unhealthy: dev deaf")
     assert [line.split()[2:4] for line in lines[1:4]] == [
         ["RUNNING", "unhealthy"],
@@ -103,17 +128,15 @@ def test_what_is_unhealthy_is_named_with_its_reason_and_a_failure(tmp_path: Path
         "dev off: stopped on purpose",
     ]
     programs.append(program("fallen", "FATAL", None))
-    _code, _lines, message = report(tmp_path, dev)
+    _code, _lines, message = report(dev)
     assert message == "not running: dev fallen; unhealthy: dev deaf"
 
 
-def test_what_was_stopped_on_purpose_does_not_fail_unless_that_is_asked_for(
-    tmp_path: Path,
-) -> None:
+def test_what_was_stopped_on_purpose_does_not_fail_unless_that_is_asked_for() -> None:
     stopped = program("stopped", "STOPPED", None)
     never = dict(program("never", "STOPPED", None), start_time=None)
     dev = {"name": "dev", "status": {"programs": [program("up"), stopped, never]}}
-    code, lines, message = report(tmp_path, dev)
+    code, lines, message = report(dev)
     assert code == 0
     assert message == (
         "everything is running, except what was stopped on purpose: dev stopped, dev never"
@@ -122,25 +145,25 @@ def test_what_was_stopped_on_purpose_does_not_fail_unless_that_is_asked_for(
         "dev stopped: stopped on purpose",
         "dev never: does not start by itself (autostart=false)",
     ]
-    code, _lines, message = report(tmp_path, dev, strict=True)
+    code, _lines, message = report(dev, strict=True)
     assert code != 0
     assert message == "not running: dev stopped, dev never"
 
 
-def test_a_one_shot_program_that_has_done_its_work_does_not_fail(tmp_path: Path) -> None:
+def test_a_one_shot_program_that_has_done_its_work_does_not_fail() -> None:
     once = dict(program("once", "EXITED", None), exit_status=0)
     dev = {"name": "dev", "status": {"programs": [once], "done": ["once"]}}
-    code, lines, message = report(tmp_path, dev, strict=True)
+    code, lines, message = report(dev, strict=True)
     assert (code, message) == (0, "everything is running")
     assert lines[-1] == "dev once: has done its work"
 
 
-def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path) -> None:
+def test_the_table_fits_80_columns_and_what_is_left_out_is_below() -> None:
     programs = [program("jaws-site-central-rpc", pid=1234567), program("jaws-central-auth")]
     status = {"programs": programs, "outdated": True}
     release = "20261122T130141Z-95a2e45f"
     local = {"name": "local_dev_jaws", "status": status, "release": release}
-    code, lines, _message = report(tmp_path, local)
+    code, lines, _message = report(local)
     assert code == 0
     assert max(map(len, lines[:3])) <= 80
     assert lines[0].split() == ["INSTANCE", "PROGRAM", "STATE", "HEALTH", "RESTARTS", "UPTIME"]
@@ -148,22 +171,20 @@ def test_the_table_fits_80_columns_and_what_is_left_out_is_below(tmp_path: Path)
     assert lines[4] == f"local_dev_jaws: release {release}"
 
 
-def test_the_advice_at_the_end_of_a_long_message_about_a_supervisord_is_shown(
-    tmp_path: Path,
-) -> None:
+def test_the_advice_at_the_end_of_a_long_message_about_a_supervisord_is_shown() -> None:
     told = f"{'it rejected the key. ' * 15}Run rotate_key."
     failed = {"failed": True, "msg": told, "reason": "wrong_key"}
     talkative = dict(program("talkative", "FATAL", None), last_line="word " * 200)
     dev = {"name": "dev", "status": {"programs": [talkative]}}
-    _code, lines, _message = report(tmp_path, {"name": "jtm", "status": failed}, dev)
+    _code, lines, _message = report({"name": "jtm", "status": failed}, dev)
     assert f"jtm: {told}" in lines
     [line] = [line for line in lines if line.startswith("dev talkative: ")]
     assert len(line) <= 3 * 80
 
 
-def test_uptimes_are_by_the_clock_of_the_host(tmp_path: Path) -> None:
+def test_uptimes_are_by_the_clock_of_the_host() -> None:
     late = {"programs": [dict(program("up"), start_time=1000)], "now": 1060}
-    _code, lines, _message = report(tmp_path, {"name": "dev", "status": late})
+    _code, lines, _message = report({"name": "dev", "status": late})
     assert lines[1].split()[6] == "1m00s"
 
 
@@ -176,11 +197,8 @@ def runner(name: str, process: Result, **gitlab: Any) -> Result:
     return {"name": name, "runner": {"process": process, "gitlab": gitlab}}
 
 
-def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note(
-    tmp_path: Path,
-) -> None:
+def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note() -> None:
     code, lines, _message = report(
-        tmp_path,
         {"name": "dev", "status": {"programs": [program("rest")]}, "release": "r1"},
         runner("one", runs(), online=True, valid=True, saw="it is online"),
         runner("two", runs(), online=None, valid=True, saw="it knows the token"),
@@ -193,10 +211,9 @@ def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note
     assert lines[5:] == ["three: it was never in contact"]
 
 
-def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure(tmp_path: Path) -> None:
+def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure() -> None:
     twice = {"failed": True, "msg": "gitlab-runner runs 2 times"}
     code, lines, message = report(
-        tmp_path,
         runner("down", {"running": False}),
         runner("ending", dict(runs(), stopping="SIGQUIT at noon"), online=True),
         runner("unreached", {}),
@@ -215,7 +232,7 @@ def test_the_table_of_releases_is_the_result(tmp_path: Path) -> None:
     record = {"id": "r1", "state": "current", "deploy": 7, "created": 1, "author": "me"}
     more = {"activated": None, "packages": ["a-1"], "why": None}
     instance = {"current": "r1", "releases": [{**record, **more}]}
-    _code, found = result(tmp_path, "release_report", instances={"dev": instance})
+    _code, found = result_of_ansible(tmp_path, "release_report", instances={"dev": instance})
     heading, row, origin, packages = found["stdout_lines"]
     assert heading.split() == ["INSTANCE", "RELEASE", "STATE", "DEPLOY"]
     assert row.split() == ["dev", "r1", "current", "7"]
@@ -228,7 +245,8 @@ def test_what_runs_is_written_to_a_file_for_other_programs(tmp_path: Path, suffi
     path = tmp_path / f"status.{suffix}"
     path.write_text("old")
     dev = {"name": "dev", "site": "CORI", "status": {"programs": [program("rest")]}}
-    code, found = result(tmp_path, "status_report", instances=[dev], file=str(path))
+    run = partial(result_of_ansible, tmp_path) if suffix == "json" else result
+    code, found = run("status_report", instances=[dev], file=str(path))
     assert code == 0, found
     assert "CORI" in path.read_text()
     assert "rest" in path.read_text()
@@ -238,7 +256,7 @@ def test_what_runs_is_written_to_a_file_for_other_programs(tmp_path: Path, suffi
 
 def test_a_status_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "status.txt", tmp_path / "missing/status.json"):
-        code, found = result(tmp_path, "status_report", instances=[], file=str(path))
+        code, found = result("status_report", instances=[], file=str(path))
         assert code != 0
         assert found["msg"].count("status file: ") == 1
         assert found["msg"].count(str(path.parent)) == 1
@@ -248,7 +266,7 @@ def test_a_supervisord_whose_job_waits_is_neither_good_nor_failed(tmp_path: Path
     job = {"state": "PENDING", "said": "job 42 waits: Resources"}
     unproven = {"title": "r2 (unproven)", "state": "unproven"}
     waits = {"name": "dev_jtm", "status": {"reason": "down"}, "job": job, "releases": unproven}
-    code, lines, message = report(tmp_path, waits)
+    code, lines, message = report(waits, home=tmp_path)
     assert (code, message) == (4, "waiting: dev_jtm (supervisord)")
     assert lines[1].split()[:3] == ["dev_jtm", "(supervisord)", "WAITING"]
     assert lines[2:4] == [
