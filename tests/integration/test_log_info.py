@@ -8,6 +8,7 @@ import os
 import pty
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -210,12 +211,12 @@ def followed(running: Daemon) -> Iterator[Callable[[], str]]:
         words = [sys.executable, "-m", "ansible", "adhoc", *command]
         os.execve(sys.executable, words, surroundings(running.root, TERM="dumb"))
     os.set_blocking(terminal, False)
-    text = ""
+    text, decoder = "", getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def read() -> str:
         nonlocal text
         with suppress(BlockingIOError, OSError):
-            text += os.read(terminal, 65536).decode()
+            text += decoder.decode(os.read(terminal, 65536))
         return text
 
     yield read
