@@ -550,8 +550,6 @@ def tail(
     try:
         with open(path, "rb", opener=_open_at_once) as stream:
             status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
             end = status.st_size if until is None else until
             # More than is shown, because a secret must be found as a whole.
             start = stream.seek(max(0, min(since, end), end - max_bytes - TAIL_BYTES))
@@ -570,8 +568,6 @@ def end_of(path: str, max_bytes: int) -> tuple[int, int] | None:
     try:
         with open(path, "rb", opener=_open_at_once) as stream:
             status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return None
             start = stream.seek(max(0, status.st_size - max_bytes))
             return status.st_ino, start + stream.read(max_bytes).rfind(b"\n") + 1
     except OSError:
@@ -581,13 +577,14 @@ def end_of(path: str, max_bytes: int) -> tuple[int, int] | None:
 def _open_at_once(path: str, flags: int) -> int:
     """Open a log without waiting, as opening a named pipe would.
 
-    :raises OSError: it cannot be opened, or a link to it is not trusted.
+    :raises OSError: it cannot be opened, is not a regular file, or a link to it is not trusted.
     """
     target, owners = behind_links(path)
     if is_of_the_system(target):
         raise FileNotFoundError(errno.ENOENT, "not a file", target)
     handle = os.open(target, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
-    if not owners <= ours(os.fstat(handle).st_uid):
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or not owners <= ours(found.st_uid):
         os.close(handle)
-        raise PermissionError(errno.EPERM, "a link of another user", path)
+        raise PermissionError(errno.EPERM, "not a file, or a link of another user", path)
     return handle
