@@ -67,7 +67,10 @@ def _start(wish: Wish, seen: Seen, pid_file: PidFile, proc: str) -> None:
         os.close(log)
     process = read_process(pid, proc)
     if process:
-        pid_file.write(_record(wish, seen, process, proc).text())
+        about = {"definition": wish.definition, "revision": wish.revision}
+        files = dict(seen.reload_files)
+        record = _record(wish, process, proc, command=list(wish.argv), reload_files=files, **about)
+        pid_file.write(record.text())
     status = ended_within(pid, wish.startsecs)
     if status is not None:
         pid_file.write("")
@@ -140,32 +143,16 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _record(wish: Wish, seen: Seen, process: Process, proc: str) -> PidRecord:
-    """Return the record of the process that this run started."""
-    return PidRecord(
-        *process.identity,
-        id=wish.id,
-        command=list(wish.argv),
-        started_at=_timestamp(started_at(process, proc)),
-        definition=wish.definition,
-        revision=wish.revision,
-        reload_files=dict(seen.reload_files),
-    )
-
-
 def _adopt(wish: Wish, seen: Seen, process: Process, proc: str) -> PidRecord:
     """Return the existing record, or a new one for a process without a usable pid file."""
-    if seen.record:
-        return seen.record
-    return PidRecord(
-        *process.identity,
-        id=wish.id,
-        command=list(process.cmdline),
-        started_at=_timestamp(started_at(process, proc)),
-        definition=seen.definition,
-        revision=seen.revision,
-        reload_files=None if seen.reload_files else {},
-    )
+    about: dict[str, Any] = {"definition": seen.definition, "revision": seen.revision}
+    about["reload_files"] = None if seen.reload_files else {}
+    return seen.record or _record(wish, process, proc, command=list(process.cmdline), **about)
+
+
+def _record(wish: Wish, process: Process, proc: str, **about: Any) -> PidRecord:
+    since = _timestamp(started_at(process, proc))
+    return PidRecord(*process.identity, id=wish.id, started_at=since, **about)
 
 
 def _report(
