@@ -15,7 +15,7 @@ version_added: 1.0.0
 description:
   - Returns whether a runner runs, whether it must end before its unit is started again, and after
     which time it must have contacted GitLab.
-positional: _input, main_pid, reload
+positional: _input, restarts, main_pid, reload
 options:
   _input:
     description: >-
@@ -24,6 +24,10 @@ options:
     type: list
     elements: dict
     required: true
+  restarts:
+    description: Whether what keeps the runner running starts it again when it ends.
+    type: bool
+    default: true
   main_pid:
     description: The runner's pid according to its unit. Omit it if the runner has no unit.
     type: int

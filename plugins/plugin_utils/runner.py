@@ -33,6 +33,7 @@ DOWN: Result = {"running": False}
 
 def runner_state(
     looks: Sequence[Result],
+    restarts: bool | str = True,
     main_pid: int | str | None = None,
     reload: bool | str = False,
     acted: bool | str = False,
@@ -41,13 +42,14 @@ def runner_state(
 
     :param looks: what M(jgi.jaws.background_command) returned, the latest result last. A task that
         was skipped, or has not run yet, does not count.
+    :param restarts: whether what keeps the runner running starts it again when it ends.
     :param main_pid: the runner's pid according to its unit; None if it has no unit.
     :param reload: whether the configuration has changed.
     :param acted: whether the unit was started, reloaded or restarted after the last result.
     """
     now = [look for look in (DOWN, *looks) if "running" in look][-1]
     running = boolean(now["running"])
-    due = running and main_pid is not None and _has_to_end(now, main_pid)
+    due = running and boolean(restarts) and _has_to_end(now, main_pid)
     return {
         "running": running,
         "due": due,
@@ -58,12 +60,12 @@ def runner_state(
     }
 
 
-def _has_to_end(look: Result, main_pid: int | str) -> bool:
+def _has_to_end(look: Result, main_pid: int | str | None) -> bool:
     """Return whether the runner was not started by the unit, or is outdated.
 
     An outdated runner that the play itself runs in is left alone.
     """
-    is_unit = str(look["pid"]) == str(main_pid)
+    is_unit = main_pid is None or str(look["pid"]) == str(main_pid)
     return not is_unit or (bool(look["outdated"]) and not boolean(look["inside"]))
 
 

@@ -150,12 +150,14 @@ def _releases_of(instance: Result) -> Result:
 
 
 def _rows(instance: Result) -> list[Result]:
+    waits = (instance.get("job") or {}).get("state") == "PENDING"
     if "runner" in instance:
-        return [_runner(instance["name"], **instance["runner"])]
+        row = _runner(instance["name"], **instance["runner"])
+        return [dict(row, state=WAITING, note=None) if waits and row["state"] == "DOWN" else row]
     status = instance.get("status") or {}
     if "programs" not in status:
         state = "DOWN" if status.get("reason") == "down" else "UNKNOWN"
-        if (instance.get("job") or {}).get("state") == "PENDING":
+        if waits:
             unproven = _releases_of(instance).get("state") == "unproven"
             note = f"{_release(instance)}, waits for the job" if unproven else None
             return [dict(_blank(instance), state=WAITING, note=note)]

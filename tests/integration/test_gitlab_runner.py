@@ -406,6 +406,102 @@ def test_a_runner_from_before_the_first_deploy_is_replaced_when_its_job_has_ende
     wait_until(lambda: gitlab.job(number)["status"] == "success", "the job's end is told")
 
 
+# What the commands of Slurm do for one job, which runs on this machine.
+SLURM = {
+    "sbatch": """for job; do :; done
+        SLURM_JOB_ID=7 SLURMD_NODENAME=node1 setsid "$job" >>{root}/job.log 2>&1 &
+        echo $! >{root}/job.pid; echo 7""",
+    "squeue": """kill -0 "$(cat {root}/job.pid)" && echo '7|RUNNING|node1|1:00:00|None'
+        exit 0""",
+    "scancel": 'kill -TERM "$(cat {root}/job.pid)"',
+    "scrontab": "case $1 in -l) cat {root}/scrontab;; *) cat >{root}/scrontab;; esac",
+    "sinfo": "echo node1",
+    "scontrol": "echo No reservations in the system",
+}
+
+
+class InAJob(Site):
+    """A runner that a Slurm job keeps running."""
+
+    def __init__(self, root, gitlab):
+        super().__init__(root, gitlab)
+        (root / "bin").mkdir()
+        (root / "scrontab").touch()
+        for name, code in SLURM.items():
+            path = root / "bin" / name
+            path.write_text("#!/bin/sh\n" + code.format(root=f"'{root}'"))
+            path.chmod(0o755)
+        argv = [f"{self.directory}/gitlab-runner", "run"]
+        command = {"name": "runner", "argv": argv, "stop_signal": "QUIT", "stop_seconds": 60}
+        self.log = root / "job.log"
+        self.options.update(
+            gitlab_runner_manager="slurm",
+            gitlab_runner_launcher=str(ROOT / "playbooks/tasks/job.yml"),
+            slurm_host="local",
+            slurm_name="jaws-runner",
+            slurm_directory=str(root / "job"),
+            slurm_python=f"{sys.base_prefix}/bin/python3",
+            slurm_commands=[command],
+        )
+
+    def environment(self, **more):
+        return super().environment(**{"PATH": f"{self.root}/bin:{os.environ['PATH']}", **more})
+
+    def words(self, command):
+        job = self.root / "job"
+        return [self.options["slurm_python"], job / "job.py", command, job / "job.json"]
+
+    def job(self, command):
+        return subprocess.run(
+            self.words(command), env=self.environment(), check=True, capture_output=True,
+            text=True, timeout=PATIENCE,
+        ).stdout  # fmt: skip
+
+
+@pytest.fixture
+def in_a_job(tmp_path, gitlab):
+    found = InAJob(tmp_path, gitlab)
+    yield found
+    if (tmp_path / "job.pid").exists() and "RUNNING" in found.job("state"):
+        found.job("stop")
+    found.cleanup()
+
+
+@pytest.mark.fault(69)
+def test_a_job_of_slurm_keeps_a_runner_and_ends_when_the_runners_own_jobs_have(in_a_job, gitlab):
+    site = in_a_job
+    site.play(gitlab_runner_environment={"A_PROXY": "a 's3cret'"})
+    pid = site.pid
+    assert "JGI_JAWS_JOB=jaws-runner" in Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert "A_PROXY=a 's3cret'" in Path(f"/proc/{pid}/environ").read_text().split("\0")
+    assert "a 's3cret'" not in site.log.read_text()
+    assert changed(site.play(gitlab_runner_environment={"A_PROXY": "a 's3cret'"})) == []
+    by_hand = [str(site.directory / "gitlab-runner"), "run"]
+    refused = subprocess.run(by_hand, check=False, capture_output=True, text=True)
+    assert (refused.returncode, site.pid) == (1, pid)
+    assert "runs in a Slurm job" in refused.stderr
+    # A play in its own job leaves the runner; another one lets it end, and the job starts it again.
+    own = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url}
+    output = site.play(env=own, **site.binary("2"))
+    assert "this play runs inside it, so it was left running" in " ".join(output.split())
+    assert site.pid == pid
+    output = site.play(**site.binary("2"), gitlab_runner_concurrent=2)
+    assert site.pid != pid
+    assert "reports runner 7 as online" in output
+    pid = site.pid
+    reloaded = changed(site.play(**site.binary("2"), gitlab_runner_concurrent=3))
+    assert any("read a changed configuration" in name for name in reloaded)
+    assert site.pid == pid
+    number, file = waiting_job(site, gitlab)
+    with subprocess.Popen(site.words("stop"), env=site.environment()) as stop:
+        wait_until(lambda: site.log.read_text().count("SIGQUIT received") == 2, "it drains")
+        assert gitlab.job(number)["status"] == "running"
+        file.touch()
+        assert stop.wait(PATIENCE) == 0
+    assert gitlab.job(number)["status"] == "success"
+    assert site.runners == []
+
+
 @pytest.mark.fault(39)
 def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daemon):
     daemon.write("[program:a]\ncommand=/bin/sleep 1000\n")

@@ -63,8 +63,15 @@ def test_a_runner_that_something_else_started_ends_before_the_unit_runs_it(insid
     assert (found["due"], found["unit_state"]) == (True, "restarted")
 
 
-def test_without_a_unit_nothing_is_due() -> None:
-    assert runner_state([look(outdated=["revision"])])["due"] is False
+@pytest.mark.parametrize("restarts", [True, False, "False"])
+def test_what_has_no_unit_ends_for_its_successor_only_if_something_starts_that(
+    restarts: Any,
+) -> None:
+    assert runner_state([look()], restarts=restarts)["due"] is False
+    outdated = runner_state([look(outdated=["revision"])], restarts=restarts)
+    assert outdated["due"] is (restarts is True)
+    inside = runner_state([look(outdated=["revision"], inside=True)], restarts=restarts)
+    assert inside["due"] is False
 
 
 def test_the_last_result_counts_and_a_skipped_one_does_not() -> None:

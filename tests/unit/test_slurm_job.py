@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def spec(tmp_path: Path) -> dict[str, Any]:
         "instances": [
             {"name": "jaws", "run_dir": str(tmp_path / "run"), "directory": str(tmp_path / "jaws")}
         ],
+        "commands": [],
         "run_mode": "0700",
     }
     (tmp_path / "job.json").write_text(json.dumps(described))
@@ -348,3 +350,57 @@ def test_only_one_copy_runs_on_a_node(spec: dict[str, Any]) -> None:
         pass
     with job.alone(spec):
         pass
+
+
+DRAINS = """#!/bin/sh
+trap 'echo drained; exit 0' QUIT
+env
+echo ready
+while :; do sleep 0.01; done
+"""
+
+
+def command(spec: dict[str, Any], code: str, stop_seconds: int) -> Any:
+    """Return a command of the job, which runs and is ready."""
+    path = Path(spec["directory"]) / "command"
+    path.write_text(code)
+    path.chmod(0o755)
+    given = {"name": "runner", "argv": [str(path)], "stop_signal": "QUIT"}
+    spec["commands"] = [{**given, "stop_seconds": str(stop_seconds)}]
+    found = job.programs(spec)[-1]
+    found.keep()
+    return found
+
+
+def printed(capfd: pytest.CaptureFixture[str], word: str) -> str:
+    text = ""
+    deadline = time.monotonic() + 60
+    while word not in text:
+        assert time.monotonic() < deadline, text
+        text += capfd.readouterr().out
+        time.sleep(0.01)
+    return text
+
+
+def test_a_command_ends_by_its_own_signal_and_the_job_leaves_it_that_time(
+    spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "3")
+    found = command(spec, DRAINS, 1800)
+    environment = printed(capfd, "ready").splitlines()
+    assert "JGI_JAWS_JOB=jaws-dev" in environment
+    assert not [line for line in environment if line.startswith("SLURM_")]
+    found.stop()
+    assert found.process.returncode == 0
+    assert "drained" in capfd.readouterr().out
+    assert job.lead(spec) == 192 + 1800
+
+
+def test_a_command_that_takes_longer_is_killed(
+    spec: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = command(spec, DRAINS.replace("; exit 0", ""), 0)
+    printed(capfd, "ready")
+    found.stop()
+    assert found.process.returncode == -9
+    assert "runner did not end within 0 s" in capfd.readouterr().out

@@ -2,7 +2,7 @@
 """Perlmutter, whose supervisords run in Slurm jobs: what can happen to a job, on the real Slurm.
 
 Each event leaves the services running, and prints how many seconds that took (pytest -s). Most
-happen to dev; those that take long happen to staging and prod meanwhile.
+happen to dev; those that take long happen to prod and to the gitlab-runner meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from conftest import Person
+from gitlab import GitLab
 from testinfra.host import Host
 from waiting import wait_until
 
@@ -38,18 +39,18 @@ FAILING = {
 FOREIGN = "#SCRON --time=1\n0 0 1 1 * true"
 
 
-class Site:
-    """One deployment on the cluster, with the commands that jaws and the administrators type."""
+class InAJob:
+    """What runs in one job, with the commands that jaws and the administrators type."""
 
-    def __init__(self, login: Callable[[str], Host], root: Host, deployment: str = "dev") -> None:
+    name: str
+    directory: str
+    files: str
+    python: str
+    pattern: str  # of its processes
+
+    def __init__(self, login: Callable[[str], Host], root: Host) -> None:
         self.jaws = login("jaws")
         self.root = root
-        self.deployment = deployment
-        self.directory = f"{INSTALL}/perlmutter-{deployment}"
-        self.supervisor = f"{self.directory}/supervisord"
-        self.run_dir = f"/tmp/jaws-supervisord-perlmutter-{deployment}"
-        self.files = f"{self.directory}/jaws-{deployment}/job"
-        self.python = f"{self.supervisor}/venv/bin/python"
         self.nodes = {name: login(f"jaws_{name}") for name in ("node1", "node2")}
 
     def starter(self, command: str, *options: str) -> str:
@@ -69,13 +70,69 @@ class Site:
         return dict(json.loads(self.starter("state"))["job"] or {})
 
     @property
+    def log(self) -> str:
+        return self.jaws.check_output(f"cat {self.files}/job.log")
+
+    def processes(self, node: str) -> str:
+        return self.nodes[node].run(f"pgrep -u jaws -f '^{self.pattern}'").stdout
+
+    def serves(self, node: str) -> bool:
+        """Return whether everything in the job does its work on a node."""
+        raise NotImplementedError
+
+    def await_other(self, number: str, since: float) -> dict[str, Any]:
+        """Wait until another job, or another run of it, serves; print how long that took."""
+
+        def serves() -> bool:
+            job = self.job
+            begun = job.get("state") == "RUNNING" and job["id"] + job["node"] != number
+            return begun and self.serves(job["node"])
+
+        wait_until(serves, "the next job serves", pause=1)
+        print(f"\n{self.name}: services again after at most {time.monotonic() - since:.0f} s")
+        return self.job
+
+
+class Runner(InAJob):
+    """The gitlab-runner."""
+
+    name = "runner"
+    directory = f"{INSTALL}/runner"
+    files = f"{directory}/job"
+    python = "/usr/bin/python3"
+    pattern = f"python3 {INSTALL}/gitlab-runner-bin run"
+
+    def __init__(self, login: Callable[[str], Host], root: Host) -> None:
+        super().__init__(login, root)
+        self.gitlab = GitLab(root)
+
+    def serves(self, node: str) -> bool:
+        """Return whether it has taken a job on the node since it was asked for that."""
+        if not self.processes(node):
+            return False
+        number = self.gitlab.ask("jobs", script="uname -n; env | grep ^SLURM_ || :", runner=7)["id"]
+        wait_until(lambda: self.gitlab.job(number)["status"] == "success", "its job")
+        # Its jobs see nothing of the Slurm job that they run in.
+        wait_until(lambda: self.gitlab.job(number)["trace"] == f"{node}\n", "what its job prints")
+        return True
+
+
+class Site(InAJob):
+    """One deployment on the cluster."""
+
+    def __init__(self, login: Callable[[str], Host], root: Host, deployment: str = "dev") -> None:
+        super().__init__(login, root)
+        self.name = self.deployment = deployment
+        self.directory = self.pattern = f"{INSTALL}/perlmutter-{deployment}"
+        self.supervisor = f"{self.directory}/supervisord"
+        self.run_dir = f"/tmp/jaws-supervisord-perlmutter-{deployment}"
+        self.files = f"{self.directory}/jaws-{deployment}/job"
+        self.python = f"{self.supervisor}/venv/bin/python"
+
+    @property
     def elapsed(self) -> int:
         """The seconds that the job has run, of its ninety days."""
         return 90 * 86400 - int(self.job["seconds_left"])
-
-    @property
-    def log(self) -> str:
-        return self.jaws.check_output(f"cat {self.files}/job.log")
 
     def pids(self, node: str) -> list[str]:
         """Return the pids of the services that are RUNNING on a node."""
@@ -90,28 +147,13 @@ class Site:
     def serves(self, node: str) -> bool:
         return len(self.pids(node)) == SERVICES
 
-    def processes(self, node: str) -> str:
-        return self.nodes[node].run(f"pgrep -u jaws -f '^{self.directory}'").stdout
-
     def is_in_service(self, node: str) -> bool:
         """Return whether Slurm uses a node again, which may have come back by itself."""
         self.root.run(f"scontrol update nodename={node} state=resume")
         state = self.root.check_output(f"sinfo --noheader --nodes={node} --format=%T")
         return state in ("idle", "mixed", "allocated")
 
-    def await_other(self, number: str, since: float) -> dict[str, Any]:
-        """Wait until another job, or another run of it, serves; print how long that took."""
-
-        def serves() -> bool:
-            job = self.job
-            begun = job.get("state") == "RUNNING" and job["id"] + job["node"] != number
-            return begun and self.serves(job["node"])
-
-        wait_until(serves, "the next job serves", pause=1)
-        print(f"\n{self.deployment}: services again after at most {time.monotonic() - since:.0f} s")
-        return self.job
-
-    def name(self) -> str:
+    def led_to(self) -> str:
         """Return the address that the name in the DNS leads to."""
         return self.root.check_output(f"dig +short @localhost jaws-{self.deployment}.dyn.test")
 
@@ -133,18 +175,28 @@ def serving(site: Site) -> Site:
 
 
 class Elsewhere:
-    """What happens to staging and prod meanwhile: a scancel, and a time limit."""
+    """What happens to prod and the runner meanwhile: a time limit, and a scancel."""
 
     def __init__(self, login: Callable[[str], Host], root: Host) -> None:
-        self.staging = serving(Site(login, root, "staging"))
-        self.prod = serving(Site(login, root, "prod"))
-        self.before = {name: getattr(self, name).job for name in ("staging", "prod")}
+        self.prod, self.runner = serving(Site(login, root, "prod")), Runner(login, root)
+        self.before = {"prod": self.prod.job, "runner": self.runner.job}
         self.since = time.monotonic()
-        self.staging.jaws.check_output(f"scancel {self.before['staging']['id']}")
+        self.scancel(self.runner)
         # Less is left than its services may take to stop, and more than they take here.
         limit = self.prod.elapsed // 60 + 2
         number = self.before["prod"]["id"]
         self.prod.jaws.check_output(f"scontrol update jobid={number} timelimit={limit}")
+        self.cancelled: dict[str, Any] = {}
+
+    def scancel(self, one: InAJob) -> None:
+        one.jaws.check_output(f"scancel {one.job['id']}")
+
+    def cancel_prod(self) -> dict[str, Any]:
+        """End the job that prod has then, once; return it."""
+        if not self.cancelled:
+            self.cancelled, self.since = serving(self.prod).job, time.monotonic()
+            self.scancel(self.prod)
+        return self.cancelled
 
 
 @pytest.fixture(scope="session")
@@ -181,18 +233,31 @@ def drained(site: Site) -> Iterator[Callable[[str], None]]:
     site.root.run("scontrol update nodename=node[1-2] state=resume")
 
 
+def test_the_runner_is_deployed_as_a_job_and_a_second_deploy_changes_nothing(
+    login: Callable[[str], Host], machine: Host, operator: Person
+) -> None:
+    assert operator.changes("gitlab_runner")["perlmutter_runner"] > 0
+    runner = Runner(login, machine)
+    job = runner.job
+    assert runner.serves(job["node"])
+    assert operator.changes("gitlab_runner")["perlmutter_runner"] == 0
+    assert runner.job["id"] == job["id"]
+
+
 def test_status_shows_each_job_and_the_name_leads_to_its_node(site: Site, operator: Person) -> None:
     job = site.job
-    shown = operator.play("status")
+    shown = operator.play("status", "--limit=!staging")
     assert shown.succeeded, shown.output
     assert f"perlmutter_dev: job {job['id']} is RUNNING on {job['node']}, 89-" in shown.said
-    # Three deployments share two nodes.
+    # Three jobs share two nodes.
     assert re.findall(r"perlmutter_(\w+): job \d+ is RUNNING on node", shown.said) == [
         "dev",
-        "staging",
         "prod",
+        "runner",
     ]
-    assert site.name() == site.address(job["node"])
+    assert re.search(r"perlmutter_runner +gitlab-runner +RUNNING", shown.output), shown.output
+    assert "perlmutter_runner: http" not in shown.said  # which would be GitLab's note on it
+    assert site.led_to() == site.address(job["node"])
 
 
 def test_new_code_is_deployed_in_the_running_job(
@@ -251,15 +316,29 @@ def test_at_its_time_limit_a_job_stops_its_services_and_the_next_one_follows(
     said = ("stopping jaws", "submitted job", "ended by signal 10", " runs on ")
     assert [word in log for word in said] == [True] * len(said), log
     assert [log.index(word) for word in said] == sorted(log.index(word) for word in said)
+    elsewhere.cancel_prod()  # for a later test
 
 
-@pytest.mark.fault(64)
-def test_after_scancel_scrontab_submits_the_next_job(elsewhere: Elsewhere) -> None:
-    staging, job = elsewhere.staging, elsewhere.before["staging"]
-    following = staging.await_other(this(job), elsewhere.since)
+@pytest.mark.fault(69)
+def test_the_runners_own_jobs_end_before_its_slurm_job_and_the_next_one_takes_jobs(
+    elsewhere: Elsewhere,
+) -> None:
+    runner, job = elsewhere.runner, elsewhere.before["runner"]
+    following = runner.await_other(this(job), elsewhere.since)  # after a scancel
     assert following["id"] != job["id"]
-    left = staging.processes(job["node"])
-    assert following["node"] == job["node"] or left == "", left
+    script = f"until [ -e {runner.directory}/go-on ]; do sleep 0.1; done; echo was not interrupted"
+    number = runner.gitlab.ask("jobs", script=script, runner=7)["id"]
+    wait_until(lambda: runner.gitlab.job(number)["status"] == "running", "its job runs")
+    stop = f"{runner.python} {runner.files}/job.py stop {runner.files}/job.json"
+    runner.jaws.check_output(f"setsid {stop} >{runner.directory}/stopped 2>&1 </dev/null &")
+    wait_until(lambda: "SIGQUIT received" in runner.log, "it takes no more jobs")
+    runner.jaws.check_output(f"touch {runner.directory}/go-on")
+    wait_until(lambda: runner.gitlab.job(number)["status"] == "success", "its job has ended")
+    told = f"cat {runner.directory}/stopped"
+    wait_until(lambda: "no job" in runner.jaws.check_output(told), "its Slurm job has ended")
+    runner.starter("submit", "--wait", "180")
+    runner.await_other(this(following), time.monotonic())
+    assert "was not interrupted" in runner.gitlab.job(number)["trace"]
 
 
 @pytest.mark.fault(66)
@@ -282,29 +361,11 @@ def test_a_drained_nodes_job_moves_in_order_and_the_name_follows(
     site.starter("stop")
     assert site.processes(job["node"]) == ""
     assert site.nodes[job["node"]].run(f"ls {site.run_dir}").failed
-    assert site.name() == ""
+    assert site.led_to() == ""
     site.starter("submit", "--wait", "180")
     moved = site.await_other(this(job), since)
     assert moved["node"] == other(job["node"])
-    wait_until(lambda: site.name() == site.address(moved["node"]), "the name follows")
-
-
-@pytest.mark.fault(65)
-def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(site: Site) -> None:
-    job, since = site.job, time.monotonic()
-    lost = container(job["node"])
-    engine("pause", lost)  # everything on it goes on later, as after an outage of the network
-    try:
-        site.root.check_output(f"scontrol update nodename={job['node']} state=down reason=test")
-        moved = site.await_other(this(job), since)
-    finally:
-        engine("unpause", lost)
-    assert (moved["id"], moved["node"]) == (job["id"], other(job["node"]))
-    wait_until(lambda: site.processes(job["node"]) == "", "the lost copy ends")
-    assert "waiting 15 s, in which " in site.log
-    assert f"{moved['node']} runs now, so this copy ends" in site.log
-    wait_until(lambda: site.is_in_service(job["node"]), "the node is in service again", pause=1)
-    assert site.serves(moved["node"])
+    wait_until(lambda: site.led_to() == site.address(moved["node"]), "the name follows")
 
 
 @pytest.mark.fault(66)
@@ -342,7 +403,7 @@ def test_a_job_ends_before_the_next_reservation_and_waits_if_one_has_begun(
     site.await_other("", time.monotonic())
     wait_until(lambda: "the name jaws-dev.dyn.test was not changed" in site.log, "it is logged")
     no_dns()
-    wait_until(lambda: site.name() == site.address(site.job["node"]), "the name is set")
+    wait_until(lambda: site.led_to() == site.address(site.job["node"]), "the name is set")
     # The job has found that the release does not hold, and goes on with what ran before.
     wait_until(
         lambda: "The instance was put back to 2" in site.log,
@@ -369,6 +430,33 @@ def no_dns(site: Site) -> Iterator[Callable[[], None]]:
     start()
 
 
+@pytest.mark.fault(64)
+def test_after_scancel_scrontab_submits_the_next_job(elsewhere: Elsewhere) -> None:
+    prod, job = elsewhere.prod, elsewhere.cancel_prod()
+    following = prod.await_other(this(job), elsewhere.since)
+    assert following["id"] != job["id"]
+    left = prod.processes(job["node"])
+    assert following["node"] == job["node"] or left == "", left
+
+
+@pytest.mark.fault(65)
+def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(site: Site) -> None:
+    job, since = site.job, time.monotonic()
+    lost = container(job["node"])
+    engine("pause", lost)  # everything on it goes on later, as after an outage of the network
+    try:
+        site.root.check_output(f"scontrol update nodename={job['node']} state=down reason=test")
+        moved = site.await_other(this(job), since)
+    finally:
+        engine("unpause", lost)
+    assert (moved["id"], moved["node"]) == (job["id"], other(job["node"]))
+    wait_until(lambda: site.processes(job["node"]) == "", "the lost copy ends")
+    assert "waiting 15 s, in which " in site.log
+    assert f"{moved['node']} runs now, so this copy ends" in site.log
+    wait_until(lambda: site.is_in_service(job["node"]), "the node is in service again", pause=1)
+    assert site.serves(moved["node"])
+
+
 def test_remove_ends_the_job_and_leaves_nothing_but_what_others_have(
     site: Site, operator: Person
 ) -> None:
@@ -378,7 +466,7 @@ def test_remove_ends_the_job_and_leaves_nothing_but_what_others_have(
     assert removed.succeeded, removed.output
     left = site.jaws.check_output("scrontab -l")
     assert FOREIGN in left
-    assert [name in left for name in ("-dev", "-staging", "-prod")] == [
+    assert [name in left for name in ("-dev", "-prod", "-runner")] == [
         False,
         True,
         True,

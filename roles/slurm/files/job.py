@@ -43,6 +43,7 @@ STOPWAITSECS = 10  # Supervisor's default
 UNKNOWN = 300  # what an instance may need that is not deployed yet
 FOREIGN = re.compile(r"^(?:S(?:BATCH|CANCEL|INFO|QUEUE)|SLURM_(?:JOB|RESTART|ARRAY))_.*$", re.M)
 SETTLES = 30  # seconds that a job may be COMPLETING, after which it may wait again
+PATH = "/usr/local/bin:/usr/bin:/bin"  # of a command; what it starts sets more
 UNITS = {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}  # of 5, 5:00 and 1:05:00
 
 
@@ -406,41 +407,37 @@ def address(server):
 
 
 def programs(spec):
-    """Return the supervisords of the job, in the order in which they are started."""
-    root = spec["supervisord_root"]
-    command = [root + "/bin/supervisord", "--nodaemon", "--silent", "-c"]
-    return [
-        Program(
-            one["name"],
-            command,
-            "%s/supervisord-%s.conf" % (root, one["name"]),
-            one["run_dir"],
-            spec["run_mode"],
-        )
-        for one in spec["instances"]
-    ]
+    """Return the programs of the job, in the order in which they are started."""
+    supervisords = [Supervisord(spec, one) for one in spec["instances"]]
+    return supervisords + [Command(spec, one) for one in spec["commands"]]
 
 
 class Program:
-    """A program in the foreground of the job, which is started again if it ends."""
+    """A program in the foreground of the job, which is started again if it ends.
 
-    def __init__(self, name, command, conf, directory, mode):
-        self.name, self.command, self.conf = name, [*command, conf], conf
-        self.directory, self.mode = directory, mode
+    :param file: that it cannot run without: it may be deployed later, or have been removed.
+    """
+
+    stop_signal = signal.SIGTERM
+    environment = None
+    stop_seconds = 0
+
+    def __init__(self, name, command, file):
+        self.name, self.command, self.file = name, command, file
         self.process = None
         self.due = self.pause = self.began = 0
 
-    @property
-    def stop_seconds(self):
-        """How many seconds it may take to stop its own programs, one after the other."""
-        return stop_seconds(self.conf)
+    def prepare(self):
+        """Make what it needs on this node."""
+
+    def leave_nothing(self):
+        """Remove from this node what it may have left."""
 
     def keep(self):
         """Start it if it does not run, later each time if it ends at once."""
         if self.process and self.process.poll() is not None:
             self.note_end()
-        # Another instance may be deployed later, or have been removed.
-        is_there = os.path.exists(self.conf)
+        is_there = os.path.exists(self.file)
         if not self.process and is_there and time.monotonic() >= self.due:
             self.start()
 
@@ -454,19 +451,21 @@ class Program:
     def start(self):
         self.began = time.monotonic()
         try:
-            make_directory(self.directory, self.mode)
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+            self.prepare()
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, env=self.environment
+            )
         except (OSError, Refused) as error:
             self.due = time.monotonic() + SLOWEST
             say("%s was not started: %s" % (self.name, error))
 
     def stop(self):
-        """Stop it, and wait as long as its own programs may take."""
+        """Stop it, and wait as long as it may take."""
         if not self.process or self.process.poll() is not None:
             return
         say("stopping %s" % self.name)
         wait = self.stop_seconds
-        self.process.terminate()
+        self.process.send_signal(self.stop_signal)
         try:
             self.process.wait(wait)
         except subprocess.TimeoutExpired:
@@ -477,6 +476,45 @@ class Program:
         if self.process:
             self.process.kill()
             self.process.wait()
+
+
+class Supervisord(Program):
+    """One instance's supervisord, with its socket in a directory of this node."""
+
+    def __init__(self, spec, instance):
+        root = spec["supervisord_root"]
+        conf = "%s/supervisord-%s.conf" % (root, instance["name"])
+        command = [root + "/bin/supervisord", "--nodaemon", "--silent", "-c", conf]
+        super().__init__(instance["name"], command, conf)
+        self.directory, self.mode = instance["run_dir"], spec["run_mode"]
+
+    @property
+    def stop_seconds(self):
+        """How many seconds it may take to stop its own programs, one after the other."""
+        return stop_seconds(self.file)
+
+    def prepare(self):
+        make_directory(self.directory, self.mode)
+
+    def leave_nothing(self):
+        """Remove the directory of the socket, which a killed supervisord leaves."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another deployment may use it
+            os.rmdir(os.path.dirname(self.directory))
+
+
+class Command(Program):
+    """Another program: a signal of its own ends it, and its environment has nothing of Slurm."""
+
+    def __init__(self, spec, given):
+        super().__init__(given["name"], given["argv"], given["argv"][0])
+        self.stop_signal = signal.Signals["SIG" + given["stop_signal"]]
+        self.stop_seconds = int(given["stop_seconds"])
+        user = pwd.getpwuid(os.geteuid())
+        own = {"HOME": user.pw_dir, "LOGNAME": user.pw_name, "USER": user.pw_name}
+        # By the last one, it knows that it runs in the job.
+        more = {"SHELL": user.pw_shell or "/bin/sh", "PATH": PATH, "JGI_JAWS_JOB": spec["name"]}
+        self.environment = {**own, **more}
 
 
 class Proof:
@@ -569,7 +607,8 @@ def run(spec):
         say("%s: job %s runs on %s" % (spec["name"], number, node))
         kept = programs(spec)
         serve(spec, claim, signals, kept)
-        leave_nothing(kept)
+        for program in kept:
+            program.leave_nothing()
 
 
 def serve(spec, claim, signals, kept):
@@ -595,14 +634,6 @@ def serve(spec, claim, signals, kept):
     if signals[0] == signal.SIGUSR1:
         follow(spec)
     say("%s: ended by signal %d" % (spec["name"], signals[0]))
-
-
-def leave_nothing(kept):
-    """Remove from this node the directories of sockets, which a killed supervisord leaves."""
-    for program in kept:
-        shutil.rmtree(program.directory, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another deployment may use it
-            os.rmdir(os.path.dirname(program.directory))
 
 
 def give_up(claim, kept):
