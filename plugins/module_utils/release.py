@@ -282,7 +282,7 @@ def is_down(store: Store) -> bool:
 def switching(store: Store, params: Params) -> Iterator[Switch]:
     """Lock the instance against other runs, and yield what can switch it."""
     daemon = Daemon(store.config, timeout=params["lock_timeout"])
-    with Supervisor(daemon.endpoint) as client, daemon.alone():
+    with Supervisor(daemon.endpoint) as client, daemon.alone(), proof.apart(store.proof, params):
         store.sweep()
         yield Switch(store, params, client)
 

@@ -1153,6 +1153,12 @@ def test_a_proof_that_waited_for_another_deploy_leaves_its_release_alone(site: S
     site.daemon.end()
     postpone(site, NEW)
     site.daemon.start()
+    prepared = site.prepare({"one": SLEEP, "two": f"# not now\n{SLEEP}"})
+    patience = {**site.limits, "lock_timeout": 1}
+    with locked_file(f"{site.directory}/prove.pyz.lock"):  # as a proof on another node does
+        site.limits, patient = patience, site.limits
+        assert site.activate(prepared["id"])["reason"] == "locked"
+        site.limits = patient
     options = proof._due(str(site.directory / "prove.pyz"))
     assert options is not None
     newer = site.deploy({"one": SLEEP, "two": f"# newer\n{SLEEP}"})

@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Dict, Sequence
 
 from ..errors import JawsError
@@ -23,6 +24,7 @@ from ..own_code import program
 from ..supervisor.endpoint import SupervisordConf
 from ..supervisor.programs import NOTIFIER
 from ..system.files import write
+from ..system.locks import locked_file
 from . import history
 from .store import Store
 
@@ -56,6 +58,17 @@ def leave(path: str, options: Options) -> None:
             "then deploy again.",
             "cannot_write",
         ) from error
+
+
+def apart(path: str, options: Options) -> AbstractContextManager[object]:
+    """Keep a proof and other runs, which may be on two nodes, apart; other locks are per node.
+
+    :param path: of the program that is left, or will be.
+    :raises JawsError: another run still holds the lock (locked), or there are none (cannot_lock).
+    """
+    if options["postpone"] or os.path.exists(path):
+        return locked_file(f"{path}.lock", options["lock_timeout"], shared=True)
+    return nullcontext()
 
 
 def prove(paths: Sequence[str], manage: Manage) -> int:
