@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.jgi.jaws.plugins.module_utils.gitlab_runner_info import (
+    Answer,
+    runner_state,
+)
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import NOTIFIER
+from shown import blocks, is_in
 from tests.integration.conftest import ansible
 
 Result = dict[str, Any]
@@ -209,6 +214,14 @@ def test_a_gitlab_runner_is_a_row_and_gitlabs_report_on_an_offline_one_is_a_note
     for name in ("one", "two", "three"):
         assert [name, "gitlab-runner", "RUNNING", "-", "-", "42", "1h01m", "-"] in rows
     assert lines[5:] == ["three: it was never in contact"]
+
+
+def test_a_grey_runner_is_shown_as_in_the_guide() -> None:
+    answer = Answer(200, {"status": "offline", "contacted_at": "2026-11-30T02:14:07.000Z"})
+    told = runner_state({"url": "https://code.jgi.doe.gov", "since": ""}, 7, answer)
+    _code, lines, _message = report(runner("cori_runner", runs(), valid=True, **told))
+    [block] = [block for block in blocks() if block.group == "@table"]
+    assert is_in(block.output, "\n".join(lines), ""), lines
 
 
 def test_a_gitlab_runner_that_does_not_run_is_named_and_a_failure() -> None:
