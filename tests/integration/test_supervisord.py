@@ -500,6 +500,21 @@ def test_a_configuration_without_a_server_is_refused(instance: Daemon, manage: R
     assert not daemons(instance)
 
 
+def test_a_start_where_the_client_looks_elsewhere_is_refused_with_both_places(
+    instance: Daemon, manage: Run
+) -> None:
+    elsewhere = HEAD.replace("serverurl=unix://{root}/s", "serverurl=unix://{root}/other")
+    instance.write("", head=elsewhere)
+    result = manage()
+    assert result["reason"] == "broken_conf", result
+    for place in ("other", "s."):
+        assert f"{instance.root}/{place}" in result["msg"]
+    assert not daemons(instance)
+    (instance.root / "link").symlink_to(instance.root)
+    instance.write("", head=elsewhere.replace("{root}/other", "{root}/link/s"))
+    assert manage()["running"]
+
+
 def test_a_refusal_does_not_show_the_key(instance: Daemon, manage: Run) -> None:
     instance.write("", key="a-key%(x)s" + KEY)
     result = manage()

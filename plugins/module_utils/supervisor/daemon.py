@@ -295,7 +295,8 @@ class Daemon:
         named = None if user is None else user_name(user)
         self.refuse_wrong_user(named)
         self.user = self.user or named
-        refuse_mute(self.resolved, self.config)
+        told = self.conf.first_endpoint.socket_path if self.conf.says_where else None
+        refuse_mute(self.resolved, self.config, told)
         self.refuse_unusable_places()
         return self.resolved.programs
 

@@ -204,14 +204,23 @@ def resolve(
     return _configuration(json.loads(done.stdout))
 
 
-def refuse_mute(found: Configuration, path: str) -> None:
+def refuse_mute(found: Configuration, path: str, socket: str | None = None) -> None:
     """Refuse a configuration with which supervisord would run, but could not be asked or stopped.
 
-    :raises JawsError: says what is missing (broken_conf).
+    :param socket: where C(supervisorctl) expects it, if that is a unix socket.
+    :raises JawsError: says what is missing, or where it listens instead (broken_conf).
     """
     if "supervisor" not in found.interfaces:
         raise JawsError(
             f"supervisord would run, but not answer requests: {MUTE % path}", "broken_conf"
+        )
+    places = [server.path for server in found.servers if server.path]
+    if socket and os.path.realpath(socket) not in map(os.path.realpath, places):
+        raise JawsError(
+            f"supervisord would run, but not answer at {socket}, which [supervisorctl] of {path} "
+            f"names as its serverurl: it listens at {', '.join(places) or 'no socket'}. Correct "
+            "serverurl, or the section of the server.",
+            reason="broken_conf",
         )
 
 
