@@ -287,7 +287,7 @@ def test_a_supervisord_whose_job_waits_is_neither_good_nor_failed(tmp_path: Path
         "dev_jtm: job 42 waits: Resources",
     ]
     # A gitlab-runner in a job of its own, too.
-    code, lines, message = report(tmp_path, dict(runner("one", {"running": False}), job=job))
+    code, lines, message = report(dict(runner("one", {"running": False}), job=job))
     assert (code, message) == (4, "waiting: one gitlab-runner")
     assert lines[1].split()[:3] == ["one", "gitlab-runner", "WAITING"]
     assert lines[2] == "one: job 42 waits: Resources"
