@@ -17,6 +17,8 @@ PACKAGE = __name__.rpartition(".")[0]  # ends in module_utils
 def program(main: str, module: str) -> dict[str, str]:
     """Return the files of a program, by their paths in a directory or a zip file.
 
+    Ansible's own loader of collections returns a source in bytes, other loaders in text.
+
     :param main: what the program does. It imports from C(module_utils).
     :param module: the one that it needs, as C(supervisor.notifier); what that imports comes along.
     """
@@ -25,7 +27,8 @@ def program(main: str, module: str) -> dict[str, str]:
         found: Any = importlib.import_module(name)
         path = name[PACKAGE.rindex(".") + 1 :].replace(".", "/")
         path += "/__init__.py" if hasattr(found, "__path__") else ".py"
-        texts[path] = found.__spec__.loader.get_source(name) or ""
+        source = found.__spec__.loader.get_source(name) or ""
+        texts[path] = source.decode() if isinstance(source, bytes) else source
         due += [other for other in _needed(name, texts[path]) if other not in due]
     return dict(sorted(texts.items()))
 

@@ -56,6 +56,15 @@ def test_the_code_of_the_listener_is_what_it_imports() -> None:
     assert code == {"__main__.py"} | packages | {f"module_utils/{name}.py" for name in found}
 
 
+def test_the_code_is_the_same_if_a_loader_gives_bytes_as_ansibles_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loader: Any = listener.__spec__.loader
+    before, source = written(["/bin/a"]), loader.get_source
+    monkeypatch.setattr(loader, "get_source", lambda name: source(name).encode())
+    assert written(["/bin/a"]) == before
+
+
 def test_the_listener_needs_no_ansible(tmp_path: Path) -> None:
     for path in written(["/bin/true"], directory=str(tmp_path))["paths"]:
         if "content" in path:
