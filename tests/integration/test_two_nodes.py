@@ -126,6 +126,7 @@ def test_the_start_script_starts_on_its_own_node_only(home: Home) -> None:
 def test_start_script_runner_and_timer_know_the_node_by_the_same_name(home: Home) -> None:
     options = {
         "gitlab_runner_directory": str(home.root),
+        "gitlab_runner_manager": "nohup",
         "gitlab_runner_binary_path": "/bin/echo",
         "__gitlab_runner_revision": "1",
         "gitlab_runner_config_file": "config.toml",
