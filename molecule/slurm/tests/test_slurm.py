@@ -440,13 +440,21 @@ def test_after_scancel_scrontab_submits_the_next_job(elsewhere: Elsewhere) -> No
 
 
 @pytest.mark.fault(65)
-def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(site: Site) -> None:
-    job, since = site.job, time.monotonic()
+def test_a_lost_nodes_copy_ends_and_the_job_runs_elsewhere(
+    site: Site, elsewhere: Elsewhere
+) -> None:
+    job, since, prod = site.job, time.monotonic(), elsewhere.prod
     lost = container(job["node"])
     engine("pause", lost)  # everything on it goes on later, as after an outage of the network
     try:
         site.root.check_output(f"scontrol update nodename={job['node']} state=down reason=test")
         moved = site.await_other(this(job), since)
+
+        def is_shared() -> bool:
+            return bool(prod.job.get("node") == moved["node"] and prod.serves(moved["node"]))
+
+        wait_until(is_shared, "two deployments serve on the node that is left", pause=1)
+        assert site.serves(moved["node"])
     finally:
         engine("unpause", lost)
     assert (moved["id"], moved["node"]) == (job["id"], other(job["node"]))
