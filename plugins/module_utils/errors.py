@@ -90,10 +90,13 @@ HIDDEN = "********"  # as Ansible writes it
 SHORTEST = 4  # characters of a secret: without a shorter one, few texts would be left
 SHORTEST_LINE = 8  # of a secret that has several, such as a private key
 SECRET_NAME = re.compile(r"passw|secret|token|credential|(api|access|private)[_-]?key", re.I)
-LOGIN = re.compile(r"(\w+)://([^\s/'\"]+)@")  # in a url
+# These begin only where a word does: a log may have lines of a megabyte without a space.
+LOGIN = re.compile(r"\b(\w+)://([^\s/'\"]+)@")  # in a url
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
 BREAK = r"(?:\\+r|\r)?(?:\\+n|\n)[ \t]*"  # also as JSON and Python write it
-LINES_OF_BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{4,}}(?:{BREAK}[A-Za-z0-9+/_-]+)+={{0,2}}")
+LINES_OF_BASE64 = re.compile(
+    rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{4,}}(?:{BREAK}[A-Za-z0-9+/_-]+)+={{0,2}}"
+)
 UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories: control, format, surrogate, separators
 ESCAPED = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r",

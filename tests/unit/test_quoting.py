@@ -7,6 +7,7 @@ import base64
 import html
 import json
 import shlex
+import signal
 import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -204,6 +205,34 @@ def test_a_secret_at_the_edge_of_what_is_read_of_a_log_is_not_cut(tmp_path: Path
         told = files.tail(str(log))
         assert told
         assert not [part for part in ("fghij", "abcde") if part in "".join(told)]
+
+
+PIECES = ["y", "abc0+/", "word_", "-", "\\", "\n", " ", "a\n", "abcd\n  ", "abcd\\n", "\\r\\n",
+          "'", "%25", "$", "&#x0", "a://", "http://a:", "a:b@"]  # fmt: skip
+
+
+@pytest.fixture
+def in_seconds() -> Iterator[None]:
+    """What grows with the square of a text's length would take minutes."""
+
+    def stop(*_event: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("in_seconds")
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_log_may_have_a_line_of_any_length(piece: str) -> None:
+    keep_secret(
+        " " * 8 + "x", "\\" * 8, "pa ss'w\"ord$%\\&<>", "'" * 8, "%" * 8, "a\nbcdefgh\nijklmn"
+    )
+    line = piece * (100_000 // len(piece))
+    assert in_urls(quoted(line)) == in_urls(line)
 
 
 def test_what_a_health_check_prints_has_no_secret_even_at_its_edge() -> None:

@@ -62,7 +62,7 @@ SECRET = re.compile(
 )
 # A comment in the programs' part that names a file, in which a release lists its secrets.
 SECRETS = re.compile(r"^; secrets: (/.*)$", re.MULTILINE)
-VARIABLE = re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
+VARIABLE = re.compile(r"""\b(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
 # What Supervisor expands twice.
 TWICE = re.compile(r"^supervisord\.environment$|\.std(out|err)_logfile$")
