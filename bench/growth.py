@@ -2,7 +2,8 @@
 """How the time of a deploy grows with the machines, compared with as many tasks without effect.
 
 A machine is a pair of instances with directories of their own, on local connections. Each instance
-is a real supervisord that runs one small program.
+is a real supervisord that runs one small program, or with C(--catalogue) its part of the catalogue,
+as stand-ins.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import yaml
 from deploy import as_often, tasks_by_host
 
 from benchlib.processes import workshop
-from benchlib.site import INSTANCES, ROOT, play, timed
+from benchlib.site import INSTANCES, ROOT, StandIns, play, timed
 
 DEPLOY = "playbooks/deploy.yml"
 CATALOGUE = ROOT / "roles/jaws/vars/main/catalogue.yml"
 # With 50 machines, one run takes minutes.
 ONCE_FROM = 50
+# Below those that the kernel assigns; a machine of the local site needs three.
+FIRST_PORT, PORTS = 20000, 10
+PARTNER = dict(globus_endpoint="none", globus_host_path="/", uploads_dir="/tmp", max_ram_gb=5)
 # Ways to run the same deploy, on a medium number of machines.
 SETTINGS = {
     "as they are": ([], {}),
@@ -44,17 +48,15 @@ Sample = dict[str, Any]
 class Fleet:
     """A growing inventory of machines; new ones are deployed at once."""
 
-    def __init__(self, root: Path, forks: int) -> None:
+    def __init__(self, root: Path, forks: int, catalogue: bool) -> None:
         self.root, self.forks = root, forks
         self.inventory = root / "inventory"
         facts = self.inventory / "group_vars/all"
         shutil.copytree(ROOT / "inventories/local/group_vars/all", facts)
-        catalogue = yaml.safe_load(CATALOGUE.read_text())["__jaws_catalogue"]
-        services: dict[str, Any] = dict.fromkeys(catalogue)
-        for instance in INSTANCES:
-            sleeper = dict(instance=instance, command=["/bin/sleep", "1000000"])
-            services[f"sleep-{instance}"] = sleeper
+        services = {} if catalogue else small_programs()
         stated = dict(site_services=services, site_wheels_command=[], jaws_window=4)
+        if catalogue:
+            stated["site_wheels"] = str(StandIns(root).dist)
         (facts / "bench.yml").write_text(yaml.dump(stated))
         self.machines = 0
 
@@ -77,6 +79,8 @@ class Fleet:
                 ansible_host=f"machine{number}",
                 site_root=str(self.root / f"m{number}"),
                 site_id=f"M{number}",
+                site_configs={"jaws-central.conf": {f"SITE:M{number}": PARTNER}},
+                local_first_port=FIRST_PORT + PORTS * number,
             )
             for number in range(1, self.machines + 1)
         }
@@ -103,18 +107,30 @@ class Fleet:
         return ["--forks", str(self.forks)]
 
 
+def small_programs() -> dict[str, Any]:
+    """Return the services of a site that runs one small program in each instance."""
+    services: dict[str, Any] = dict.fromkeys(
+        yaml.safe_load(CATALOGUE.read_text())["__jaws_catalogue"]
+    )
+    for instance in INSTANCES:
+        sleeper = dict(instance=instance, command=["/bin/sleep", "1000000"])
+        services[f"sleep-{instance}"] = sleeper
+    return services
+
+
 def measure(options: argparse.Namespace) -> Iterator[Sample]:
     """Yield the seconds for each number of machines, and for one more machine."""
     with workshop() as root:
-        fleet = Fleet(root, options.forks)
+        fleet = Fleet(root, options.forks, options.catalogue)
         medians: dict[int, dict[str, float]] = {}
+        programs = "the whole catalogue, " if options.catalogue else ""
         for machines in sorted(options.machines):
             fleet.grow(machines)
             found = against_no_ops(fleet, 1 if machines >= ONCE_FROM else min(options.repeat, 3))
             medians[machines] = {name: statistics.median(found[name]) for name in found}
             for column, values in found.items():
                 yield dict(
-                    table=f"growth, no change, {options.forks} forks",
+                    table=f"growth, {programs}no change, {options.forks} forks",
                     row=f"{machines} machines",
                     column=column,
                     unit="s",

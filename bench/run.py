@@ -56,6 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="*", help="for downtime: words in the cases' titles")
     parser.add_argument("--machines", type=int, nargs="*", default=[1, 10, 50], help="for growth")
     parser.add_argument("--forks", type=int, default=10, help="for growth")
+    parser.add_argument(
+        "--catalogue", action="store_true", help="for growth: all of JAWS's services"
+    )
     parser.add_argument("--settings", action="store_true", help="for growth: other settings too")
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     return parser.parse_args()
