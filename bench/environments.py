@@ -65,7 +65,7 @@ class Contender:
         specs, contents = [], {}
         for component in COMPONENTS:
             path = wheel(self.folder, component, code)
-            digest = venv.wheel_digest(str(path))
+            digest = specs.wheel_digest(str(path))
             contents[digest] = base64.b64encode(path.read_bytes()).decode()
             specs.append(specification(component, path.name, digest, [*self.pins, *more]))
         options = {"environments": specs, "contents": contents, "uv": self.uv, "timeout": 1800}

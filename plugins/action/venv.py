@@ -13,8 +13,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.environments.specs import refuse_credentials, wheel_digest
 from ..module_utils.errors import JawsError
-from ..module_utils.venv import refuse_credentials, wheel_digest
 
 Result = dict[str, Any]
 

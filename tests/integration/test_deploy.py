@@ -24,8 +24,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.specs import wheel_digest
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.programs import NOTIFIER
-from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from shown import blocks, is_in
 from tests.integration.client import supervisorctl
 from tests.integration.conftest import (

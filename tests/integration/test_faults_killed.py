@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.specs import wheel_digest
 from ansible_collections.jgi.jaws.plugins.module_utils.supervisor.endpoint import SupervisordConf
-from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
 from tests.integration.conftest import Daemon, Result, Run, wait_until
 from tests.integration.killing import Killer
 from tests.integration.test_release import SLEEP, Site

@@ -23,7 +23,8 @@ import pytest
 from module_system import add_module, write_profile
 
 from ansible_collections.jgi.jaws.plugins.module_utils import venv
-from ansible_collections.jgi.jaws.plugins.module_utils.venv import wheel_digest
+from ansible_collections.jgi.jaws.plugins.module_utils.environments import build, commands
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.specs import wheel_digest
 from tests.integration.conftest import PATIENCE, ansible, bearing, wait_until
 
 Result = dict[str, Any]
@@ -91,7 +92,7 @@ def venvs(tmp_path: Path, run_module: Callable[..., Result], quick_python: str) 
 
 
 @pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that the module runs."""
     found: list[list[str]] = []
     real = subprocess.run
@@ -100,8 +101,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         found.append(command)
         return real(command, **options)
 
-    monkeypatch.setattr(venv.subprocess, "run", recorded)
-    venv.identify.cache_clear()
+    monkeypatch.setattr(commands.subprocess, "run", recorded)
+    commands.identify.cache_clear()
     return found
 
 
@@ -118,7 +119,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_an_environment_is_built_once_and_then_nothing_is_run(
-    venvs: Venvs, tmp_path: Path, commands: list[list[str]]
+    venvs: Venvs, tmp_path: Path, ran: list[list[str]]
 ) -> None:
     wheel = make_wheel(tmp_path)
     venvs.python = sys.executable
@@ -136,12 +137,12 @@ def test_an_environment_is_built_once_and_then_nothing_is_run(
     open_to_others = [f for f in [path, *path.rglob("*.py")] if f.stat().st_mode & 0o007]
     assert path not in open_to_others
     assert path / "lib/python3.11/site-packages/demo.py" not in open_to_others
-    assert not (path / venv.INPUTS).exists()
+    assert not (path / build.INPUTS).exists()
 
-    commands.clear()
+    ran.clear()
     second = venvs(wheel)
     assert (second["changed"], second["environments"]) == (False, first["environments"])
-    assert [word for command in commands for word in command if word in ("pip", "venv")] == []
+    assert [word for command in ran for word in command if word in ("pip", "venv")] == []
 
 
 @pytest.mark.fault(43)
@@ -273,9 +274,9 @@ def layered(venvs: Venvs) -> Layered:
     return Layered(venvs)
 
 
-def installs(commands: list[list[str]]) -> list[str]:
+def installs(ran: list[list[str]]) -> list[str]:
     """Return where pip has installed something, by the names of directories."""
-    return [Path(words[0]).parents[1].name for words in commands if "install" in words]
+    return [Path(words[0]).parents[1].name for words in ran if "install" in words]
 
 
 def packages(result: Result) -> list[str]:
@@ -284,17 +285,17 @@ def packages(result: Result) -> list[str]:
 
 
 def test_only_a_new_wheel_is_installed_into_a_copy_of_what_it_needs(
-    layered: Layered, venvs: Venvs, tmp_path: Path, commands: list[list[str]]
+    layered: Layered, venvs: Venvs, tmp_path: Path, ran: list[list[str]]
 ) -> None:
     layered.needed()
     first = layered(make_wheel(tmp_path, requires="needed"))
     assert first.get("msg") is None, first
     layer = next(layered.layers.glob("*/bin/needed")).parents[1]
-    assert installs(commands) == [layer.name, layered.path(first).name]
-    commands.clear()
+    assert installs(ran) == [layer.name, layered.path(first).name]
+    ran.clear()
     second = layered(make_wheel(tmp_path, requires="needed", code="version = 'new'\n"))
     path = layered.path(second)
-    assert installs(commands) == [path.name]
+    assert installs(ran) == [path.name]
     assert demo_version(path) == "new"
     assert len(names(layered.layers)) == 2  # the other one has pip only
 
@@ -393,7 +394,7 @@ def uv_wheel(layered: Layered) -> list[str]:
 
 
 def test_uv_and_pip_give_the_same_packages(
-    layered: Layered, tmp_path: Path, commands: list[list[str]]
+    layered: Layered, tmp_path: Path, ran: list[list[str]]
 ) -> None:
     lines = ["absent==1.0; python_version < '3'", "needed", "other[x]>=1"]
     layered.needed()
@@ -410,8 +411,8 @@ def test_uv_and_pip_give_the_same_packages(
         files = [str(file.relative_to(path)) for file in path.glob("lib/**/site-packages/*")]
         told = subprocess.check_output([path / "bin/needed"], text=True).split()[0]
         found.append((packages(result), sorted(files), told))
-        assert ("uv" in [Path(words[0]).name for words in commands]) == bool(uv)
-        commands.clear()
+        assert ("uv" in [Path(words[0]).name for words in ran]) == bool(uv)
+        ran.clear()
         shutil.rmtree(layered.folder)
         shutil.rmtree(layered.layers)
     assert found[0] == found[1]

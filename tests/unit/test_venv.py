@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.jgi.jaws.plugins.module_utils import venv
+from ansible_collections.jgi.jaws.plugins.module_utils.environments import commands
 from ansible_collections.jgi.jaws.plugins.module_utils.environments.places import (
     Environment,
     place,
 )
 from ansible_collections.jgi.jaws.plugins.module_utils.environments.records import MARKER
-from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
-from ansible_collections.jgi.jaws.plugins.module_utils.venv import (
+from ansible_collections.jgi.jaws.plugins.module_utils.environments.specs import (
     digest,
     refuse_credentials,
     version_of,
     wheel_digest,
 )
+from ansible_collections.jgi.jaws.plugins.module_utils.errors import JawsError
 
 PYTHON = ["/usr/bin/python3.11", "3.11.2"]
 
@@ -275,7 +275,7 @@ def test_another_environment_s_directory_is_not_taken_for_it(tmp_path: Path) -> 
 def test_an_error_shows_the_last_lines_without_credentials() -> None:
     code = "for n in $(seq 100); do echo line $n; done; echo https://u:hunter2@host/ >&2; exit 3"
     with pytest.raises(JawsError) as told:
-        venv.run(["sh", "-c", code], "pip install for site")
+        commands.run(["sh", "-c", code], "pip install for site")
     text = str(told.value)
     assert text.startswith(
         "cannot pip install for site: sh ended with 3. What runs now is untouched"
@@ -287,10 +287,10 @@ def test_an_error_shows_the_last_lines_without_credentials() -> None:
 
 def test_a_python_without_ensurepip_is_named_with_the_remedy() -> None:
     with pytest.raises(JawsError, match="lacks ensurepip: install python3-venv"):
-        venv.run(["sh", "-c", "echo ensurepip is not; echo available.; exit 1"], "create")
+        commands.run(["sh", "-c", "echo ensurepip is not; echo available.; exit 1"], "create")
 
 
 def test_a_command_that_is_not_there_is_named() -> None:
     with pytest.raises(JawsError, match="cannot create: /no/python: No such file") as told:
-        venv.run(["/no/python"], "create")
+        commands.run(["/no/python"], "create")
     assert told.value.reason == "build_failed"
