@@ -48,7 +48,7 @@ Sample = dict[str, Any]
 class Fleet:
     """A growing inventory of machines; new ones are deployed at once."""
 
-    def __init__(self, root: Path, forks: int, catalogue: bool) -> None:
+    def __init__(self, root: Path, forks: int, catalogue: bool = False) -> None:
         self.root, self.forks = root, forks
         self.inventory = root / "inventory"
         facts = self.inventory / "group_vars/all"

@@ -21,7 +21,7 @@ FILES = {
     for path in paths("plugins/module_utils/**/*.py")
     if path.name != "__init__.py"
 }
-MOST_IMPORTS = 38
+MOST_IMPORTS = 40
 LIMITS = yaml.safe_load((ROOT / "tests/limits.yml").read_text())
 
 Graph = dict[str, set[str]]
