@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 from module_system import add_module, write_profile
 
-from ansible_collections.jgi.jaws.plugins.module_utils import venv
 from ansible_collections.jgi.jaws.plugins.module_utils.environments import build, commands
 from ansible_collections.jgi.jaws.plugins.module_utils.environments.specs import wheel_digest
 from tests.integration.conftest import PATIENCE, ansible, bearing, wait_until
@@ -624,7 +623,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(
     def full(_path: str, _content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(venv, "write", full)
+    monkeypatch.setattr(build, "_write", full)
     result = venvs(make_wheel(tmp_path))
     assert "No space left on device" in result["msg"]
     assert result["reason"] == "build_failed"
