@@ -57,6 +57,8 @@ from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils import color
 
+# Tasks run in forks of this process: what their filters import is there already.
+from ..plugin_utils import notifier, release_plan, rollback, runner  # noqa: F401
 from ..plugin_utils.failures import KINDS, Failure, Failures, action_of, task_name
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
 from ..plugin_utils.progress import Waiting
