@@ -56,12 +56,13 @@ def keep(name, code):
     file = os.path.join(KEPT, name)
     part = f"{file}.{os.getpid()}"
     try:
+        content = marshal.dumps(code)
         os.makedirs(KEPT, exist_ok=True)
         with open(part, "wb") as stream:
-            stream.write(marshal.dumps(code))
+            stream.write(content)
         os.chmod(part, 0o644)  # in a container, every account reads it
         os.rename(part, file)
-    except OSError:
+    except (OSError, ValueError):  # or it has other types than code and plain data
         pass
 
 
