@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -38,6 +39,7 @@ ROOT = HERE.parents[1]
 FAKES = HERE / "gitlab"
 TOKEN = "glrt-t0k3n_of.the-runner"
 OTHER_TOKEN = "glrt-an0ther_token"
+THIRD_TOKEN = "glrt-a-th1rd_token"
 API_TOKEN = "glpat-may-read"
 RUNNER = 7
 
@@ -93,6 +95,8 @@ class Site:
     def __init__(self, root, gitlab):
         self.root = root
         self.gitlab = gitlab
+        self.versions = itertools.count(1)
+        self.runner = RUNNER
         self.directory = root / "the runner"
         self.config = self.directory / "config.toml"
         self.log = self.directory / "gitlab-runner.log"
@@ -107,11 +111,12 @@ class Site:
             "gitlab_runner_api_token": API_TOKEN,
             "gitlab_runner_name": 'a "test"\\runner',
             "gitlab_runner_check_interval": 1,
-            **self.binary("1"),
+            **self.binary(),
         }
 
-    def binary(self, version):
-        """Offer a binary with another version, and return the options that use it."""
+    def binary(self):
+        """Offer a binary with the next version, and return the options that use it."""
+        version = str(next(self.versions))
         text = (FAKES / "fake_gitlab_runner.py").read_text()
         # The path of the tests' own interpreter may contain a space, as this clone's may.
         text = text.replace("#!/usr/bin/env python3", f"#!{sys.base_prefix}/bin/python3")
@@ -181,6 +186,29 @@ def site(tmp_path, gitlab):
     found.cleanup()
 
 
+# These tests share a runner, one after the other; what one of them has deployed is what the next
+# one finds.
+INSTALLED = pytest.mark.parametrize("shared", ["@installed"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shared")
+    (root / "files").mkdir()
+    found = Site(root, GitLab(root / "files"))
+    yield found
+    found.cleanup()
+    found.gitlab.close()
+
+
+@pytest.fixture
+def installed(shared):
+    """The shared runner; it runs."""
+    if not shared.directory.exists():
+        shared.play()
+    return shared
+
+
 def changed(output):
     """Return the names of the tasks that changed something."""
     tasks = re.split(r"^TASK \[", output, flags=re.MULTILINE)[1:]
@@ -191,7 +219,30 @@ def changed(output):
 # --- the role -----------------------------------------------------------------------------------
 
 
-def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab, tmp_path):
+def waiting_job(site, gitlab):
+    """Queue a job that runs until a file appears, wait until it runs, and return both."""
+    file = site.root / "go on"
+    script = f"while [ ! -e '{file}' ]; do sleep 0.05; done"
+    number = gitlab.ask("jobs", script=script)["id"]
+    wait_until(lambda: gitlab.job(number)["status"] == "running", "the job runs")
+    return number, file
+
+
+def by_hand(site, *words):
+    """Run nohup ./gitlab-runner WORDS & in the runner's directory."""
+    out = site.directory / "nohup.out"
+    shell = 'nohup ./gitlab-runner "$@" > nohup.out 2>&1 < /dev/null &'
+    subprocess.run(
+        ["sh", "-c", shell, "sh", *words],
+        cwd=site.directory, check=True, start_new_session=True,
+        env={**os.environ, "JGI_JAWS_TEST": str(site.root)},
+    )  # fmt: skip
+    wait_until(lambda: out.exists() and "Configuration loaded" in out.read_text(), "it")
+
+
+@INSTALLED
+def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(shared, tmp_path):
+    site, gitlab = shared, shared.gitlab
     first = site.play("-vvv", "--diff")
     assert "reports runner 7 as online" in first
     pid = site.pid
@@ -220,95 +271,52 @@ def test_a_first_run_starts_the_runner_and_a_second_changes_nothing(site, gitlab
     assert site.pid == pid
 
 
-@pytest.mark.fault(42)
-def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(site):
-    output = site.play("--check", "--diff")
-    assert "Start, reload or replace the runner" in changed(output)
-    assert not site.directory.exists()
-    assert site.runners == []
+@INSTALLED
+def test_two_runners_on_one_host_do_not_interfere(installed, tmp_path):
+    site, gitlab = installed, installed.gitlab
+    (tmp_path / "second/files").mkdir(parents=True)
+    other = Site(tmp_path / "second", gitlab)
+    other.options["gitlab_runner_token"] = THIRD_TOKEN
+    gitlab.ask("runners", id=9, token=THIRD_TOKEN)
+    try:
+        pid = site.pid
+        assert "reports runner 9 as online" in other.play()
+        assert (site.pid, other.pid != pid) == (pid, True)
+        assert changed(site.play()) == []
+    finally:
+        other.cleanup()
 
 
-def test_a_changed_token_is_read_again_by_the_same_process(site, gitlab):
-    site.play()
-    pid = site.pid
-    gitlab.ask("runners", id=8, token=OTHER_TOKEN)
-    output = site.play("--diff", gitlab_runner_token=OTHER_TOKEN)
-    assert changed(output) == ["Write the configuration", "Start, reload or replace the runner"]
-    assert "reports runner 8 as online" in output
-    assert OTHER_TOKEN not in output
-    assert site.pid == pid
-    assert site.log.read_text().count("Configuration loaded") == 2
-
-
-ADDED = """
-[session_server]
-  session_timeout = 1800
-
-[[runners]]
-  name = "of another project"
-  url = "https://gitlab.example.org"
-  token = "glrt-of-another-project"
-  executor = "shell"
-"""
-ROTATED = "glrt-r0tated_by.the-runner"
-
-
-@pytest.mark.fault(52)
-def test_what_only_the_runner_and_people_wrote_into_its_configuration_is_kept(site):
-    site.play()
-    site.config.write_text(site.config.read_text() + ADDED)
-    output = site.play("--diff")
-    assert "has other runners too: of another project. They are kept" in " ".join(output.split())
-    assert changed(output) == ["Start, reload or replace the runner"]  # it reads the file again
-    settings = {"request_concurrency": 2, "custom_build_dir": {"enabled": True}}
-    more = {
-        "gitlab_runner_settings": settings,
-        "gitlab_runner_global_settings": {"listen_address": "127.0.0.1:0"},
-    }
-    site.play(**more)
-    found = tomllib.loads(site.config.read_text())
-    assert found["session_server"] == {"session_timeout": 1800}
-    assert found["listen_address"] == "127.0.0.1:0"
-    assert found["runners"][1] == tomllib.loads(ADDED)["runners"][0]
-    assert {name: found["runners"][0][name] for name in settings} == settings
-    assert changed(site.play(**more)) == []
-    site.config.write_text("what is this\n")
-    assert "config.toml: line 1 cannot be understood" in site.play(fails=True)
-
-
-@pytest.mark.fault(52)
-def test_a_token_that_the_runner_has_rotated_is_kept_and_the_vault_is_behind(site, gitlab):
-    site.play()
-    gitlab.ask("runners", id=RUNNER, token=ROTATED)  # GitLab no longer accepts the old one
-    site.config.write_text(site.config.read_text().replace(TOKEN, ROTATED))
-    send_signal(site.runners[0], signal.SIGTERM)
-    wait_until(lambda: not site.runners, "the end of the first")
-    for entry in ("start", "main"):
-        output = site.play("-vvv", "--diff", entry=entry)
-        told = " ".join(output.split())
-        assert f"reports runner {RUNNER} as online" in told
-        assert "the runner has rotated it. It is kept. Put it into the vault." in told
-        assert ROTATED not in output
-    assert tomllib.loads(site.config.read_text())["runners"][0]["token"] == ROTATED
-    gitlab.ask("runners", id=RUNNER, token=OTHER_TOKEN)  # neither is accepted any more
-    assert "has no runner with this token." in " ".join(site.play(fails=True).split())
-
-
-def waiting_job(site, gitlab):
-    """Queue a job that runs until a file appears, wait until it runs, and return both."""
-    file = site.root / "go on"
-    script = f"while [ ! -e '{file}' ]; do sleep 0.05; done"
-    number = gitlab.ask("jobs", script=script)["id"]
-    wait_until(lambda: gitlab.job(number)["status"] == "running", "the job runs")
-    return number, file
-
-
+@INSTALLED
 @pytest.mark.fault(40)
-def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab):
-    site.play()
+def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(installed):
+    site, gitlab, newer = installed, installed.gitlab, installed.binary()
+    pid = site.pid
+    words = " ".join(f"'{word}'" for word in site.command(**newer))
+    script = f"cd '{ROOT}'; ANSIBLE_CONFIG='{ROOT}/ansible.cfg' no_proxy=127.0.0.1 {words} 2>&1"
+    number = gitlab.ask("jobs", script=script)["id"]
+    done = wait_until(
+        lambda: (job := gitlab.job(number))["status"] in ("success", "failed") and job, "the job"
+    )
+    assert done["status"] == "success", done["trace"]
+    wait_until(lambda: "PLAY RECAP" in gitlab.job(number)["trace"], "the job's output")
+    told = " ".join(gitlab.job(number)["trace"].split())
+    assert "this play runs inside it, so it was left running" in told
+    assert site.pid == pid
+    # A play that comes back by ssh is not a child of the runner, but has the job's variables.
+    env = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url + "/"}
+    output = " ".join(site.play(env=env, **newer).split())
+    assert "this play runs inside it, so it was left running" in output
+    assert site.pid == pid
+
+
+@INSTALLED
+@pytest.mark.fault(40)
+def test_a_changed_binary_is_started_when_the_running_job_has_ended(installed):
+    site, gitlab = installed, installed.gitlab
     old = read_process(site.pid)
     number, file = waiting_job(site, gitlab)
-    newer = site.binary("2")
+    newer = site.binary()
     output = site.play(fails=True, gitlab_runner_drain_timeout=1, **newer)
     assert "still runs 1 s after SIGQUIT" in output
     assert (gitlab.job(number)["status"], is_same(old)) == ("running", True)
@@ -325,35 +333,33 @@ def test_a_changed_binary_is_started_when_the_running_job_has_ended(site, gitlab
     assert gitlab.job(number)["status"] == "success"
     assert not is_same(old)
     assert newer["gitlab_runner_binary_sha256"][:16] in str(site.runners[0])
+    site.options.update(newer)
 
 
-@pytest.mark.fault(40)
-def test_a_deploy_in_the_runners_own_job_leaves_the_runner_and_says_so(site, gitlab):
+@INSTALLED
+@pytest.mark.fault(39)
+def test_a_supervisord_that_a_job_started_outlives_the_runner(installed, daemon):
+    site, gitlab = installed, installed.gitlab
+    daemon.write("[program:a]\ncommand=/bin/sleep 1000\n")
+    start = f"'{sys.executable}' -m supervisor.supervisord -c '{daemon.conf}'"
+    number = gitlab.ask("jobs", script=start)["id"]
+    wait_until(lambda: gitlab.job(number)["status"] == "success", "the job")
+    pid_file = daemon.root / "pid"
+    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "its pid"))
+    daemon.pids.append(pid)
+    supervisord, runner = read_process(pid), site.pid
+    site.options.update(site.binary())
     site.play()
-    pid = site.pid
-    words = " ".join(f"'{word}'" for word in site.command(**site.binary("2")))
-    script = f"cd '{ROOT}'; ANSIBLE_CONFIG='{ROOT}/ansible.cfg' no_proxy=127.0.0.1 {words} 2>&1"
-    number = gitlab.ask("jobs", script=script)["id"]
-    done = wait_until(
-        lambda: (job := gitlab.job(number))["status"] in ("success", "failed") and job, "the job"
-    )
-    assert done["status"] == "success", done["trace"]
-    wait_until(lambda: "PLAY RECAP" in gitlab.job(number)["trace"], "the job's output")
-    told = " ".join(gitlab.job(number)["trace"].split())
-    assert "this play runs inside it, so it was left running" in told
-    assert site.pid == pid
-    # A play that comes back by ssh is not a child of the runner, but has the job's variables.
-    env = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url + "/"}
-    output = " ".join(site.play(env=env, **site.binary("2")).split())
-    assert "this play runs inside it, so it was left running" in output
-    assert site.pid == pid
+    assert site.pid != runner
+    assert is_same(supervisord)
 
 
-def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(site):
-    site.play()
+@INSTALLED
+def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(installed):
+    site = installed
     send_signal(site.runners[0], signal.SIGTERM)
     wait_until(lambda: not site.runners, "the end of the first")
-    newer = site.binary("2")
+    newer = site.binary()
     output = site.play(entry="start", **newer)
     assert changed(output) == ["Start, reload or replace the runner"]
     assert newer["gitlab_runner_binary_sha256"][:16] not in str(site.runners[0])
@@ -365,28 +371,97 @@ def test_after_a_boot_the_runner_is_started_and_nothing_is_replaced(site):
     assert (changed(site.play()), site.pid) == ([], pid)
 
 
-def by_hand(site, *words):
-    """Run nohup ./gitlab-runner WORDS & in the runner's directory."""
-    out = site.directory / "nohup.out"
-    shell = 'nohup ./gitlab-runner "$@" > nohup.out 2>&1 < /dev/null &'
-    subprocess.run(
-        ["sh", "-c", shell, "sh", *words],
-        cwd=site.directory, check=True, start_new_session=True,
-        env={**os.environ, "JGI_JAWS_TEST": str(site.root)},
-    )  # fmt: skip
-    wait_until(lambda: out.exists() and "Configuration loaded" in out.read_text(), "it")
-
-
-def test_a_runner_started_by_hand_after_a_deploy_is_recognised_and_not_started_twice(site):
-    site.play()
+@INSTALLED
+def test_a_runner_started_by_hand_after_a_deploy_is_recognised_and_not_started_twice(installed):
+    site = installed
     send_signal(site.runners[0], signal.SIGTERM)
     wait_until(lambda: not site.runners, "the end of the first")
     by_hand(site, "run")
     pid = site.pid
     assert changed(site.play()) == ["Start, reload or replace the runner"]  # its pid file
     assert site.pid == pid
-    site.play(**site.binary("2"))
+    site.options.update(site.binary())
+    site.play()
     assert site.pid != pid
+
+
+@INSTALLED
+def test_a_changed_token_is_read_again_by_the_same_process(installed):
+    site, gitlab = installed, installed.gitlab
+    loaded = site.log.read_text().count("Configuration loaded")
+    pid = site.pid
+    gitlab.ask("runners", id=8, token=OTHER_TOKEN)
+    site.options["gitlab_runner_token"], site.runner = OTHER_TOKEN, 8
+    output = site.play("--diff")
+    assert changed(output) == ["Write the configuration", "Start, reload or replace the runner"]
+    assert "reports runner 8 as online" in output
+    assert OTHER_TOKEN not in output
+    assert site.pid == pid
+    assert site.log.read_text().count("Configuration loaded") == loaded + 1
+
+
+ADDED = """
+[session_server]
+  session_timeout = 1800
+
+[[runners]]
+  name = "of another project"
+  url = "https://gitlab.example.org"
+  token = "glrt-of-another-project"
+  executor = "shell"
+"""
+ROTATED = "glrt-r0tated_by.the-runner"
+
+
+@INSTALLED
+@pytest.mark.fault(52)
+def test_what_only_the_runner_and_people_wrote_into_its_configuration_is_kept(installed):
+    site = installed
+    site.config.write_text(site.config.read_text() + ADDED)
+    output = site.play("--diff")
+    assert "has other runners too: of another project. They are kept" in " ".join(output.split())
+    assert changed(output) == ["Start, reload or replace the runner"]  # it reads the file again
+    settings = {"request_concurrency": 2, "custom_build_dir": {"enabled": True}}
+    site.options["gitlab_runner_settings"] = settings
+    site.options["gitlab_runner_global_settings"] = {"listen_address": "127.0.0.1:0"}
+    site.play()
+    found = tomllib.loads(text := site.config.read_text())
+    assert found["session_server"] == {"session_timeout": 1800}
+    assert found["listen_address"] == "127.0.0.1:0"
+    assert found["runners"][1] == tomllib.loads(ADDED)["runners"][0]
+    assert {name: found["runners"][0][name] for name in settings} == settings
+    assert changed(site.play()) == []
+    site.config.write_text("what is this\n")
+    assert "config.toml: line 1 cannot be understood" in site.play(fails=True)
+    site.config.write_text(text)
+
+
+@INSTALLED
+@pytest.mark.fault(52)
+def test_a_token_that_the_runner_has_rotated_is_kept_and_the_vault_is_behind(installed):
+    site, gitlab = installed, installed.gitlab
+    old = site.options["gitlab_runner_token"]
+    gitlab.ask("runners", id=site.runner, token=ROTATED)  # GitLab no longer accepts the old one
+    site.config.write_text(site.config.read_text().replace(old, ROTATED))
+    send_signal(site.runners[0], signal.SIGTERM)
+    wait_until(lambda: not site.runners, "the end of the first")
+    for entry in ("start", "main"):
+        output = site.play("-vvv", "--diff", entry=entry)
+        told = " ".join(output.split())
+        assert f"reports runner {site.runner} as online" in told
+        assert "the runner has rotated it. It is kept. Put it into the vault." in told
+        assert ROTATED not in output
+    assert tomllib.loads(site.config.read_text())["runners"][0]["token"] == ROTATED
+    gitlab.ask("runners", id=site.runner, token=THIRD_TOKEN)  # neither is accepted any more
+    assert "has no runner with this token." in " ".join(site.play(fails=True).split())
+
+
+@pytest.mark.fault(42)
+def test_check_mode_on_a_bare_host_predicts_and_writes_nothing(site):
+    output = site.play("--check", "--diff")
+    assert "Start, reload or replace the runner" in changed(output)
+    assert not site.directory.exists()
+    assert site.runners == []
 
 
 def test_a_runner_from_before_the_first_deploy_is_replaced_when_its_job_has_ended(site, gitlab):
@@ -484,15 +559,15 @@ def test_a_job_of_slurm_keeps_a_runner_and_ends_when_the_runners_own_jobs_have(i
     assert "runs in a Slurm job" in refused.stderr
     # A play in its own job leaves the runner; another one lets it end, and the job starts it again.
     own = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url}
-    output = site.play(env=own, **site.binary("2"))
+    output = site.play(env=own, **site.binary())
     assert "this play runs inside it, so it was left running" in " ".join(output.split())
     assert site.pid == pid
-    output = site.play(**site.binary("2"), gitlab_runner_concurrent=2)
+    output = site.play(**site.binary(), gitlab_runner_concurrent=2)
     assert not any("read a changed configuration" in name for name in changed(output))
     assert site.pid != pid
     assert "reports runner 7 as online" in output
     pid = site.pid
-    reloaded = changed(site.play(**site.binary("2"), gitlab_runner_concurrent=3))
+    reloaded = changed(site.play(**site.binary(), gitlab_runner_concurrent=3))
     assert any("read a changed configuration" in name for name in reloaded)
     assert site.pid == pid
     number, file = waiting_job(site, gitlab)
@@ -503,22 +578,6 @@ def test_a_job_of_slurm_keeps_a_runner_and_ends_when_the_runners_own_jobs_have(i
         assert stop.wait(PATIENCE) == 0
     assert gitlab.job(number)["status"] == "success"
     assert site.runners == []
-
-
-@pytest.mark.fault(39)
-def test_a_supervisord_that_a_job_started_outlives_the_runner(site, gitlab, daemon):
-    daemon.write("[program:a]\ncommand=/bin/sleep 1000\n")
-    site.play()
-    start = f"'{sys.executable}' -m supervisor.supervisord -c '{daemon.conf}'"
-    number = gitlab.ask("jobs", script=start)["id"]
-    wait_until(lambda: gitlab.job(number)["status"] == "success", "the job")
-    pid_file = daemon.root / "pid"
-    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "its pid"))
-    daemon.pids.append(pid)
-    supervisord, runner = read_process(pid), site.pid
-    site.play(**site.binary("2"))
-    assert site.pid != runner
-    assert is_same(supervisord)
 
 
 def test_a_token_that_gitlab_does_not_know_changes_nothing(site):
@@ -573,21 +632,6 @@ def test_a_binary_on_the_host_is_used_where_it_is_and_its_change_is_seen(site):
     assert site.pid != pid
     path.chmod(0o644)
     assert "is not executable" in site.play(fails=True, **where)
-
-
-def test_two_runners_on_one_host_do_not_interfere(site, gitlab, tmp_path):
-    (tmp_path / "second/files").mkdir(parents=True)
-    other = Site(tmp_path / "second", gitlab)
-    other.options["gitlab_runner_token"] = OTHER_TOKEN
-    gitlab.ask("runners", id=8, token=OTHER_TOKEN)
-    try:
-        site.play()
-        pid = site.pid
-        assert "reports runner 8 as online" in other.play()
-        assert (site.pid, other.pid != pid) == (pid, True)
-        assert changed(site.play()) == []
-    finally:
-        other.cleanup()
 
 
 UNIT = """
