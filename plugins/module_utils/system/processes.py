@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal as signals
 import time
 from contextlib import suppress
@@ -32,6 +33,7 @@ CLEAN_PATH = "/usr/local/bin:/usr/bin:/bin"
 # The errors of /proc for a process that has ended, or that hidepid= hides from us.
 _UNSEEN = (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError)
 _CAP_KILL = 1 << 5
+_UID = re.compile(rb"^Uid:\s*\d+\s+(\d+)", re.MULTILINE)
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC: forked, and no program executed since
 
 
@@ -426,7 +428,7 @@ def _read_process(pid: int, proc: str, boot: str) -> Process | None:
     try:
         with _Directory(pid, proc) as directory:
             stat = directory.stat()
-            uid = int(_parse_status(directory.read("status"))["Uid"][1])
+            uid = _effective_uid(directory.read("status"))
             cmdline = os.fsdecode(directory.read("cmdline"))
     except _UNSEEN:
         return None
@@ -443,6 +445,14 @@ def _parse_stat(stat: bytes) -> _Stat:
     # The name of the command, in parentheses, may itself contain spaces and parentheses.
     state, *fields = stat.rpartition(b")")[2].split()
     return _Stat(state.decode(), *(int(fields[number - 4]) for number in (4, 5, 6, 9, 22, 23)))
+
+
+def _effective_uid(status: bytes) -> int:
+    """Return the one field of /proc/PID/status that a look at all processes needs."""
+    found = _UID.search(status)
+    if not found:
+        raise ProcessLookupError  # a process at its end shows an empty status
+    return int(found[1])
 
 
 def _read_status(pid: int, proc: str) -> dict[str, list[str]]:
