@@ -559,15 +559,16 @@ def test_a_job_of_slurm_keeps_a_runner_and_ends_when_the_runners_own_jobs_have(i
     assert "runs in a Slurm job" in refused.stderr
     # A play in its own job leaves the runner; another one lets it end, and the job starts it again.
     own = {"CI_RUNNER_ID": str(RUNNER), "CI_SERVER_URL": gitlab.url}
-    output = site.play(env=own, **site.binary())
+    newer = site.binary()
+    output = site.play(env=own, **newer)
     assert "this play runs inside it, so it was left running" in " ".join(output.split())
     assert site.pid == pid
-    output = site.play(**site.binary(), gitlab_runner_concurrent=2)
+    output = site.play(**newer, gitlab_runner_concurrent=2)
     assert not any("read a changed configuration" in name for name in changed(output))
     assert site.pid != pid
     assert "reports runner 7 as online" in output
     pid = site.pid
-    reloaded = changed(site.play(**site.binary(), gitlab_runner_concurrent=3))
+    reloaded = changed(site.play(**newer, gitlab_runner_concurrent=3))
     assert any("read a changed configuration" in name for name in reloaded)
     assert site.pid == pid
     number, file = waiting_job(site, gitlab)
