@@ -36,7 +36,8 @@ class Watch(threading.Thread):
         self._folders = list(folders)
         self._spared = frozenset(spared)
         self._stopped = threading.Event()
-        self._older = set(_processes())
+        self._older = _processes()
+        self._read: dict[str, tuple[int, ...]] = {}
 
     def __enter__(self) -> Watch:
         self.start()
@@ -54,26 +55,32 @@ class Watch(threading.Thread):
     def look(self) -> None:
         """Look once."""
         secrets = [secret.encode() for secret in self._secrets()]
-        folders = set(_processes()) - self._older
-        places = [folder / name for folder in folders for name in ("cmdline", "environ")]
+        known = hash(frozenset(secrets))
+        new = _processes() - self._older
+        places = [f"/proc/{pid}/{name}" for pid in new for name in ("cmdline", "environ")]
         for folder in self._folders:
-            places += self._open_to_others(folder)
+            for entry in self._open_to_others(folder):
+                found = entry.stat()
+                state = (found.st_ino, found.st_mtime_ns, found.st_size, known)
+                if self._read.get(entry.path) != state:  # it has changed, or there are more secrets
+                    self._read[entry.path] = state
+                    places.append(entry.path)
         for path in places:
             with suppress(OSError):
-                content = path.read_bytes()
+                content = Path(path).read_bytes()
                 if any(secret in content for secret in secrets):
-                    self.found.add(str(path))
+                    self.found.add(path)
 
-    def _open_to_others(self, folder: Path) -> Iterator[Path]:
+    def _open_to_others(self, folder: str | Path) -> Iterator[os.DirEntry[str]]:
         with suppress(OSError):
             for entry in list(os.scandir(folder)):
                 with suppress(OSError):
                     mode = entry.stat(follow_symlinks=False).st_mode
                     if stat.S_ISDIR(mode) and mode & 0o005 and entry.name not in self._spared:
-                        yield from self._open_to_others(Path(entry.path))
+                        yield from self._open_to_others(entry.path)
                     elif stat.S_ISREG(mode) and mode & 0o004:
-                        yield Path(entry.path)
+                        yield entry
 
 
-def _processes() -> Iterator[Path]:
-    return Path("/proc").glob("[0-9]*")
+def _processes() -> set[str]:
+    return {name for name in os.listdir("/proc") if name.isdigit()}
