@@ -478,6 +478,7 @@ def test_a_download_is_checked_made_once_and_predicted(
     assert asked == ["/j"]
 
 
+@pytest.mark.fault(8)
 @pytest.mark.parametrize(
     ("path", "sha256", "told"),
     [
@@ -495,6 +496,7 @@ def test_a_download_that_is_not_what_was_meant_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.fault(8)
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:
     wish = item(tmp_path / "j", url="http://127.0.0.1:1/j", sha256=digest(b"x"))
     with pytest.raises(JawsError, match=r"127.0.0.1:1/j cannot be downloaded: .*refused"):
