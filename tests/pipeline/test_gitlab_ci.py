@@ -21,6 +21,7 @@ from tests.integration.ports import reserve_port
 from tests.integration.test_deploy import CENTRAL, JTM, SITE, answer
 
 GITLAB = CLONE / ".gitlab-ci.yml"
+GUIDE = CLONE / "docs/ci.md"
 OPERATE = ("restart", "rollback", "status")
 # Used instead of make: records how it was called.
 RECORDER = """\
@@ -162,15 +163,26 @@ def test_a_job_calls_only_targets_that_there_are(repository: Repository) -> None
     assert not [target for target in called if f"  {target} " not in shown]
 
 
-@pytest.fixture
-def made(repository: Repository) -> Repository:
-    """The repository, with the recorder instead of make."""
+def recorded(repository: Repository) -> Repository:
+    """Return the repository, with the recorder instead of make."""
     make = repository.root / "bin/make"
     make.parent.mkdir()
     make.write_text(RECORDER)
     make.chmod(0o755)
     repository.path = f"{make.parent}:{repository.path}"
     return repository
+
+
+@pytest.fixture
+def made(repository: Repository) -> Repository:
+    return recorded(repository)
+
+
+def made_of(repository: Repository) -> list[str]:
+    """Return how a job has called make, with PWD instead of its directory."""
+    written = (repository.home / "made").read_text().splitlines()
+    here = re.compile("(?<==)/[^ ]+/[^ ]*?(?=$|/status.html)")
+    return [here.sub("PWD", " ".join(line.split())) for line in written]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +213,35 @@ def test_a_job_calls_make_for_its_own_deployment(
     made: Repository, job: str, variables: dict[str, str], asked: list[str]
 ) -> None:
     made.run(job, **variables)
-    written = (made.home / "made").read_text().splitlines()
-    here = re.compile("=/[^ ]*/status.html")
-    assert [here.sub("=PWD/status.html", " ".join(line.split())) for line in written] == asked
+    assert made_of(made) == asked
+
+
+def of_jaws(root: Path, clone: str) -> Repository:
+    """Return a repository of JAWS with the jobs that the guide shows."""
+    [jobs] = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    place = "/global/cfs/projectdirs/jaws/jgi-jaws"
+    assert jobs.count(place) == 2
+    found = Repository(root)
+    stages = "stages: [package, deploy-jaws]\n"
+    (found.tree / ".gitlab-ci.yml").write_text(stages + jobs.replace(place, clone))
+    return found
+
+
+def test_the_jobs_of_jaws_in_the_guide_make_its_wheels_deploy_them_and_go_back(
+    tmp_path: Path,
+) -> None:
+    jaws = recorded(of_jaws(tmp_path, "/a clone"))
+    assert jaws.jobs() == {
+        "package": "on_success", "deploy-cori-dev": "on_success", "rollback-cori-dev": "manual"
+    }  # fmt: skip
+    asked = {"package": ["pkg"]}
+    asked["deploy-cori-dev"] = ["deploy", "SITE=cori", "ARGS=--limit dev -e jaws_wheels=PWD"]
+    asked["rollback-cori-dev"] = ["rollback", "SITE=cori", "ARGS=--limit dev -e release=ID"]
+    for job, words in asked.items():
+        jaws.run(job, RELEASE="ID")
+        found = made_of(jaws)
+        where = [] if job == "package" else ["-C", "/a clone"]
+        assert found == [*where, *words, "SITE="]
 
 
 class Site(Repository):
