@@ -24,6 +24,9 @@ description:
     shown in full before the recap.
   - If the play that failed has a variable C(progress_note), that is the last line. It says what is
     true after any failure of the play, such as what runs now.
+  - A run that is interrupted, by Ctrl-C or because a job is cancelled, ends with what it was doing,
+    on which hosts and for how long. The last line is the play's variable C(progress_interrupted),
+    or C(progress_note).
   - The table of M(jgi.jaws.status_report) and of similar modules is shown at the end.
 options:
   interval:
@@ -61,7 +64,7 @@ from ansible.utils import color
 from ..plugin_utils import notifier, release_plan, rollback, runner  # noqa: F401
 from ..plugin_utils.failures import KINDS, Failure, Failures, action_of, task_name
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
-from ..plugin_utils.progress import Waiting
+from ..plugin_utils.progress import Waiting, clock_time
 from ..plugin_utils.table import wrong_lines
 from ..plugin_utils.text import plain
 
@@ -306,7 +309,7 @@ class CallbackModule(Default):
         self._end_sections()
 
     def _end_by_signal(self) -> None:
-        """Show what has failed before SIGTERM ends the run, as when a job is cancelled."""
+        """Show what was going on when SIGTERM ends the run, as when a job is cancelled."""
         earlier = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
         main = os.getpid()
 
@@ -319,14 +322,25 @@ class CallbackModule(Default):
             signal.signal(signal.SIGTERM, end)
 
     def _tell_untold(self, main: int) -> None:
-        """Show the failures of a run that did not get to its end."""
+        """Show what a run that did not get to its end was doing, and what had failed."""
         if os.getpid() != main:
             return
         with suppress(Exception):
+            screen = self._failures.screen(self._interrupted(), self._output.paper())
             self._stop()
             for line in [] if self._display.verbosity else self._in_full():
                 self._display.display(line)
+            for line in ["", *screen.lines] if screen.lines else []:
+                self._display.display(line)
             self._failures = Failures()
+
+    def _interrupted(self) -> list[Failure]:
+        task = self._waiting.longest()
+        if task is None:
+            return []
+        why = (f"after {clock_time(self._waiting.seconds(task))}",)
+        play = self._failures.plays
+        return [Failure("INTERRUPTED", host, task.name, play, why) for host in task.hosts]
 
 
 def _setting(name: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from .progress import listed
 from .text import plain, width_of
 
-KINDS = ("FAILED", "UNREACHABLE")
+KINDS = ("FAILED", "UNREACHABLE", "INTERRUPTED")
 PRINTED_LINES = 8  # of each output of a command
 STREAMS = ("module_stderr", "module_stdout", "stderr", "stdout")
 SIMPLE = (str, int, float)
@@ -28,7 +28,8 @@ USUAL = {
     "unhealthy", "unreachable", "warnings",
 }  # fmt: skip
 NO_REASON = "The result has no message; run this again with -v to see all of it."
-NOTE = "progress_note"  # a variable of a play: what is true after any failure in it
+# Variables of a play: what is true after any failure in it, and if it was interrupted.
+NOTE, INTERRUPTED_NOTE = "progress_note", "progress_interrupted"
 LEAST = 4  # lines of a failure that still say something
 MOST_ROWS = 4  # of one line, if the width is unknown
 
@@ -78,12 +79,12 @@ class Failures:
     def __init__(self) -> None:
         self.kept: list[tuple[Failure, Any]] = []
         self.plays = 0
-        self._notes: list[str] = []
+        self._variables: list[Mapping[str, Any]] = []
 
     def begin_play(self, play: Any) -> None:
         """Note that a play begins."""
         self.plays += 1
-        self._notes.append(str(play.get_vars().get(NOTE, "")))
+        self._variables.append(play.get_vars())
 
     def keep(self, kind: str, result: Any) -> None:
         """Keep what a task has reported."""
@@ -102,7 +103,12 @@ class Failures:
 
     def screen(self, ending: Sequence[Failure], paper: Paper) -> Screen:
         """Return the screen for the failures that the run ends with."""
-        return last_screen(ending, paper, self._notes[ending[-1].play - 1] if ending else "")
+        return last_screen(ending, paper, self._note(ending[-1]) if ending else "")
+
+    def _note(self, last: Failure) -> str:
+        given = self._variables[last.play - 1]
+        own = given.get(INTERRUPTED_NOTE) if last.kind == "INTERRUPTED" else None
+        return str(own or given.get(NOTE, ""))
 
 
 def action_of(task: Any) -> str:

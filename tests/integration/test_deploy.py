@@ -441,9 +441,16 @@ def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it
     deployment.variables["jaws_configs"] = {"jaws-central.conf": {"JAWS": {"docs_url": sign.name}}}
     command = [sys.executable, "-m", "ansible", "playbook", *deployment.arguments("deploy")]
     environment = surroundings(deployment.home)
-    with subprocess.Popen(command, cwd=CLONE, env=environment, stdout=subprocess.DEVNULL) as run:
+    printed = deployment.root / "printed"
+    with (
+        printed.open("w") as file,
+        subprocess.Popen(command, cwd=CLONE, env=environment, stdout=file, stderr=file) as run,
+    ):
         wait_until(lambda: deployment.confs() != confs, "the switch")
         run.send_signal(sign)
+    deployment.outputs.append(printed.read_text())
+    if sign == signal.SIGINT:  # the killed run's module goes on
+        deployment.play("releases")
     assert changes(deployment.deploy())["local_dev_jtm"] == 0
     assert deployment.pids()
     assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}

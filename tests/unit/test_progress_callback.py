@@ -362,14 +362,33 @@ def test_a_mistake_at_the_end_hides_no_failure_and_no_recap(
     assert "PLAY RECAP" in run.written
 
 
-def test_a_run_that_is_interrupted_says_what_had_failed(run: Run) -> None:
-    task = Task("Build it")
-    run.begin()
-    run.start(task, "a", "b")
+@pytest.mark.parametrize("own", [{}, {"progress_interrupted": "One of them runs."}])
+def test_a_run_that_is_interrupted_says_once_what_it_was_doing_and_what_had_failed(
+    run: Run, own: dict[str, str]
+) -> None:
+    task = Task("file | Build it")
+    run.begin(progress_note="What ran before runs on.", **own)
+    run.start(task, "a", "b", "c")
     run.fail("a", task, "it broke")
     run.callback._tell_untold(os.getpid())
     run.callback._tell_untold(os.getpid())
     assert run.written.count("it broke") == 1
+    assert run.written.splitlines()[-5:] == [
+        "",
+        "INTERRUPTED on b, c: Build it",
+        "  after 0:00",
+        "",
+        own.get("progress_interrupted", "What ran before runs on."),
+    ]
+
+
+def test_a_run_that_has_ended_was_not_interrupted(run: Run) -> None:
+    task = Task("Build it")
+    run.begin()
+    run.start(task, "a")
+    run.end(a=0)
+    run.callback._tell_untold(os.getpid())
+    assert "INTERRUPTED" not in run.written
 
 
 def test_in_gitlab_plays_and_tasks_are_sections_within_one_another(
