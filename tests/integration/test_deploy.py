@@ -450,7 +450,7 @@ def test_an_interrupted_deploy_leaves_one_whole_release_and_a_rerun_completes_it
         run.send_signal(sign)
     deployment.outputs.append(printed.read_text())
     if sign == signal.SIGINT:  # the killed run's module goes on
-        deployment.play("releases")
+        deployment.play("status")
     assert changes(deployment.deploy())["local_dev_jtm"] == 0
     assert deployment.pids()
     assert changes(deployment.deploy()) == {"local_dev_jaws": 0, "local_dev_jtm": 0}

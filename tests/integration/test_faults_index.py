@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from shown import blocks, is_in
 from tests.integration.conftest import CLONE, KEY, PATIENCE, Daemon, Result, Run, bearing
+from tests.integration.test_deploy import Deployment
 from tests.integration.test_release import SLEEP, TWO, Site
 from tests.integration.test_supervisord_config import sections
 from tests.integration.test_venv import Venvs, from_index, make_wheel, names, serving
@@ -209,6 +211,19 @@ def test_a_disk_that_fills_up_in_a_build_is_named_and_the_partial_build_removed(
     told = refused(venvs, result)
     assert "No space left on device" in told
     assert shutil.disk_usage(small_disk).used < 100_000
+
+
+@mounting
+@pytest.mark.fault(9)
+def test_a_deploy_that_fills_the_disk_ends_as_the_guide_shows(
+    small_disk: Path, tmp_path: Path, quick_python: str
+) -> None:
+    deployment = Deployment(tmp_path, quick_python)
+    run = deployment.deploy(site_root=str(small_disk))
+    assert run.returncode == 2
+    [shown] = [block.output for block in blocks() if block.group == "@full_disk"]
+    assert is_in(shown, run.stdout, str(small_disk)), run.stdout
+    assert [path.name for path in small_disk.rglob("venvs/*")] == []
 
 
 @pytest.fixture

@@ -142,4 +142,5 @@ def test_the_hooks_of_pre_commit_are_targets_of_make() -> None:
 def test_an_output_that_a_guide_shows_is_one_that_a_test_has_seen() -> None:
     guides = collection.paths("README.md", "docs/*.md")
     assert len(blocks()) == sum(path.read_text().count("```console") for path in guides)
-    assert {block.group for block in blocks()} == {"@deployed", "@cut", "@operated", "@table"}
+    groups = {"@deployed", "@cut", "@operated", "@table", "@full_disk"}
+    assert {block.group for block in blocks()} == groups
