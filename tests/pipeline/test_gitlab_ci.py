@@ -181,7 +181,7 @@ def made(repository: Repository) -> Repository:
 def made_of(repository: Repository) -> list[str]:
     """Return how a job has called make, with PWD instead of its directory."""
     written = (repository.home / "made").read_text().splitlines()
-    here = re.compile("(?<==)/[^ ]+/[^ ]*?(?=$|/status.html)")
+    here = re.compile("(?<==)/[^ /]+/[^ ]*?(?=$|/status.html)")
     return [here.sub("PWD", " ".join(line.split())) for line in written]
 
 
