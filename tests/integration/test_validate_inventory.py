@@ -87,13 +87,6 @@ def test_every_fault_is_one_sentence(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.fault(28)
-def test_a_value_that_is_not_among_the_choices_is_named(tmp_path: Path) -> None:
-    code, output = validate(tmp_path, CLONE / "inventories/local", jaws_log_level="QUIET")
-    assert code != 0
-    assert [line for line in findings(output) if "jaws_log_level" in line and "QUIET" in line]
-
-
 @pytest.mark.fault(11)
 def test_each_missing_secret_is_named_with_what_it_is_for(tmp_path: Path) -> None:
     wanted = secrets()
