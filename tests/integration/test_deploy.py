@@ -527,12 +527,11 @@ def test_a_rollback_takes_the_last_deploys_back_one_by_one(deployment: Deploymen
     assert re.search(r"^  gone back to 0?\w+ ago by \S+: the new one is slow$", shown, re.M), shown
     assert f"From {after['local_dev_jaws']} to {before['local_dev_jaws']}." in run.stdout
     assert f"-e release={after['local_dev_jaws']}" in " ".join(run.stdout.split())
+    assert f" {after['local_dev_jaws']}  rolled back  " in shown
+    assert dict(re.findall(r"^(local_dev_\S+) +(\S+) +current ", shown, re.M)) == before
     pair = {"release": before["local_dev_jaws"], "against": after["local_dev_jaws"]}
     shown = deployment.play("releases", **pair).stdout
     assert re.search(r"^  jaws-central\.conf \[\S+\] docs_url \S+ → new$", shown, re.M), shown
-    shown = deployment.play("releases").stdout
-    assert f" {after['local_dev_jaws']}  rolled back  " in shown
-    assert dict(re.findall(r"^(local_dev_\S+) +(\S+) +current ", shown, re.M)) == before
     assert current(deployment) == before
     assert {name: deployment.pids()[name] for name in JTM} == {name: pids[name] for name in JTM}
     changes(deployment.play("rollback"))
@@ -805,10 +804,15 @@ def test_while_the_database_is_away_recover_and_start_say_so_and_restart_nothing
 
 
 @OPERATED
-def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployment) -> None:
+def test_services_are_stopped_started_and_restarted_by_name_and_what_is_stopped_stays_so(
+    deployment: Deployment,
+) -> None:
     pids = deployment.pids()
     some = {"programs": "jaws-jtm,jaws-central-rest"}
     assert changes(deployment.play("stop", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
+    before = deployment.running()
+    assert set(pids) - set(before) == {"jaws-central-rest", "jaws-jtm"}
+    assert differing(before, pids) == []
     changes(shown := deployment.play("status"))
     assert "local_dev_jtm jaws-jtm: stopped on purpose" in shown.stdout
     shown = deployment.play("status", strict=True)
@@ -817,9 +821,16 @@ def test_services_are_stopped_started_and_restarted_by_name(deployment: Deployme
     assert sentence in shown.stdout
     shown = deployment.play("status", strct=True)
     assert "-e strct is not a variable of this playbook; did you mean strict?" in shown.stdout
+    recovered = deployment.play("recover")
+    assert recovered.returncode == 0
+    assert "local_dev_jtm jaws-jtm: stopped on purpose" in recovered.stdout
+    assert deployment.running() == before
+    changes(deployment.play("restart"))
+    restarted = deployment.running()
+    assert differing(before, restarted) == sorted(before)
     assert changes(deployment.play("start", **some)) == {"local_dev_jaws": 1, "local_dev_jtm": 1}
     after = deployment.pids()
-    assert differing(pids, after) == ["jaws-central-rest", "jaws-jtm"]
+    assert differing(restarted, after) == []
     changes(deployment.play("restart", programs="jaws-site-daemon"))
     assert differing(after, deployment.pids()) == ["jaws-site-daemon"]
 
@@ -863,23 +874,6 @@ def test_the_logs_of_all_services_are_shown_by_time(deployment: Deployment) -> N
     shown = deployment.play("logs", follow=True)
     assert shown.returncode != 0
     assert "follow=true needs a terminal" in shown.stdout
-
-
-@OPERATED
-def test_what_was_stopped_on_purpose_is_neither_recovered_nor_restarted(
-    deployment: Deployment,
-) -> None:
-    stopped = {"programs": "jaws-jtm,jaws-central-rest"}
-    changes(deployment.play("stop", **stopped))
-    before = deployment.running()
-    recovered = deployment.play("recover")
-    assert recovered.returncode == 0
-    assert "local_dev_jtm jaws-jtm: stopped on purpose" in recovered.stdout
-    assert deployment.running() == before
-    changes(deployment.play("restart"))
-    assert differing(before, deployment.running()) == sorted(before)
-    changes(deployment.play("start", **stopped))
-    assert deployment.pids()
 
 
 @OPERATED
