@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 # It could lead to other versions than the environments below pin.
 unexport PYTHONPATH
+# Each of many processes would compile all of the code again.
+unexport PYTHONDONTWRITEBYTECODE
 # Ansible refuses to start in a locale that is unknown or not UTF-8.
 ifneq ($(shell locale charmap 2>&1),UTF-8)
 export LC_ALL := C.UTF-8
@@ -90,6 +92,8 @@ unit: tools ## Run the unit and contract tests
 	@$(with) $(pytest) tests/gates/contract tests/unit $(ARGS)
 
 integration: tools integration-requirements ## Run the tests against a real supervisord
+	@# Compiled once, the tests need not be compiled by each of six processes.
+	@$(with) pytest --collect-only -qq tests/integration >/dev/null
 	@$(with) $(pytest) -n 6 tests/integration $(ARGS)
 
 integration-requirements: ## Install chromium, ssh and systemd-analyze as root on Debian
