@@ -58,11 +58,11 @@ uv := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true UV_COMPILE_BYTECODE=1 \
     UV_PROJECT_ENVIRONMENT="$(cache)/tools" "$(cache)/uv/bin/uv"
 with := PATH="$(cache)/tools/bin:$(cache)/uv/bin:$(cache)/node/node_modules/.bin:$$PATH"
 
-# The stages of "make test" after lint and unit, two at a time because each of them waits for a part
-# of its time; to add one, add a word. What only that stage needs follows after a colon; if it is
-# missing, the other stages still run. test-molecule runs the scenarios in containers
+# The stages of "make test" after lint and unit, the longest first, two at a time because each of
+# them waits for a part of its time; to add one, add a word. What only that stage needs follows after
+# a colon; if it is missing, the other stages still run. test-molecule runs the scenarios in containers
 # (molecule/molecule.mk).
-STAGES := integration:integration-requirements test-molecule:molecule-requirements matrix-ends pipeline:node docs drop-in:peer
+STAGES := integration:integration-requirements test-molecule:molecule-requirements pipeline:node matrix-ends docs drop-in:peer
 
 # Each gate has been seen to fail on a planted defect (make bite). The longest comes first.
 GATES := lint-sanity lint-ansible lint-types lint-docs lint-package lint-inventories \

@@ -7,8 +7,8 @@
 MOLECULE_COMMAND ?= test
 # They spend part of their time waiting, so more of them run at the same time than there are cores.
 MOLECULE_JOBS ?= 4
-# The longest one first.
-MOLECULE_FIRST := lrc cori runner
+# The longest ones first, so that the last ones to end are short.
+MOLECULE_FIRST := cori lrc slurm runner
 MOLECULE_SCENARIOS := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 MOLECULE_TARGETS := $(addprefix molecule-,$(MOLECULE_FIRST) \
     $(filter-out $(MOLECULE_FIRST),$(MOLECULE_SCENARIOS)))

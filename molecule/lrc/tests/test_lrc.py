@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ PROGRAMS = {
     "jtm": {"jaws-cromwell", "jaws-jtm"},
 }
 DEPLOYMENTS = ("dev", "prod")
-# Seconds between two looks at both deployments; each look starts four programs.
+# Seconds between two looks at a deployment.
 PAUSE = 1
 
 Login = Callable[[str], Host]
@@ -69,19 +70,13 @@ class Site:
         return all(set(pids) == wanted for pids in self.pids(*deployments).values())
 
     def await_all(self, *deployments: str) -> None:
-        wait_until(lambda: self.runs(*deployments), f"{deployments} run", pause=PAUSE)
+        for one in deployments:  # they start together, and each look starts two programs for each
+            wait_until(partial(self.runs, one), f"{one} runs", pause=PAUSE)
 
     def stop(self, *deployments: str) -> None:
         self.control("shutdown", *deployments)
         pattern = f"^{HOME}/({'|'.join(deployments)})/jaws-"
         wait_until(lambda: self.jaws.run("pgrep -f %s", pattern).failed, "its end")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def deployed_runner(operator: Any) -> None:
-    """The gitlab-runner, deployed as operators do, twice."""
-    operator.changes("gitlab_runner")
-    assert not any(operator.changes("gitlab_runner").values())
 
 
 @pytest.fixture

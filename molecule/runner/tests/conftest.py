@@ -115,11 +115,16 @@ def gitlab(machine: Host) -> GitLab:
     return GitLab(machine)
 
 
+@pytest.fixture(scope="session")
+def both(gitlab: GitLab, login: Callable[[str], Host], operator: Any) -> Runners:
+    """The two runners, whatever state they are in."""
+    return Runners(gitlab, login("jaws"), operator)
+
+
 @pytest.fixture
-def runners(gitlab: GitLab, login: Callable[[str], Host], operator: Any) -> Runners:
+def runners(both: Runners) -> Runners:
     """The two runners, running."""
-    found = Runners(gitlab, login("jaws"), operator)
-    if [len(runner.pids) for runner in found] != [1, 1]:  # a test has ended one
-        played = found.deploy()
+    if [len(runner.pids) for runner in both] != [1, 1]:  # a test has ended one
+        played = both.operator.play("recover")
         assert played.succeeded, played.output
-    return found
+    return both

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from testinfra.host import Host
@@ -27,17 +27,20 @@ def test_each_is_online_and_a_session_of_its_own(runners: Runners) -> None:
         assert state["status"] == "online"
 
 
-def test_status_shows_each_as_a_row_of_the_table(runners: Runners) -> None:
-    shown = runners.operator.play("status")
-    assert shown.succeeded, shown.output
-    rows = [line.split()[:6] for line in shown.output.splitlines()]
-    for runner in runners:
-        # It has neither a health check nor restarts: GitLab is asked, and nothing starts it again.
-        assert [runner.host, "gitlab-runner", "RUNNING", "-", "-", str(runner.pid)] in rows
-    assert "outdated" not in shown.said  # because the runner runs as it was deployed
+def rows(shown: Any) -> list[list[str]]:
+    """Return the cells of a table of status, but for the last ones, which may hold spaces."""
+    return [line.split()[:6] for line in shown.output.splitlines()]
 
 
-def test_status_notes_what_gitlab_reports_about_a_runner_that_is_not_online(
+def row(runner: Runner) -> list[str]:
+    """Return the row of a runner that runs.
+
+    It has neither a health check nor restarts: GitLab is asked, and nothing starts it again.
+    """
+    return [runner.host, "gitlab-runner", "RUNNING", "-", "-", str(runner.pid)]
+
+
+def test_status_shows_each_as_a_row_and_notes_what_gitlab_reports_if_it_is_not_online(
     runners: Runners,
 ) -> None:
     runners.gitlab.ask("down", down=True)
@@ -45,30 +48,74 @@ def test_status_notes_what_gitlab_reports_about_a_runner_that_is_not_online(
         shown = runners.operator.play("status")
     finally:
         runners.gitlab.ask("down", down=False)
+    assert shown.succeeded, shown.output
     for runner in runners:
+        assert row(runner) in rows(shown)
         told = f"{runner.host}: http://127.0.0.1:8929/ did not answer properly: HTTP 503"
         assert told in shown.said
+    assert "outdated" not in shown.said  # because the runner runs as it was deployed
 
 
-def test_what_is_down_is_named_by_status_and_started_by_recover_once(runners: Runners) -> None:
-    for runner in runners:
+class Recovered(NamedTuple):
+    """What was played while both were down, and which processes run since then."""
+
+    status: Any
+    recover: Any
+    again: Any
+    pids: list[int]
+
+
+@pytest.fixture(scope="module")
+def recovered(both: Runners) -> Recovered:
+    for runner in both:
         runner.end()
-    shown = runners.operator.play("status")
-    assert not shown.succeeded
-    for runner in runners:
-        assert f"{runner.host} gitlab-runner" in shown.said.partition("not running: ")[2]
-    played = runners.operator.play("recover")
-    assert played.succeeded, played.output
-    pids = runners.pids
-    again = runners.operator.play("recover")
+    status, recover = both.operator.play("status"), both.operator.play("recover")
+    assert recover.succeeded, recover.output
+    pids = both.pids
+    return Recovered(status, recover, both.operator.play("recover"), pids)
+
+
+def test_what_is_down_is_named_by_status_and_started_by_recover_once(
+    recovered: Recovered, runners: Runners
+) -> None:
+    again = recovered.again
+    assert not recovered.status.succeeded
     assert again.succeeded, again.output
     for runner in runners:
+        assert f"{runner.host} gitlab-runner" in recovered.status.said.partition("not running: ")[2]
         assert again.changed[runner.host] == 0, again.output
         assert again.tasks[runner.host] - again.skipped[runner.host] <= 8
-    # The next deploy does not replace what was only started.
-    deployed = runners.deploy()
-    assert not any(deployed.changed.values()), deployed.output
-    assert runners.pids == pids
+        # It ends with the table of status.
+        assert row(runner) in rows(again)
+    assert "outdated" not in again.said
+    assert runners.pids == recovered.pids
+
+
+def has_reloaded(runner: Runner, before: int) -> bool:
+    return bool(runner.log.count("Configuration loaded") > before)
+
+
+def test_a_changed_configuration_and_token_are_read_again_by_the_same_process(
+    recovered: Recovered, runners: Runners, tmp_path: Path
+) -> None:
+    loaded = [runner.log.count("Configuration loaded") for runner in runners]
+    tokens = {runner.host: f"glrt-another_token_of_{runner.number}" for runner in runners}
+    for runner in runners:
+        runners.gitlab.ask("runners", id=runner.number + 100, token=tokens[runner.host])
+    given = tmp_path / "token.json"
+    of_host = "{{ another_token[inventory_hostname] }}"
+    changed = {"gitlab_runner_token": of_host, "gitlab_runner_concurrent": 2}
+    given.write_text(json.dumps({"another_token": tokens, **changed}))
+    played = runners.deploy(f"--extra-vars=@{given}", "--diff")
+    assert played.succeeded, played.output
+    assert set(played.changed.values()) == {2}, played.output
+    for runner, before in zip(runners, loaded, strict=True):
+        assert f"reports runner {runner.number + 100} as online" in played.said, played.output
+        assert tokens[runner.host] not in played.output
+        wait_until(partial(has_reloaded, runner, before), "a reload")
+        assert runner.log.count("Configuration loaded") == before + 1
+    # Nor does a deploy replace what was only started.
+    assert runners.pids == recovered.pids
 
 
 def test_a_runner_that_was_started_by_hand_is_recognised_and_not_started_twice(
@@ -86,41 +133,6 @@ def test_a_runner_that_was_started_by_hand_is_recognised_and_not_started_twice(
     shown = by_systemd.systemctl("systemctl --user show gitlab-runner --property=MainPID --value")
     assert by_systemd.pid == int(shown)
     assert not any(runners.deploy().changed.values())
-
-
-def has_reloaded(runner: Runner, before: int) -> bool:
-    return bool(runner.log.count("Configuration loaded") > before)
-
-
-def test_a_changed_configuration_is_read_again_by_the_same_process(runners: Runners) -> None:
-    pids = runners.pids
-    loaded = [runner.log.count("Configuration loaded") for runner in runners]
-    played = runners.deploy("--extra-vars=gitlab_runner_concurrent=2")
-    assert played.succeeded, played.output
-    assert set(played.changed.values()) == {2}, played.output
-    for runner, before in zip(runners, loaded, strict=True):
-        wait_until(partial(has_reloaded, runner, before), "a reload")
-        assert runner.log.count("Configuration loaded") == before + 1
-    assert runners.pids == pids
-
-
-def test_a_changed_token_is_seen_and_the_new_runner_is_online(
-    runners: Runners, tmp_path: Path
-) -> None:
-    pids = runners.pids
-    tokens = {runner.host: f"glrt-another_token_of_{runner.number}" for runner in runners}
-    for runner in runners:
-        runners.gitlab.ask("runners", id=runner.number + 100, token=tokens[runner.host])
-    given = tmp_path / "token.json"
-    of_host = "{{ another_token[inventory_hostname] }}"
-    given.write_text(json.dumps({"another_token": tokens, "gitlab_runner_token": of_host}))
-    played = runners.deploy(f"--extra-vars=@{given}", "--diff")
-    for runner in runners:
-        assert f"reports runner {runner.number + 100} as online" in played.said, played.output
-        assert tokens[runner.host] not in played.output
-    assert runners.pids == pids
-    # Jobs are for the earlier runners.
-    assert runners.deploy().succeeded
 
 
 SUPERVISORD = """\
