@@ -53,6 +53,7 @@ try:
         shown += part
         if b"assword for" in part:
             os.write(terminal, answer)
+            answer = b"\\x04"  # only once, because sudo takes its time for each wrong one
 except OSError:  # the terminal has ended
     pass
 sys.stdout.buffer.write(shown)

@@ -28,7 +28,7 @@ def test_each_is_online_and_a_session_of_its_own(runners: Runners) -> None:
 
 
 def rows(shown: Any) -> list[list[str]]:
-    """Return the cells of a table of status, but for the last ones, which may hold spaces."""
+    """Return the cells of a table of status, except the last ones, which may hold spaces."""
     return [line.split()[:6] for line in shown.output.splitlines()]
 
 
