@@ -14,8 +14,8 @@ options:
   config:
     description:
       - The C(supervisord.conf) of the instance, as in C(supervisorctl -c FILE). The address,
-        the user and the key are read from its C([supervisorctl]) section, or if it has none, from
-        its server's, so that no secret is ever an option or an argument.
+        the user and the key are read from its C([supervisorctl]) section and, as far as that does
+        not say them, from its server's, so that no secret is ever an option or an argument.
       - By default, the file that C(supervisorctl) itself would find.
     type: path
 """

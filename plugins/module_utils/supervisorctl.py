@@ -17,6 +17,7 @@ from .supervisor.endpoint import Endpoint, endpoint_for, is_taken
 from .supervisor.observation import Observation, observe, settings
 from .supervisor.planning import Plan, Work
 from .supervisor.programs import (
+    Change,
     Program,
     Setting,
     group_of,
@@ -174,7 +175,7 @@ def _missing(params: Params, before: Observation, configured: Settings) -> list[
     """Return the names to be added that are not on disk in check mode."""
     if params["state"] not in ADDING:
         return []
-    return select(_present(before, configured), _wanted(params))[1]
+    return select(_known(params, before, configured), _wanted(params))[1]
 
 
 def _without(params: Params, missing: Sequence[str]) -> Params:
@@ -208,8 +209,7 @@ def _make_plan(
 ) -> Plan:
     state, wanted, programs = params["state"], _wanted(params), before.programs
     if state in ("present", "updated"):
-        chosen = select_known(_present(before, configured), wanted)
-        change = before.change.only(program.group for program in chosen)
+        change = _named(before, _known(params, before, configured), wanted)
         if state == "present":
             return Plan(add=change.added)
         return planning.plan_updated(change, programs)
@@ -222,6 +222,26 @@ def _make_plan(
     if state == "started":
         return planning.plan_started(chosen, ending)
     return planning.plan_stopped(chosen)
+
+
+def _named(before: Observation, known: Sequence[Program], wanted: Sequence[str]) -> Change:
+    """Return what differs on disk of the groups that names match, also of groups that are empty.
+
+    :param known: the programs that a name may mean.
+    :raises JawsError: a name matches no program (unknown_program), or several (ambiguous_program).
+    """
+    change = before.change
+    if "all" in wanted:
+        return change
+    groups = [group for group in change.groups if _whole(group).intersection(wanted)]
+    left = [name for name in wanted if not any(name in _whole(group) for group in groups)]
+    chosen = select_known(known, left)
+    return change.only([*groups, *(program.group for program in chosen)])
+
+
+def _whole(group: str) -> frozenset[str]:
+    """Return the names of a whole group."""
+    return frozenset((group, f"{group}:", f"{group}:*"))
 
 
 def _restart(params: Params, before: Observation, configured: Settings) -> Work:
@@ -249,9 +269,12 @@ def _updated(before: Observation, configured: Settings) -> list[Program]:
     return staying + planning.arriving(change.added + change.changed, configured)
 
 
-def _present(before: Observation, configured: Settings) -> list[Program]:
-    """Return the programs that are active, and those of groups that are new on disk."""
-    return before.programs + planning.arriving(before.change.added, configured)
+def _known(params: Params, before: Observation, configured: Settings) -> list[Program]:
+    """Return the programs that are active, and those that the state adds to them."""
+    active = {program.name for program in before.programs}
+    changed = before.change.changed if params["state"] == "updated" else []
+    arriving = planning.arriving(before.change.added + changed, configured)
+    return before.programs + [program for program in arriving if program.name not in active]
 
 
 def _act(

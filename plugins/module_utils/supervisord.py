@@ -52,6 +52,20 @@ def _manage(params: dict[str, Any], check_mode: bool) -> Result:
         return _joined(_result(daemon, steps, status, daemon.status()), told)
 
 
+def _refuse_watched(daemon: Daemon) -> None:
+    """Refuse to fight against what starts a daemon again that was stopped.
+
+    :raises JawsError: names the new one (still_running).
+    """
+    for process in daemon.comes_back():
+        raise JawsError(
+            f"supervisord ({daemon.config}) was stopped, and something has started it again "
+            f"({process}), as systemd with Restart=always does. Stop it there.",
+            "still_running",
+            pids=[process.pid],
+        )
+
+
 def _joined(result: Result, told: Result) -> Result:
     return dict(result, **dict(told, warn=result["warn"] + told["warn"]))
 
@@ -206,6 +220,7 @@ def _others(daemon: Daemon, step: str, status: Status | None) -> Result:
     if step == "reopen" and status:
         _logs(daemon, status).reopen(daemon.timeout)
     elif step == "clear":
+        _refuse_watched(daemon)
         cleared = _clear(daemon)
         return dict(cleared=cleared, warn=_apart(daemon, cleared))
     elif step == "tidy":
@@ -226,6 +241,17 @@ def _apart(daemon: Daemon, cleared: Cleared) -> list[str]:
     return [APART % (", ".join(map(str, found)), daemon.config)] if found else []
 
 
+def _rival(daemon: Daemon) -> list[str]:
+    """Return a warning about a supervisord that something else has started in place of ours."""
+    if not daemon.rival:
+        return []
+    return [
+        f"Something else has started supervisord ({daemon.config}, pid {daemon.rival.pid}) in the "
+        "meantime, as systemd with Restart=always does. It serves; but let only one of them "
+        "start and stop it."
+    ]
+
+
 def _clear(daemon: Daemon) -> Cleared:
     """End what is left of a daemon that is down."""
     programs: list[ConfiguredProgram] = []
@@ -238,10 +264,13 @@ def _clear(daemon: Daemon) -> Cleared:
 
 def _start(daemon: Daemon, programs: list[ConfiguredProgram]) -> Result:
     """Start it; a program without its command does not stop the others from starting."""
+    if daemon.is_replaced():
+        return dict(warn=_rival(daemon))
     cleared = daemon.start(programs)
     return dict(
         cleared=cleared,
         warn=_apart(daemon, cleared)
+        + _rival(daemon)
         + [
             f"{program.group}:{program.name} cannot run: there is no {why_unusable(program)}."
             for program in programs

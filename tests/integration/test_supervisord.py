@@ -31,6 +31,7 @@ from tests.integration.conftest import (
     bearing,
     has_ended,
     parents_among,
+    read,
     wait_until,
     working,
 )
@@ -510,6 +511,9 @@ def test_a_start_where_the_client_looks_elsewhere_is_refused_with_both_places(
     for place in ("other", "s."):
         assert f"{instance.root}/{place}" in result["msg"]
     assert not daemons(instance)
+    instance.write("", head=elsewhere.replace("unix://{root}/other", "http://localhost:9"))
+    assert "not answer at 9, which [supervisorctl]" in manage()["msg"]
+    assert not daemons(instance)
     (instance.root / "link").symlink_to(instance.root)
     instance.write("", head=elsewhere.replace("{root}/other", "{root}/link/s"))
     assert manage()["running"]
@@ -597,6 +601,59 @@ def test_orphans_of_another_address_are_found_too(instance: Daemon, manage: Run)
     kill(pid)
     instance.write(SLEEPER.format(name="a"), head=HEAD.replace("{root}/s\n", "{root}/other\n"))
     assert manage()["cleared"]["orphans"] == orphans
+
+
+TITLED = """\
+[program:{name}]
+command={command}
+startsecs=0
+"""
+
+
+@pytest.mark.fault(17)
+def test_orphans_that_have_overwritten_their_environment_are_found_too(
+    instance: Daemon, manage: Run, run_module: Run
+) -> None:
+    title = "/usr/bin/perl -e \"$0 = 'nginx: master process'; sleep 1000\""
+    without = "/usr/bin/env -i /bin/sleep 1000"
+    for command in (title, without):
+        instance.write(TITLED.format(name="a", command=command))
+        instance.start()  # as people do: nothing says whose it is but its session
+        (program,) = run_module("supervisorctl_info", config=str(instance.conf))["programs"]
+        orphan = program["pid"]
+        wait_until(
+            lambda pid=orphan: "SUPERVISOR" not in read(Path(f"/proc/{pid}/environ")),
+            "no environment",
+        )
+        kill(instance.pids.pop())
+        assert manage()["cleared"]["orphans"] == [orphan]
+        assert has_ended(orphan)
+        assert manage("stopped")["changed"]
+
+
+WATCHER = "for n in 1 2 3 4 5 6 7 8 9; do {0}/supervisord -nc {1}; sleep 0.1; done"
+
+
+def test_what_starts_a_daemon_again_is_neither_fought_nor_joined_by_a_second_one(
+    instance: Daemon, manage: Run
+) -> None:
+    instance.write(SLEEPER.format(name="a"))
+    script = instance.root / "watch"
+    script.write_text(WATCHER.format(BIN, instance.conf))
+    watcher = subprocess.Popen(["/bin/sh", script], stdout=subprocess.DEVNULL)
+    try:
+        first = wait_until(lambda: manage(check=True).get("pid"), "a daemon")
+        restarted = manage("restarted")
+        assert restarted["changed"], restarted
+        assert [text for text in warnings(restarted) if "has started supervisord" in text]
+        assert restarted["pid"] != first
+        assert daemons(instance) == [restarted["pid"]]
+        refused = manage("stopped")
+        assert (refused["reason"], "started it again" in refused["msg"]) == ("still_running", True)
+        assert wait_until(lambda: manage(check=True).get("pid"), "its next one") in refused["pids"]
+    finally:
+        watcher.kill()
+        watcher.wait()
 
 
 STUBBORN = """\

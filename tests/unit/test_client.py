@@ -232,6 +232,51 @@ def test_a_relative_socket_is_found_from_elsewhere_in_the_directory_of_the_file(
         assert found.url == f"unix://{tmp_path}/{tmp_path.name}/s"
 
 
+HTTP = "[inet_http_server]\nport={}\nusername=u\npassword=p\n"
+UNIX = "[unix_http_server]\nfile=/s\nusername=u\npassword=p\n"
+CLIENT = "[supervisorctl]\nserverurl={}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # The key of the server itself, if clients are given none; nobody else's server gets it.
+        (UNIX + CLIENT.format("unix:///s"), ("unix:///s", "u", "p")),
+        (UNIX + CLIENT.format("unix:///s") + "username=c\npassword=d\n", ("unix:///s", "c", "d")),
+        (UNIX + CLIENT.format("unix:///t"), ("unix:///t", None, None)),
+        (
+            HTTP.format("*:1") + CLIENT.format("http://127.0.0.1:1"),
+            ("http://127.0.0.1:1", "u", "p"),
+        ),
+        (HTTP.format(1) + CLIENT.format("http://localhost:2"), ("http://localhost:2", None, None)),
+        (HTTP.format(1) + CLIENT.format("http://other:1"), ("http://other:1", None, None)),
+        (HTTP.format("a:1") + CLIENT.format("http://b:1"), ("http://b:1", None, None)),
+        (HTTP.format("a:1") + CLIENT.format("http://a:1"), ("http://a:1", "u", "p")),
+        # No address for clients.
+        (UNIX + "[supervisorctl]\nprompt=x\n", ("unix:///s", "u", "p")),
+        (UNIX + HTTP.format(9001) + "[supervisorctl]\n", ("http://localhost:9001", "u", "p")),
+        (HTTP.format("0.0.0.0:1"), ("http://localhost:1", "u", "p")),
+        # Servers with names of their own; a socket comes first, and of ports the last one.
+        (
+            "[unix_http_server:a]\nfile=/s\n[unix_http_server:b]\nfile=/t\n",
+            ("unix:///s", None, None),
+        ),
+        (HTTP.format(1) + "[inet_http_server:b]\nport=2\n", ("http://localhost:2", None, None)),
+        # A variable that the daemon's section gives to programs.
+        (
+            "[unix_http_server]\nfile=%(ENV_RUN)s/s\n[supervisord]\nenvironment=A=1,RUN='/r'\n",
+            ("unix:///r/s", None, None),
+        ),
+    ],
+)
+def test_where_a_server_listens_and_its_key_are_known_without_a_section_for_clients(
+    tmp_path: Path, text: str, found: tuple[str, str | None, str | None]
+) -> None:
+    path = tmp_path / "supervisord.conf"
+    path.write_text(text)
+    assert SupervisordConf(str(path)).endpoint[:3] == found
+
+
 def test_an_undefined_variable_is_reported_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "supervisord.conf"
     path.write_text("[supervisorctl]\nserverurl=unix://%(ENV_NO_SUCH_THING)s/s\n")
@@ -464,6 +509,21 @@ def test_a_closed_connection_means_that_it_is_on_its_way_down() -> None:
 def test_status_401_means_a_wrong_key() -> None:
     error = answer_with(b"", "401 Unauthorized")
     assert (error.reason, "/the/file" in str(error)) == ("wrong_key", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ((None, None), "wants a user name and a key, which are not given"),
+        (("u", "{SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d"), "because it is a hash"),
+        (("u", "p"), "it was started with different ones"),
+    ],
+)
+def test_a_rejected_key_says_what_is_wrong_with_it(
+    key: tuple[str | None, str | None], told: str
+) -> None:
+    error = Supervisor(Endpoint("unix:///s", *key, "/the/file"))._why_rejected()
+    assert told in error
 
 
 def test_any_other_status_is_not_supervisord() -> None:

@@ -67,6 +67,30 @@ def test_a_value_that_cannot_be_read_back_is_refused(value: str) -> None:
         conf.section("supervisord", {"identifier": value})
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value", "told"),
+    [
+        ("include", "files", ["conf.d/*.conf"], "write it as one text"),
+        ("group:g", "programs", ("a", "b"), "write it as one text"),
+        ("program:a", "environment", {"A": "b"}, "write it as one text"),
+        (
+            "unix_http_server",
+            "chmod",
+            0o770,
+            "in quotes, as '0770'; without them, YAML has made 504",
+        ),
+        ("supervisord", "umask", 0o27, "made 23 of it"),
+        ("fcgi-program:a", "socket_mode", True, "in quotes"),
+    ],
+)
+def test_what_yaml_has_made_of_a_value_is_not_written_as_another_one(
+    name: str, option: str, value: Any, told: str
+) -> None:
+    with pytest.raises(JawsError, match=rf"\[{name}\] {option}: ") as caught:
+        conf.section(name, {option: value})
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["a]\n[program:x", "", " a", "a]", "#a"])
 def test_a_name_cannot_bring_another_section(name: str) -> None:
     with pytest.raises(JawsError):

@@ -927,6 +927,20 @@ COMPLAINTS = [
         "line 1: File contains no section headers. file: (not shown)",
     ),
     ("CANT_REREAD: could not find config file /c", "could not find config file /c"),
+    (
+        "CANT_REREAD: invalid literal for int() with base 10: '50m' in section 'program:a' "
+        "(file: '/c')",
+        "program:a: invalid literal for int() with base 10: '50m'",
+    ),
+    (
+        "CANT_REREAD: invalid 'autorestart' value 'sometimes' in section 'program:a' (file: '/c')",
+        "program:a: invalid 'autorestart' value 'sometimes'",
+    ),
+    ("bad logging level name 'verbose'", "bad logging level name 'verbose'"),
+    (
+        'CANT_REREAD: [eventlistener:a] section requires an "events" line',
+        '[eventlistener:a] section requires an "events" line',
+    ),
 ]
 
 

@@ -443,3 +443,14 @@ def test_a_log_that_is_not_a_file_is_not_waited_for(tmp_path: Path) -> None:
     assert tail(str(tmp_path)) is None
     assert tail("/dev/null") is None
     assert tail(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize(("text", "mask"), [("027", 0o27), ("0002", 2), ("0", 0), (None, None)])
+def test_a_umask_is_octal(text: str | None, mask: int | None) -> None:
+    assert files.mask_of(text) == mask
+
+
+@pytest.mark.parametrize("text", ["23", "18", "rwx", "0o22", "00022", ""])
+def test_what_yaml_makes_of_a_umask_without_quotes_is_refused(text: str) -> None:
+    with pytest.raises(JawsError, match="in quotes, as '027'"):
+        files.mask_of(text)

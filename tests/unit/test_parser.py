@@ -74,6 +74,26 @@ def test_a_refusal_says_where_and_never_the_value(tmp_path: Path, text: str, tol
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import os; os.write(2, b'lib.so: cannot open\\n'); os._exit(127)", "lib.so: cannot open"),
+    ],
+)
+def test_a_supervisor_that_cannot_run_is_not_taken_for_a_broken_file(
+    tmp_path: Path, code: str, told: str
+) -> None:
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "supervisor/__init__.py").touch()
+    (tmp_path / "supervisor/options.py").write_text(code)
+    environment = {**processes.clean_environment(), "PYTHONPATH": str(tmp_path)}
+    with pytest.raises(JawsError) as caught:
+        parser.resolve(write(tmp_path, MINIMAL), sys.executable, environment)
+    assert caught.value.reason == "not_installed"
+    assert f"cannot run Supervisor's parser: {told}. Nothing was changed." in str(caught.value)
+
+
 def test_percent_signs_are_read_back_even_if_supervisor_expands_twice(tmp_path: Path) -> None:
     log = f"{tmp_path}/100% of %(program_name)s"
     text = MINIMAL + conf.section("supervisord", {"environment": 'A="50% of %(here)s"'})

@@ -471,6 +471,22 @@ def test_an_update_may_be_limited_to_the_groups_of_some_names() -> None:
     assert planned("all") == plan_for("updated", None, programs, change, configured)
 
 
+@pytest.mark.parametrize("name", [None, "g", "g:", "g:*"])
+def test_an_update_applies_to_a_group_that_has_or_had_no_programs(name: str | None) -> None:
+    wanted = None if name is None else [name]
+    emptied = plan_for("updated", wanted, [program("a")], Change([], ["g"], []))
+    assert emptied == Plan(remove=["g"], add=["g"])
+    added = plan_for("updated", wanted, [program("a")], Change(["g"], [], []))
+    assert added == plan_for("present", wanted, [program("a")], Change(["g"], [], []))
+    assert added == Plan(add=["g"])
+
+
+def test_an_update_may_be_limited_to_a_program_that_is_new_in_its_group() -> None:
+    change, configured = Change([], ["g"], []), {"g:new": setting("g:new")}
+    plan = plan_for("updated", ["g:new"], [program("g:p")], change, configured)
+    assert plan == Plan(stop=["g:p"], remove=["g"], add=["g"])
+
+
 def test_what_has_gone_from_disk_cannot_be_restarted() -> None:
     with pytest.raises(JawsError, match="no such process or group: a"):
         plan_for("restarted", ["a"], [program("a")], Change([], [], ["a"]))

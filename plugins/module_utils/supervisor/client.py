@@ -22,6 +22,7 @@ from ..system.files import user_name
 from .endpoint import Endpoint, refuse_foreign_listener
 
 RPC_TIMEOUT = 15.0  # seconds; 1,000 programs answer in about one
+HASHED = "{SHA}"  # before a password that only a server can compare
 CALL_TIMEOUT = 0.1  # additional seconds for each call of a batch; a spawn takes 5 ms
 # supervisor.xmlrpc.Faults
 SHUTDOWN_STATE = 6
@@ -128,11 +129,7 @@ class Supervisor:
         response = self._connection.getresponse()
         answer = response.read()
         if response.status == 401:
-            raise self._error(
-                "wrong_key",
-                "rejected the user name and key: it was started with different ones. Restore "
-                "those, or have supervisord_config write a new key, which it then takes up",
-            )
+            raise self._error("wrong_key", self._why_rejected())
         if response.status != 200:
             raise self._error(
                 "unreachable", f"answers with HTTP status {response.status}; correct the address"
@@ -156,6 +153,23 @@ class Supervisor:
                 "has an invalid address: it must be unix:///PATH or http://HOST:PORT",
             )
         return http.client.HTTPConnection(host, port, timeout=self.timeout)
+
+    def _why_rejected(self) -> str:
+        password = self.endpoint.password
+        if password is None or self.endpoint.username is None:
+            return (
+                "wants a user name and a key, which are not given: write both into the section "
+                "[supervisorctl] of its configuration"
+            )
+        if password.startswith(HASHED):
+            return (
+                "rejected the key, because it is a hash ({SHA}), as only a server may have it: "
+                "write the key itself into the section [supervisorctl]"
+            )
+        return (
+            "rejected the user name and key: it was started with different ones. Restore "
+            "those, or have supervisord_config write a new key, which it then takes up"
+        )
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "text/xml", "User-Agent": "jgi.jaws"}

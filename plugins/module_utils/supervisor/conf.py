@@ -62,11 +62,19 @@ SECRET = re.compile(
 )
 # A comment in the programs' part that names a file, in which a release lists its secrets.
 SECRETS = re.compile(r"^; secrets: (/.*)$", re.MULTILINE)
+# Complaints about a number, a word or a signal, which no option has that may hold a secret.
+HARMLESS = re.compile(
+    r"(invalid literal for int\(\) with base 10: |not a valid boolean value: "
+    r"|bad logging level name |not a valid list of exit codes: |invalid 'autorestart' value "
+    r"|value )'[\w.,;:+-]{0,12}'( is not a valid signal (name|number))?"
+    r"|\[[^\]]*\] section requires an? \"\w+\" line"
+)
 VARIABLE = re.compile(r"""\b(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
 EXPANDED = re.compile(rf"(?<!%)%(%\((?:{EXPANSIONS})\)[-#0 +]*\d*[sdi])")
 # What Supervisor expands twice.
 TWICE = re.compile(r"^supervisord\.environment$|\.std(out|err)_logfile$")
 STOPWAITSECS = 10  # Supervisor's default
+OCTAL = ("chmod", "socket_mode", "umask")
 BANNER = (
     "; Written by jgi.jaws. Changes made here are reported and overwritten by the next deploy.\n"
 )
@@ -224,8 +232,21 @@ def percent_sign(option: str) -> str:
 def escape(name: str, key: str, value: Any) -> str:
     """Return the value as Supervisor's parser reads it back unchanged.
 
-    :raises JawsError: it has a newline, a comment sign after a space, or a space at either end.
+    :raises JawsError: it has a newline, a comment sign after a space, or a space at either end; or
+        it is not the text that Supervisor reads (bad_option).
     """
+    if isinstance(value, (list, tuple, dict)):
+        raise JawsError(
+            f"[{name}] {key}: write it as one text, as Supervisor reads it, not as a list or a "
+            "dictionary.",
+            reason="bad_option",
+        )
+    if key in OCTAL and not isinstance(value, str):
+        raise JawsError(
+            f"[{name}] {key}: write an octal number in quotes, as '0770'; without them, YAML has "
+            f"made {value} of it.",
+            reason="bad_option",
+        )
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if re.search(r"[\r\n\0]|(^|\s)[;#]", text) or text != text.strip():
         raise JawsError(
@@ -256,7 +277,8 @@ def complaint(text: str) -> str:
     where = [found.group(1) for found in [section] if found] + [f"line {line}" for line in lines]
     bare = re.sub(r" in section '[^']*' \(file: '[^']*'\)\Z", "", text.rstrip())
     bare = bare.split(" Available names:")[0]
-    bare = " ".join(re.sub(r"['\"].*['\"]", "(not shown)", bare, flags=re.DOTALL).split())
+    if not HARMLESS.fullmatch(bare):
+        bare = " ".join(re.sub(r"['\"].*['\"]", "(not shown)", bare, flags=re.DOTALL).split())
     return f"{', '.join(where)}: {bare}" if where else bare
 
 
@@ -289,12 +311,16 @@ def secret_files(text: str) -> list[str]:
     return SECRETS.findall(text)
 
 
+def variables(text: str) -> list[tuple[str, str]]:
+    """Return the variables in the value of an option C(environment)."""
+    return [(name, value.strip("\"'")) for name, value in VARIABLE.findall(text)]
+
+
 def secrets_in(name: str, value: str) -> list[str]:
     """Return the secrets in the value of an option of a supervisord.conf, as programs get them."""
     plain = value.replace("%%", "%")
     if name == "environment":
-        found = [(name, text.strip("\"'")) for name, text in VARIABLE.findall(plain)]
-        return [text for name, text in found if SECRET_NAME.search(name)]
+        return [text for name, text in variables(plain) if SECRET_NAME.search(name)]
     return [plain] if SECRET_NAME.search(name) else []
 
 

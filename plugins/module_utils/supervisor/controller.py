@@ -25,7 +25,7 @@ from .planning import Plan, phases
 from .programs import ALIVE, Program, Setting, from_info, group_of, is_down, process_of
 
 UNKNOWN_STOPWAITSECS = 600  # for a program that is gone from disk: supervisord does not report it
-MOST_BACKOFF = 600  # how many seconds to wait for a program that is started again and again
+MOST_BACKOFF = 180  # how many seconds to wait for a program that is started again and again
 MOST_REVIVALS = 5  # how often a program may come back when it is to be removed
 VERBS = {
     "startProcess": "start",

@@ -11,6 +11,7 @@ ends if it can no longer listen.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from .endpoint import (
     SupervisordConf,
     listeners,
     name_of,
+    place,
     refuse_long_socket,
     refuse_unusable_socket,
 )
@@ -67,6 +69,8 @@ from .states import Note, States, remembered, restore, seen
 from .trust import TRUST_ADVICE, refuse_unreadable, uids_of
 
 PROBE_TIMEOUT = 10.0  # seconds for one RPC to a healthy daemon
+TRUE = ("yes", "true", "on", "1")  # supervisor.datatypes.TRUTHY_STRINGS
+KEEPER_SECONDS = 1.0  # within which what watches a daemon starts it again; systemd takes 0.1
 RUNNING = 1  # SupervisorStates.RUNNING
 # Variables about the shell that starts a program, which mean nothing to the program.
 OF_A_SHELL = ("_", "OLDPWD", "PWD", "SHLVL", "TERM")
@@ -144,6 +148,8 @@ class Daemon:
         self.supervisord = supervisord
         self._python = python
         self.timeout = timeout
+        self.rival: Status | None = None  # what something else has started in our place
+        self._is_watched = False
         self._speak_to(self._included() or self.conf.endpoint)
 
     @property
@@ -295,8 +301,8 @@ class Daemon:
         named = None if user is None else user_name(user)
         self.refuse_wrong_user(named)
         self.user = self.user or named
-        told = self.conf.first_endpoint.socket_path if self.conf.says_where else None
-        refuse_mute(self.resolved, self.config, told)
+        told = self._included() or self.conf.first_endpoint
+        refuse_mute(self.resolved, self.config, place(told.url))
         self.refuse_unusable_places()
         return self.resolved.programs
 
@@ -394,6 +400,9 @@ class Daemon:
             process.wait()
             raise self._did_not_start(f"no end within {self.timeout:g} s", output)
         if process.returncode or (self.resolved.nodaemon and process.returncode == 0):
+            self.rival = self.status()
+            if self.rival:  # it listens where ours was to listen
+                return
             raise self._did_not_start(f"exit status {process.returncode}", output)
         process.returncode = 0  # what stays in the foreground is not waited for
         self._await(
@@ -476,6 +485,7 @@ class Daemon:
         """
         with self.client as client:
             before, process = self.inspect(client)
+            self._is_watched = self._is_in_front(process)
             limit = self._stop_limit(client)
             if for_good:
                 self.note.remove()
@@ -487,6 +497,32 @@ class Daemon:
         except JawsError as error:
             raise _waiting(error, process) from error
         return before
+
+    def _is_in_front(self, process: Process | None) -> bool:
+        """Whether it runs in the foreground of what may watch it."""
+        options = "\0".join(process.cmdline) if process else ""
+        stays = self.conf.parser.get("supervisord", "nodaemon", fallback="").lower()
+        return stays in TRUE or bool(re.search(r"\0(-[kst]*n|--nod)", options))
+
+    def comes_back(self) -> list[Process]:
+        """Return what the one who had started a daemon that was stopped has started in its place,
+        as systemd with Restart=always does. One that is started beside it would take its socket.
+        """
+        found: list[Process] = []
+
+        def is_back() -> bool:
+            found[:] = self.instance.daemons()
+            return bool(found)
+
+        if self._is_watched:
+            wait_until(is_back, KEEPER_SECONDS)
+        return found
+
+    def is_replaced(self) -> bool:
+        """Whether what comes back answers, so that none must be started."""
+        if self.comes_back() and wait_until(lambda: self.status() is not None, self.timeout):
+            self.rival = self.status()
+        return self.rival is not None
 
     def _has_ended(self, process: Process | None) -> bool:
         # If /proc hides it, look at its socket or port.

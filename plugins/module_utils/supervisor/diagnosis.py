@@ -14,7 +14,7 @@ from typing import Iterable, Mapping, Sequence
 from ..errors import JawsError, quoted
 from ..system.files import TAIL_LINES, tail
 from .client import Supervisor
-from .log_lines import timed
+from .log_lines import is_own_file, timed
 from .programs import Program, process_of
 
 SEE_LOG = " (process log may have details)"  # which is shown here
@@ -134,7 +134,8 @@ def _shown(path: str, start: float, most: int) -> list[str]:
     before = _sizes.get(path, 0)
     lines = tail(path, since=before if before <= _size(path) else 0)
     if lines is None:
-        return [f"  {path} cannot be read by this user"]
+        whose = "by this user" if is_own_file(path) else "here: it is not a file"
+        return [f"  {path} cannot be read {whose}"]
     own = [line.text for line in timed(lines, time.time()) if line.time >= start] or lines
     own = _last_half(own)[-max(most, LEAST_LINES) :]
     return [f"{LAST_LINES}{path}:"] + ["    " + line for line in own or ["(empty)"]]

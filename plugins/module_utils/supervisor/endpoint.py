@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from ..errors import JawsError, in_urls, keep_secret
 from ..system.files import keep_secrets_of, refuse_unsafe, user_id, user_name
 from ..system.processes import clean_environment
-from .conf import secret_files, secrets_in
+from .conf import secret_files, secrets_in, variables
 from .expansion import unexpanded
 from .trust import TRUST_ADVICE, Trust, uids_of
 
@@ -127,7 +127,9 @@ class SupervisordConf:
         value = self.parser.get(section, option, fallback=None)
         if not value or "%" not in value:
             return value
-        environment = (at or self.surroundings[0]).environment
+        environment = {**(at or self.surroundings[0]).environment}
+        if "_http_server" in section:  # for which Supervisor also knows what programs get
+            environment.update(self._given_to_programs(at))
         expansions = _Names({f"ENV_{name}": text for name, text in environment.items()})
         if section != "supervisorctl" or option == "serverurl":
             expansions["here"] = self.folder
@@ -138,6 +140,11 @@ class SupervisordConf:
             raise JawsError(
                 f"{self.path}: [{section}] {option} {unexpanded(str(error))}.", "broken_conf"
             ) from None
+
+    def _given_to_programs(self, at: Surroundings | None) -> dict[str, str]:
+        with suppress(JawsError):
+            return dict(variables(self.get("supervisord", "environment", at) or ""))
+        return {}
 
     @property
     def user(self) -> str | None:
@@ -166,11 +173,8 @@ class SupervisordConf:
     @cached_property
     def trusted(self) -> Trust:
         """Whom we trust to run the daemon and to own its files."""
-        options = [("supervisord", "user")] + [
-            (section, "chown")
-            for section in self.parser.sections()
-            if section.startswith("unix_http_server")
-        ]
+        options = [("supervisord", "user")]
+        options += [(section, "chown") for section in self._sections("unix_http_server")]
         named: set[int] = set()
         for section, option in options:
             with suppress(JawsError):  # only supervisord must know that variable
@@ -203,22 +207,52 @@ class SupervisordConf:
         return self._endpoint(self.surroundings[0])
 
     def _endpoint(self, at: Surroundings) -> Endpoint:
-        section = "supervisorctl"
-        if self.parser.has_section(section):
-            given = self.get(section, "serverurl", at)
-            url = DEFAULT_URL if given is None else given
-        else:  # there is a section for supervisord, but none for clients
-            section, url = self._server(at)
-            url = url.replace("//0.0.0.0:", "//localhost:")
+        given = self.get("supervisorctl", "serverurl", at)
+        servers: dict[str, str] = {}
+        try:
+            servers = self._servers(at)
+        except JawsError:
+            if not self.parser.has_section("supervisorctl"):
+                raise
+        url = self._default(servers) if given is None else given
         if url.startswith("unix://"):
             url = "unix://" + at.path(url[len("unix://") :])
-        username, password = self.get(section, "username", at), self.get(section, "password", at)
-        return Endpoint(url, username, password, self.path, self._is_ordered(), self.trusted)
+        key = self._key(url, servers, at)
+        return Endpoint(url, *key, self.path, self._is_ordered(), self.trusted)
+
+    def _default(self, servers: Mapping[str, str]) -> str:
+        """Return the url if none is given to clients: C(supervisorctl)'s own default only where
+        supervisord may listen there.
+        """
+        found = [url.replace("//0.0.0.0:", "//localhost:") for url in servers.values()]
+        has_client = self.parser.has_section("supervisorctl")
+        if has_client and (not found or place(DEFAULT_URL) in map(place, found)):
+            return DEFAULT_URL
+        if not found:
+            raise JawsError(
+                f"{self.path} has neither a [supervisorctl] nor a server section, so nothing says "
+                "where supervisord listens. Add it, or give the option server_url.",
+                reason="broken_conf",
+            )
+        return found[0]
+
+    def _key(
+        self, url: str, servers: Mapping[str, str], at: Surroundings
+    ) -> tuple[str | None, str | None]:
+        """Return the user and the key: if clients are given none, those of the server at the url,
+        which C(supervisorctl) would ask for.
+        """
+        same = [name for name, where in servers.items() if where == url or _is_same(where, url)]
+        for section in ["supervisorctl", *same]:
+            found = self.get(section, "username", at), self.get(section, "password", at)
+            if any(part is not None for part in found):
+                return found
+        return None, None
 
     @property
     def says_where(self) -> bool:
         """Whether the file itself says where supervisord listens, not only one that it includes."""
-        return self.parser.has_section("supervisorctl") or bool(self.server_url)
+        return self.parser.has_option("supervisorctl", "serverurl") or bool(self.server_url)
 
     @property
     def server_url(self) -> str:
@@ -227,31 +261,49 @@ class SupervisordConf:
         Supervisor's parser says the same (C(Configuration.server_url)).
         """
         try:
-            return self._server(self.surroundings[0])[1]
+            return next(iter(self._servers(self.surroundings[0]).values()), "")
         except JawsError:
             return ""
 
-    def _server(self, at: Surroundings) -> tuple[str, str]:
-        """Return the section that makes supervisord listen, and the url that its programs get."""
-        path = self.get("unix_http_server", "file", at)
-        if path:
-            return "unix_http_server", f"unix://{at.path(path.strip())}"
-        port = self.get("inet_http_server", "port", at)
-        if port:
-            host, _colon, number = port.strip().rpartition(":")
-            host = "localhost" if host in ("", "*") else host.lower()
-            return "inet_http_server", f"http://{host}:{number}"
-        raise JawsError(
-            f"{self.path} has neither a [supervisorctl] nor a server section, so nothing says "
-            "where supervisord listens. Add it, or give the option server_url.",
-            reason="broken_conf",
-        )
+    def _servers(self, at: Surroundings) -> dict[str, str]:
+        """Return the url of each section that makes supervisord listen; programs get the first."""
+        found = {}
+        for section in self._sections("unix_http_server"):
+            path = self.get(section, "file", at)
+            if path:
+                found[section] = f"unix://{at.path(path.strip())}"
+        for section in reversed(self._sections("inet_http_server")):
+            port = self.get(section, "port", at)
+            if port:
+                host, _colon, number = port.strip().rpartition(":")
+                host = "localhost" if host in ("", "*") else host.lower()
+                found[section] = f"http://{host}:{number}"
+        return found
+
+    def _sections(self, kind: str) -> list[str]:
+        """Return the names of the sections of a kind: a name of their own may follow."""
+        return [name for name in self.parser.sections() if name.startswith(kind)]
 
     def _is_ordered(self) -> bool:
         # What an included file sets is not seen here.
         names = self.parser.sections()
         has_priority = any(self.parser.has_option(name, "priority") for name in names)
         return "include" in names or has_priority
+
+
+def place(url: str) -> str | int | None:
+    """Return where a server on this machine listens, whatever its address: the path of its socket,
+    or its port; None if it is elsewhere.
+    """
+    endpoint = Endpoint(url, None, None, "")
+    if endpoint.socket_path is not None:
+        return os.path.realpath(endpoint.socket_path)
+    host, port = _tcp(endpoint)
+    return port if host in (*HERE, "0.0.0.0") else None
+
+
+def _is_same(one: str, other: str) -> bool:
+    return place(one) is not None and place(one) == place(other)
 
 
 def _exists(endpoint: Endpoint) -> bool:

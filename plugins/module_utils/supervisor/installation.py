@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
@@ -15,6 +14,9 @@ from typing import Sequence
 from ..errors import JawsError
 from ..system.processes import CLEAN_PATH, PROC, all_processes, read_process
 
+# The option that names a configuration: also after others in one word, or shortened.
+CONFIG = r"\0(?:-[nkst]*c\0?|--co[a-z]*[=\0])([^\0]+)"
+OPTIONS_WITH_A_WORD = ("-W", "-X", "--check-hash-based-pycs")  # of Python
 # What pip and conda write where the path of Python is too long for a script's first line.
 LONG_PATH = r"#!/bin/sh\n'''exec' (.+) \"\$0\" \"\$@\"\n"
 
@@ -53,13 +55,21 @@ def started_from(cmdline: Sequence[str]) -> tuple[list[str], str | None]:
 
     Nothing where these are not there, or not said: it may have been started as a module.
     """
+    python, rest = _after_python(cmdline)
+    script = rest[0] if python and rest else ""
+    is_known = bool(python) and _is_program(python[0])
+    return python if is_known else [], script if _is_program(script) else None
+
+
+def _after_python(cmdline: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that run Python with its options, if any, and the words after them."""
     words = list(cmdline)
-    if not words or not os.path.basename(words[0]).startswith("python"):
-        return [], None
-    options = list(itertools.takewhile(lambda word: re.match(r"-[^mc]", word), words[1:]))
-    script = words[1 + len(options)] if len(words) > 1 + len(options) else ""
-    python = [words[0], *options] if _is_program(words[0]) else []
-    return python, script if _is_program(script) else None
+    if not words or not re.match(r"(python|pypy)", os.path.basename(words[0])):
+        return [], words
+    count = 1
+    while count < len(words) and re.match(r"-[^mc]", words[count]):
+        count += 2 if words[count] in OPTIONS_WITH_A_WORD else 1
+    return words[:count], words[count:]
 
 
 def _is_program(path: str) -> bool:
@@ -72,14 +82,10 @@ def config_of(cmdline: Sequence[str]) -> str | None:
 
     An editor, a pager or a supervisorctl that has the same file open is none.
     """
-    words = list(cmdline)
-    if words and os.path.basename(words[0]).startswith("python"):
-        words = words[1:]
-        while words and words[0].startswith("-"):
-            words = words[1:]
+    words = [word for word in _after_python(cmdline)[1] if word != "-m"]
     if not words or os.path.basename(words[0]) not in ("supervisord", "supervisor.supervisord"):
         return None
-    found = re.search(r"\0(?:-c\0?|--configuration[=\0])([^\0]+)", "\0".join(words))
+    found = re.search(CONFIG, "\0".join(words))
     return found.group(1) if found else ""
 
 

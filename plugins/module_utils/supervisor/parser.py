@@ -17,7 +17,7 @@ import shlex
 import subprocess
 from typing import Any, Mapping, NamedTuple, Sequence
 
-from ..errors import JawsError
+from ..errors import JawsError, quoted
 from ..system.files import Candidate
 from ..system.processes import clean_environment
 from .conf import complaint
@@ -28,6 +28,7 @@ MUTE = (
     "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface."
 )
 AUTO = "AUTO"  # a log whose path supervisord chooses
+PARSED = re.compile(r"^(Error: |Traceback )", re.MULTILINE)  # how a refusal begins
 NO_SUPERVISOR = 3  # exit status of the probe if Python has no Supervisor
 
 # Run by the interpreter that has Supervisor, in the daemon's own surroundings. What a plugin of
@@ -41,8 +42,10 @@ os.dup2(2, 1)
 try:
     from supervisor.options import ProcessException, ServerOptions, VERSION
     from supervisor.process import Subprocess
-except ImportError:
-    sys.exit(NO_SUPERVISOR)
+except ImportError as error:
+    if getattr(error, "name", "supervisor") == "supervisor":
+        sys.exit(NO_SUPERVISOR)
+    raise  # Supervisor is there, and lacks something, such as 4.2 without setuptools
 options = ServerOptions()
 options.realize(["-c", sys.argv[1]])
 if options.uid is not None and os.getuid() == 0:
@@ -153,6 +156,11 @@ class Server(NamedTuple):
         """Without the key."""
         return f"Server({self.section}, {self.path or (self.host, self.port)})"
 
+    @property
+    def place(self) -> str | int | None:
+        """The path of its socket without links, or its port."""
+        return os.path.realpath(self.path) if self.path else self.port
+
 
 class Configuration(NamedTuple):
     """What one supervisord.conf means to Supervisor: every path is absolute, users are uids.
@@ -196,30 +204,27 @@ def resolve(
     if done.returncode == NO_SUPERVISOR:
         raise _not_installed(words[0], "has no Supervisor")
     if done.returncode:
-        raise JawsError(
-            f"Supervisor refuses {path}: {_told(done.stderr)}. Nothing was changed; correct "
-            "it, then run this again.",
-            reason="broken_conf",
-        )
+        raise _refused(path, words[0], done.stderr.decode("utf-8", "replace").strip())
     return _configuration(json.loads(done.stdout))
 
 
-def refuse_mute(found: Configuration, path: str, socket: str | None = None) -> None:
+def refuse_mute(found: Configuration, path: str, told: str | int | None = None) -> None:
     """Refuse a configuration with which supervisord would run, but could not be asked or stopped.
 
-    :param socket: where C(supervisorctl) expects it, if that is a unix socket.
+    :param told: the path of the socket, or the port, where C(supervisorctl) expects it; None for
+        another machine, or if that need not be known.
     :raises JawsError: says what is missing, or where it listens instead (broken_conf).
     """
     if "supervisor" not in found.interfaces:
         raise JawsError(
             f"supervisord would run, but not answer requests: {MUTE % path}", "broken_conf"
         )
-    places = [server.path for server in found.servers if server.path]
-    if socket and os.path.realpath(socket) not in map(os.path.realpath, places):
+    places = [server.place for server in found.servers]
+    if told is not None and told not in places:
         raise JawsError(
-            f"supervisord would run, but not answer at {socket}, which [supervisorctl] of {path} "
-            f"names as its serverurl: it listens at {', '.join(places) or 'no socket'}. Correct "
-            "serverurl, or the section of the server.",
+            f"supervisord would run, but not answer at {told}, which [supervisorctl] of {path} "
+            f"names in its serverurl: it listens at {', '.join(map(str, places)) or 'no place'}. "
+            "Correct serverurl, or the section of the server.",
             reason="broken_conf",
         )
 
@@ -291,7 +296,7 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
     ]
     if missing:
         raise JawsError(
-            f"these programs' commands in {path} do not exist or are not executable: "
+            f"these programs' commands in {path} do not exist or cannot be executed: "
             f"{'; '.join(missing)}. Nothing was changed. Correct them, or install what is missing; "
             "for JAWS, deploy a release that has it.",
             reason="broken_conf",
@@ -301,7 +306,8 @@ def refuse_missing(programs: Sequence[ConfiguredProgram], path: str) -> None:
 def why_unusable(program: ConfiguredProgram) -> str:
     """Return why supervisord cannot run a program, and where it looks for a bare name."""
     where = "" if "/" in program.word else f" in {os.pathsep.join(program.path)}"
-    return f"{program.word}{where}"
+    unparsed = re.match(r"can't parse command .*: (.*)", program.problem or "", re.DOTALL)
+    return f"{program.word}{where}" + (f" ({unparsed.group(1)})" if unparsed else "")
 
 
 def _not_installed(python: str, why: str) -> JawsError:
@@ -312,9 +318,22 @@ def _not_installed(python: str, why: str) -> JawsError:
     )
 
 
-def _told(output: bytes) -> str:
-    """Return what the parser said, without the values that it quotes: one may be the key."""
-    text = output.decode("utf-8", "replace").strip()
-    found = re.search(r"^Error: (.*?)(?:^For help|\Z)", text, re.DOTALL | re.MULTILINE)
-    lines = text.splitlines() or ["no reason given"]
-    return complaint(found.group(1) if found else lines[-1]).rstrip(".")
+def _refused(path: str, python: str, output: str) -> JawsError:
+    """Return the error about a file that the parser refuses, or about a Python that cannot run it.
+
+    :param output: what was printed, whose values are not shown: one may be the key.
+    """
+    last = (output.splitlines() or ["no reason given"])[-1]
+    if re.match(r"(ModuleNotFound|Import)Error", last) or not re.search(PARSED, output):
+        return JawsError(
+            f"{python} cannot run Supervisor's parser: {quoted(last)}. Nothing was changed. "
+            "Install what is missing, or set the option python; a variable that this Python needs "
+            "belongs in the option environment of the module supervisord.",
+            reason="not_installed",
+        )
+    found = re.search(r"^Error: (.*?)(?:^For help|\Z)", output, re.DOTALL | re.MULTILINE)
+    told = complaint(found.group(1) if found else last).rstrip(".")
+    return JawsError(
+        f"Supervisor refuses {path}: {told}. Nothing was changed; correct it, then run this again.",
+        reason="broken_conf",
+    )

@@ -136,13 +136,25 @@ class Instance:
 
         It is still in the session that the daemon led, as are other orphans.
         """
+        return [one for one in self._in_its_session(orphans) if not is_open(one)]
+
+    def _in_its_session(self, orphans: Sequence[Process]) -> list[Process]:
+        """Return what is in the session of a dead daemon that has left some processes."""
         led = {orphan.session for orphan in orphans} | _led_by(self.pid_file)
         sessions = {session for session in led if processes.read_process(session) is None}
         everything = processes.all_processes() if sessions else iter(())
+        return [process for process in everything if process.session in sessions]
+
+    def _nameless(self, marked: Sequence[Process]) -> list[Process]:
+        """Return what has lost its environment, and with it the marks, to the title that it gives
+        itself, as nginx and PostgreSQL do. It is known by the dead daemon's session.
+        """
         return [
             process
-            for process in everything
-            if process.session in sessions and os.geteuid() not in (0, process.uid)
+            for process in self._in_its_session(marked)
+            if is_open(process)
+            and not processes.read_environ(process)
+            and not processes.is_contained(process.pid)
         ]
 
     def predecessors(self, daemon: Process) -> list[Process]:
@@ -158,7 +170,8 @@ class Instance:
             for process in processes.all_processes(having=("environ", b"SUPERVISOR"))
             if process.start_ticks < before and is_open(process) and self._is_marked(process)
         ]
-        return by_age(_spared(marked))
+        nameless = [one for one in self._nameless(marked) if one.start_ticks < before]
+        return by_age(_spared([*marked, *nameless]))
 
     def _is_marked(self, process: Process) -> bool:
         environ = processes.read_environ(process) or {}

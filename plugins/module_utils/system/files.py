@@ -206,7 +206,8 @@ def mask_of(text: str | None) -> int | None:
 
     :raises JawsError: it is not a umask (bad_option).
     """
-    if text is not None and not re.match(r"0?[0-7]{1,3}\Z", text):
+    # Without quotes, YAML makes the text 23 of 027.
+    if text is not None and not re.match(r"(0|0?[0-7]{3})\Z", text):
         raise JawsError(f"umask {text}: write an octal number in quotes, as '027'.", "bad_option")
     return None if text is None else int(text, 8)
 
