@@ -234,6 +234,7 @@ class ActionModule(LocalAction):
         sentences += inventory.ambiguous_hosts(variables["groups"], spec.wiring, raws)
         sentences += inventory.repeated_keys(_texts(variables["ansible_inventory_sources"]))
         sentences += inventory.without_entity(self._named_files(variables), variables["groups"])
+        sentences += inventory.misspelt_folders(_folders(variables["ansible_inventory_sources"]))
         chosen = raws if options["hosts"] is None else options["hosts"]
         raws = {host: inventory.effective(raws[host], vain) for host in chosen}
         known = variables["hostvars"]
@@ -299,6 +300,12 @@ def _directories(sources: list[str]) -> list[str]:
     """Return the directories of the inventories."""
     found = filter(os.path.exists, sources)
     return [source if os.path.isdir(source) else os.path.dirname(source) for source in found]
+
+
+def _folders(sources: list[str]) -> Iterator[Path]:
+    """Yield what is beside the files of hosts and is a directory."""
+    for directory in _directories(sources):
+        yield from sorted(path for path in Path(directory).iterdir() if path.is_dir())
 
 
 def _texts(sources: list[str]) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ CONNECTION = (
 ANSIBLE = (*CONNECTION, "ansible_python_interpreter")
 # How many characters the id of a site may have at most, by the series of JAWS.
 LENGTHS = {"1": 8, "2": 8, "3": 16}
+FOLDERS = ("group_vars", "host_vars")
 PORTS = ("jaws_auth_port", "jaws_rest_port", "jaws_cromwell_port")
 
 # What is found, by the function that finds it; docs/sites.md has the same rows.
@@ -71,6 +72,7 @@ CHECKS = {
     "without_effect": "a value without effect, because the playbooks set that variable from a fact",
     "repeated_keys": "a key that is twice in the same mapping, of which YAML takes the last",
     "without_entity": "a file of variables for a host or a group that does not exist",
+    "misspelt_folders": "a directory of variables whose name Ansible does not know",
     "wrong_changes": "a service, instance, component, key, file or token that does not exist, or a "
     "value that a service would read differently",
     "wrong_environment": "an environment variable that is invalid, or a proxy that would be asked "
@@ -377,6 +379,18 @@ def without_entity(
         f"{path} has no effect: {there_is_no(kind, name, known[kind])}"
         for kind, name, path in files
         if name not in known[kind]
+    ]
+
+
+def misspelt_folders(paths: Iterable[Path]) -> list[str]:
+    """Return a sentence for each directory that should probably be one that Ansible reads.
+
+    :param paths: the directories beside the files of hosts.
+    """
+    return [
+        f"{path} has no effect: Ansible does not read it; did you mean {meant}?"
+        for path in paths
+        if path.name not in FOLDERS and (meant := misspelt(path.name, FOLDERS))
     ]
 
 

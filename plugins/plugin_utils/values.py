@@ -75,11 +75,12 @@ def misfit(name: str, value: Any, option: Mapping[str, Any]) -> str:
         return ""
     if kind == "list":
         return _misfit_in_list(name, value, option)
+    # Without quotes, YAML takes NO and off for false.
+    if kind == "str" and isinstance(value, bool | list | dict):
+        return "text in quotes" if isinstance(value, bool) else "text"
     for form in FORMS:
         if re.fullmatch(form.names, name):
             return "" if form.fits(value) else form.kind
-    if kind == "str" and isinstance(value, list | dict):
-        return "text"
     if kind == "int":
         return "" if int(value) >= 0 else "a whole number that is not negative"
     if kind == "path" and not HERE.fullmatch(name):

@@ -29,6 +29,7 @@ from ansible_collections.jgi.jaws.plugins.plugin_utils.inventory import (
     located,
     marked,
     missing_options,
+    misspelt_folders,
     misspelt_names,
     needed,
     other_names,
@@ -669,3 +670,15 @@ def test_two_inventories_whose_variables_apply_to_each_other_are_refused() -> No
         "to all of them. Run the playbook once for each inventory."
     ]
     assert inventories("/a", "/a") == []
+
+
+def test_a_directory_that_ansible_does_not_read_is_named_if_its_name_is_a_typing_error() -> None:
+    names = ("group_vars", "host_vars", "group_var", "groupvars", "hosts_vars", "files", "vars")
+    assert misspelt_folders(Path("/i", name) for name in names) == [
+        f"/i/{name} has no effect: Ansible does not read it; did you mean {meant}?"
+        for name, meant in {
+            "group_var": "group_vars",
+            "groupvars": "group_vars",
+            "hosts_vars": "host_vars",
+        }.items()
+    ]

@@ -27,7 +27,7 @@ WORDS, PATHS = {"type": "list", "elements": "str"}, {"type": "list", "elements":
             ["db", "db.lbl.gov", "127.0.0.1", "::1", "fe80::1", ""],
             ["db:3306", "mysql://db", "me@db", "db db", "db/jaws"],
         ),
-        ("site_id", TEXT, ["TAHOMA", "nmdc-2", "a_b", 7], ["TA HOMA", "a/b", "a:b", "a.b"]),
+        ("site_id", TEXT, ["TAHOMA", "nmdc-2", "a_b", 7], ["TA HOMA", "a/b", "a:b", "a.b", False]),
         ("supervisord_instance", TEXT, ["jtm", "pool-manager"], ["my instance", "../x"]),
         ("deployment_name", TEXT, ["dev"], ["a/b"]),
         ("jaws_site_id", TEXT, ["TAHOMA"], ["TA HOMA"]),
@@ -38,6 +38,8 @@ WORDS, PATHS = {"type": "list", "elements": "str"}, {"type": "list", "elements":
         ("site_directories", PATHS, [["/a", "~/b"], []], [["/a", "b"]]),
         ("site_environment", {"type": "dict"}, [{}, {"site_port": -1}], []),
         ("site_python", TEXT, ["python3", "3", 3], [["python3"], {"a": 1}]),
+        # NO for Norway, and off, without quotes.
+        ("site_jaws_group", TEXT, ["off", "NO"], [False, True]),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_and_no_other(
