@@ -38,11 +38,11 @@ def addresses_in(directory: Path, place: str) -> Iterator[Address]:
     loader: DataLoader = Lenient()  # type: ignore[no-untyped-call]
     try:
         known = InventoryManager(loader=loader, sources=[str(directory)])
+        manager = VariableManager(loader=loader, inventory=known)
+        # A plugin of variables reads the files by itself, and refuses one that is not YAML.
+        said = [manager.get_vars(host=host, include_hostvars=False) for host in known.get_hosts()]
     except AnsibleError:
         return
-    manager = VariableManager(loader=loader, inventory=known)
-    for host in known.get_hosts():
-        said = manager.get_vars(host=host, include_hostvars=False)
-        address = address_of(said, place)
+    for address in (address_of(variables, place) for variables in said):
         if address.host and "{{" not in address.host:
             yield address

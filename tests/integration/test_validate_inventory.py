@@ -303,6 +303,10 @@ def test_an_address_that_was_copied_from_another_site_is_named(tmp_path: Path) -
     # The other site's vault is encrypted with another password.
     vault = "$ANSIBLE_VAULT;1.1;AES256\n" + "61" * 40 + "\n"
     (inventories / "cori/group_vars/all/vault.yml").write_text(vault)
+    # And somebody has not finished a third one.
+    (inventories / "unfinished/group_vars").mkdir(parents=True)
+    (inventories / "unfinished/hosts.yml").write_text("all: {hosts: {one: }}\n")
+    (inventories / "unfinished/group_vars/all.yml").write_text("site_id: {{ site }}/\n")
     code, output = validate(tmp_path, inventories / "newsite", **secrets())
     assert code != 0
     assert findings(output) == [
