@@ -89,9 +89,9 @@ def misfit(name: str, value: Any, option: Mapping[str, Any]) -> str:
 
 
 def _misfit_in_list(name: str, value: Any, option: Mapping[str, Any]) -> str:
-    # Ansible would make a list of one element of it, also of a command with arguments.
+    # Ansible would make a list of one element of it: of a command with arguments, or of "[a]".
     if isinstance(value, str):
-        return "a list" if re.search(r"\s", value.strip()) else ""
+        return "a list" if re.search(r"\s|^\[", value.strip()) else ""
     one = {"type": option.get("elements")}
     found = [misfit(name, element, one) for element in value]
     return next((f"a list of which each is {kind}" for kind in found if kind), "")

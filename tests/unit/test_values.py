@@ -34,7 +34,7 @@ WORDS, PATHS = {"type": "list", "elements": "str"}, {"type": "list", "elements":
         ("vault_key", TEXT, ["a", "yes", "0123"], [True, 83, 1.5, ["a"], {"a": 1}]),
         ("site_root", PATH, ["/a", "~/a", "", None], ["a", "./a", "a/b", " /a"]),
         ("site_wheels", PATH, ["dist", "../dist", "/dist"], []),
-        ("site_command", WORDS, [["a", "b"], [], "a", "a,b"], ["a b", "mail -s x"]),
+        ("site_command", WORDS, [["a", "b"], [], "a", "a,b"], ["a b", "mail -s x", "[a]"]),
         ("site_directories", PATHS, [["/a", "~/b"], []], [["/a", "b"]]),
         ("site_environment", {"type": "dict"}, [{}, {"site_port": -1}], []),
         ("site_python", TEXT, ["python3", "3", 3], [["python3"], {"a": 1}]),
