@@ -66,7 +66,7 @@ SECRETS = re.compile(r"^; secrets: (/.*)$", re.MULTILINE)
 HARMLESS = re.compile(
     r"(invalid literal for int\(\) with base 10: |not a valid boolean value: "
     r"|bad logging level name |not a valid list of exit codes: |invalid 'autorestart' value "
-    r"|value )'[\w.,;:+-]{0,12}'( is not a valid signal (name|number))?"
+    r"|value )'[\w.,;:+-]{0,10}'( is not a valid signal (name|number))?"
     r"|\[[^\]]*\] section requires an? \"\w+\" line"
 )
 VARIABLE = re.compile(r"""\b(\w+)\s*=\s*("[^"]*"|'[^']*'|[^,\s]+)""")  # in an environment
