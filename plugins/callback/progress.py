@@ -54,19 +54,22 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils import color
 
-# Tasks run in forks of this process: what their filters import is there already.
-from ..plugin_utils import notifier, release_plan, rollback, runner  # noqa: F401
 from ..plugin_utils.failures import KINDS, Failure, Failures, action_of, task_name
 from ..plugin_utils.output import Output, Ticker, in_gitlab, updates_lines, wants_colour
 from ..plugin_utils.progress import Waiting, clock_time
 from ..plugin_utils.table import wrong_lines
 from ..plugin_utils.text import plain
+
+# Tasks run in forks of this process: what their filters import is there already.
+for _name in ("notifier", "release_plan", "rollback", "runner"):
+    import_module(f"..plugin_utils.{_name}", __package__)
 
 TICK_SECONDS = 0.5
 LOG_COLUMNS = 200
