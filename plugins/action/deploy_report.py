@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ansible import context
 
@@ -23,5 +24,5 @@ class ActionModule(Report):
         instances = {host: {**prepared.get(host, {}), **found} for host, found in switched.items()}
         before = [one["before"] for one in switched.values() if one.get("before")]
         to = "" if prepared else max(before, default="")
-        undo = undoing(context.CLIARGS, os.getcwd(), to)
+        undo = undoing(context.CLIARGS, os.getcwd(), sys.executable, to)
         return {"stdout_lines": summary(instances, self._task.check_mode, undo, self.width)}

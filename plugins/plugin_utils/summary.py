@@ -212,15 +212,19 @@ def _packages(release: Result, shown: str) -> str:
     return " ".join(one for one in release["packages"] or [] if re.search(shown, one))
 
 
-def undoing(arguments: Mapping[str, Any], folder: str, release: str = "") -> str:
+def undoing(arguments: Mapping[str, Any], folder: str, python: str, release: str = "") -> str:
     """Return the command that goes back to what ran before.
 
     :param arguments: those of ansible-playbook, as Ansible has parsed them.
     :param folder: the directory that it was called in.
+    :param python: the interpreter that runs it.
     :param release: what to go to; without it, the last deploy is undone.
     """
     playbook = next(iter(arguments.get("args") or ["deploy"]))
-    words = [re.sub(r"\w+(?=(\.ya?ml)?$)", "rollback", _relative(playbook, folder), count=1)]
+    words = [
+        _program(python, folder),
+        re.sub(r"\w+(?=(\.ya?ml)?$)", "rollback", _relative(playbook, folder), count=1),
+    ]
     for name, option in GIVEN.items():
         value = arguments.get(name) or []
         for one in [value] if isinstance(value, str) else value:
@@ -228,7 +232,13 @@ def undoing(arguments: Mapping[str, Any], folder: str, release: str = "") -> str
     words += [flag for name, flag in ASKED.items() if arguments.get(name)]
     words += [part for one in arguments.get("extra_vars") or [] for part in _variables(one)]
     words += ["-e", f"release={release}"] if release else []
-    return "ansible-playbook " + shlex.join(words)
+    return shlex.join(words)
+
+
+def _program(python: str, folder: str) -> str:
+    """Return how ansible-playbook is called: in a clone, which sets it up, by its path."""
+    path = _relative(os.path.join(os.path.dirname(python), "ansible-playbook"), folder)
+    return "ansible-playbook" if os.path.isabs(path) else path
 
 
 def _variables(given: str) -> Iterable[str]:
