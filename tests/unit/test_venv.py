@@ -285,6 +285,17 @@ def test_an_error_shows_the_last_lines_without_credentials() -> None:
     assert "hunter2" not in text
 
 
+@pytest.mark.parametrize("noise", ["", "; seq 100"])
+def test_an_error_that_pip_states_is_the_last_line_and_not_the_traceback_below(noise: str) -> None:
+    below = "echo 'Traceback (most recent call last):'; echo '  File x'"
+    code = f"echo Processing; echo ERROR: No space left{noise}; {below}; exit 1"
+    with pytest.raises(JawsError) as told:
+        commands.run(["sh", "-c", code], "create")
+    lines = str(told.value).splitlines()
+    assert "ERROR: No space left" in lines
+    assert lines[-1] == ("100" if noise else "ERROR: No space left")
+
+
 def test_a_python_without_ensurepip_is_named_with_the_remedy() -> None:
     with pytest.raises(JawsError, match="lacks ensurepip: install python3-venv"):
         commands.run(["sh", "-c", "echo ensurepip is not; echo available.; exit 1"], "create")

@@ -22,6 +22,7 @@ IDENTIFY = (
 SHOW = "printf '\\0\\0'; exec env -0"  # a login shell may print before it
 NO_ENSUREPIP = re.compile(r"ensurepip is not\s+available|No module named .?ensurepip")
 LAST_LINES = 12
+TRACEBACK = "Traceback (most recent call last):"
 NOT_THERE = "cannot %s: %s: %s. Correct its path, or install it."
 LATE = (
     "cannot %s: %s did not end within %g s and was killed. What runs now is untouched. Check the "
@@ -145,7 +146,10 @@ def _explain(command: Sequence[str], what: str, code: int, told: str) -> str:
 
 
 def _last(output: bytes) -> str:
-    """Return the last lines, after pip's own statement of the cause; a traceback may follow it."""
+    """Return the last lines, after pip's own statement of the cause, without a traceback below."""
     lines = quoted(output.decode("utf-8", "replace").strip()).splitlines()
-    errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR: ")]
-    return "\n".join(errors[-1:] + lines[-LAST_LINES:])
+    errors = [number for number, line in enumerate(lines) if line.startswith("ERROR: ")]
+    if errors and TRACEBACK in lines[errors[-1] :]:
+        del lines[lines.index(TRACEBACK, errors[-1]) :]
+    stated = [lines[number] for number in errors[-1:] if number < len(lines) - LAST_LINES]
+    return "\n".join(stated + lines[-LAST_LINES:])
