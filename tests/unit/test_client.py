@@ -514,7 +514,7 @@ def test_status_401_means_a_wrong_key() -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ((None, None), "wants a user name and a key, which are not given"),
+        ((None, None), "wants a user name and a key, which its configuration does not give"),
         (("u", "{SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d"), "because it is a hash"),
         (("u", "p"), "it was started with different ones"),
     ],

@@ -158,8 +158,9 @@ class Supervisor:
         password = self.endpoint.password
         if password is None or self.endpoint.username is None:
             return (
-                "wants a user name and a key, which are not given: write both into the section "
-                "[supervisorctl] of its configuration"
+                "wants a user name and a key, which its configuration does not give to clients: "
+                "write both into the section [supervisorctl], or have supervisord_config write a "
+                "new key, which it then takes up"
             )
         if password.startswith(HASHED):
             return (
