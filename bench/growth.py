@@ -57,7 +57,8 @@ class Fleet:
         stated = dict(site_services=services, site_wheels_command=[], jaws_window=4)
         if catalogue:
             stated["site_wheels"] = str(StandIns(root).dist)
-        (facts / "bench.yml").write_text(yaml.dump(stated))
+        # Ansible reads the files in the order of their names, and the last one counts.
+        (facts / "zz_bench.yml").write_text(yaml.dump(stated))
         self.machines = 0
 
     def grow(self, machines: int) -> None:
