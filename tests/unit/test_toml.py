@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ scalars = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.integers(-(2**40), 2**40),
     st.booleans(),
-    st.just(datetime(2026, 1, 31, 8, tzinfo=UTC)),
+    st.just(datetime(2026, 1, 31, 8, tzinfo=timezone.utc)),
 )
 tables = st.recursive(
     st.dictionaries(names, st.one_of(scalars, st.lists(scalars, max_size=3)), max_size=4),

@@ -19,7 +19,7 @@ import json
 import os
 import re
 import threading
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -27,7 +27,7 @@ ONLINE_SECONDS = 7200  # GitLab's own
 
 
 def now():
-    return datetime.now(UTC)
+    return datetime.now(timezone.utc)
 
 
 class GitLab:
