@@ -195,8 +195,8 @@ options:
     default: ""
   window:
     description:
-      - How many seconds a changed program must keep running with one process. Choose more than
-        C(startsecs).
+      - How many seconds the changed programs must keep running with one process each, from when all
+        of them are RUNNING. Choose more than their C(startsecs).
     type: int
     default: 10
   health_timeout:
