@@ -123,7 +123,7 @@ def packages(paths: Iterable[str]) -> list[str]:
     known = {
         str(one.metadata["Name"]): one.version
         for one in distributions(path=sorted({os.path.realpath(path) for path in paths}))
-        if one.metadata["Name"]
+        if "Name" in one.metadata and "Version" in one.metadata
     }
     return [f"{name}=={known[name]}" for name in sorted(known, key=str.lower)]
 
