@@ -30,7 +30,8 @@ def example(site: str) -> list[str]:
 
 
 SITES = {
-    "local": ["-i", "inventories/local"],
+    # By default, its Python is the one that runs Ansible.
+    "local": ["-i", "inventories/local", "-e", "site_python=python3"],
     "cori": example("cori"),
     "lrc": example("lrc"),
     "awkward": AWKWARD,
