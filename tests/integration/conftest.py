@@ -286,6 +286,8 @@ def daemon(short_tmp: Path) -> Iterator[Daemon]:
     found = Daemon(short_tmp)
     yield found
     found.end()
+    if bearing(str(found.conf), ["cmdline"]):  # one that a module has started in its place
+        end_all(found.root)
 
 
 @pytest.fixture
